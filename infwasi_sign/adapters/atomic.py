@@ -1,0 +1,129 @@
+"""Files and directories that appear whole or not at all."""
+
+import contextlib
+import ctypes
+import errno
+import os
+import secrets
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+from infwasi_sign.errors import UndecidedError
+
+_HINTS: Final = {
+    errno.ENOSPC: "free some space or choose another place",
+    errno.EDQUOT: "the disk quota is used up: free some space or choose another place",
+    errno.EFBIG: "the file system or `ulimit -f` allows no file of this size",
+    errno.EROFS: "the file system is read-only: choose another place",
+    errno.EACCES: "check the owner and the mode of the file and of its directory",
+    errno.EPERM: "check the owner and the mode of the file and of its directory",
+    errno.EMFILE: "raise `ulimit -n`",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+_UNSUPPORTED: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP})
+"""What renameat2 answers where kernel or file system does not know the flag (rename(2))."""
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+class RenameFlag(IntEnum):
+    """What renameat2 may do about an existing target (linux/fs.h)."""
+
+    NOREPLACE = 1
+    EXCHANGE = 2
+
+
+def storage_error(error: OSError, where: str | Path, doing: str) -> UndecidedError:
+    """Say what the system refused, about which path, and what can be done."""
+    code = error.errno or 0
+    reason = (os.strerror(code) if code else str(error)).lower()
+    return UndecidedError(f"cannot {doing}: {reason}", where=str(where), hint=_HINTS.get(code))
+
+
+def rename_at(directory: int, source: str, target: str, flag: RenameFlag) -> None:
+    """Rename within ``directory``, both names at once, as ``flag`` says (renameat2(2)).
+
+    Where the flag is not known (NFS, old kernels) plain renames stand in: NOREPLACE looks before it
+    renames (a target that appears just then is lost if it is a file or an empty directory),
+    EXCHANGE takes three renames, between which the target is missing.
+
+    Raises:
+        OSError: as rename(2); FileExistsError when NOREPLACE finds the target.
+    """
+    names = os.fsencode(source), os.fsencode(target)
+    if _libc.renameat2(directory, names[0], directory, names[1], int(flag)) == 0:
+        return
+    code = ctypes.get_errno()
+    if code not in _UNSUPPORTED:
+        raise OSError(code, os.strerror(code), target)
+    if flag is RenameFlag.EXCHANGE:
+        _exchange_by_steps(directory, source, target)
+    else:
+        _rename_without_replacing(directory, source, target)
+
+
+def _exchange_by_steps(directory: int, source: str, target: str) -> None:
+    aside = f"{source}.old"
+    os.rename(target, aside, src_dir_fd=directory, dst_dir_fd=directory)
+    try:
+        os.rename(source, target, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        os.rename(aside, target, src_dir_fd=directory, dst_dir_fd=directory)
+        raise
+    os.rename(aside, source, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _rename_without_replacing(directory: int, source: str, target: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.stat(target, dir_fd=directory, follow_symlinks=False)
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+    os.rename(source, target, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write every byte; write(2) may take fewer at a time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def write_atomic(path: Path, data: bytes, mode: int, *, overwrite: bool = False) -> None:
+    """Write a file so that readers and crashes see all of it or none; ``mode`` less the umask.
+
+    The name is taken as it is: a symlink there is refused, or replaced, but not followed.
+
+    Raises:
+        UndecidedError: the file exists and ``overwrite`` is off, or it cannot be written.
+    """
+    temporary = f".{path.name}.{secrets.token_hex(8)}.tmp"
+    try:
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as e:
+        raise storage_error(e, path.parent, "open the directory") from e
+    try:
+        _write_durably(directory, temporary, data, mode)
+        if overwrite:
+            os.replace(temporary, path.name, src_dir_fd=directory, dst_dir_fd=directory)
+        else:
+            rename_at(directory, temporary, path.name, RenameFlag.NOREPLACE)
+        os.fsync(directory)
+    except FileExistsError as e:
+        raise UndecidedError("file exists already", where=str(path)) from e
+    except OSError as e:
+        raise storage_error(e, path, "write the file") from e
+    finally:
+        with contextlib.suppress(OSError):  # gone after the rename; nothing to save if it is not
+            os.unlink(temporary, dir_fd=directory)
+        os.close(directory)
+
+
+def _write_durably(directory: int, name: str, data: bytes, mode: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, mode, dir_fd=directory)
+    try:
+        write_all(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

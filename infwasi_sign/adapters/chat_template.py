@@ -1,0 +1,100 @@
+"""A model's chat template, rendered without ever seeing what the messages say.
+
+With ``template_sandbox`` the only door to jinja2. A template is code out of a model file; a message
+is text that somebody typed. They are kept apart: the template gets a placeholder for each message,
+and where the placeholder comes out is where the message goes, as data that is tokenized without
+control tokens.
+"""
+
+from collections.abc import Sequence
+
+from jinja2 import TemplateError
+
+from infwasi_sign.adapters.chat_placeholders import PRIVATE, MessageLostError, Placeholders, Segment
+from infwasi_sign.adapters.template_sandbox import RaisedByTemplateError, SandboxEnvironment
+from infwasi_sign.domain.chat import Message, Role
+from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.errors import UndecidedError
+
+__all__ = ["Segment", "render"]
+
+
+def render(template: str, messages: Sequence[Message], bos: str, eos: str) -> tuple[Segment, ...]:
+    """The prompt for the next answer, in order; no segment is empty.
+
+    A template that refuses a system turn, or leaves it out, gets the system text at the beginning
+    of the first user turn instead.
+
+    Raises:
+        UndecidedError: the template does not compile, fails, goes beyond its bounds, or does not
+            print every message exactly once.
+    """
+    if len(template.encode("utf-8", "surrogatepass")) > LIMITS.chat_template_bytes:
+        raise UndecidedError(
+            "chat template is too long", expected=f"at most {LIMITS.chat_template_bytes} bytes"
+        )
+    if not PRIVATE.isdisjoint(template + bos + eos):
+        raise UndecidedError("chat template uses characters that are reserved for placeholders")
+    try:
+        return _render(template, messages, bos, eos)
+    except (RaisedByTemplateError, MessageLostError) as e:
+        folded = _fold_system(messages)
+        if folded is None:
+            raise _undecided(e) from e
+    try:
+        return _render(template, folded, bos, eos)
+    except RaisedByTemplateError as e:
+        raise _undecided(e) from e
+
+
+def _fold_system(messages: Sequence[Message]) -> tuple[Message, ...] | None:
+    if len(messages) < 2 or messages[0].role is not Role.SYSTEM:
+        return None
+    system, first = messages[0], messages[1]
+    if first.role is not Role.USER:
+        return None
+    content = f"{system.content}\n\n{first.content}"
+    return (Message(role=Role.USER, content=content), *messages[2:])
+
+
+def _undecided(error: Exception) -> UndecidedError:
+    if isinstance(error, UndecidedError):
+        return error
+    return UndecidedError(f"chat template fails: {str(error)[:200] or type(error).__name__}")
+
+
+def _render(template: str, messages: Sequence[Message], bos: str, eos: str) -> tuple[Segment, ...]:
+    table = Placeholders()
+    turns = [
+        {"role": str(message.role), "content": table.new(number, message.content)}
+        for number, message in enumerate(messages)
+    ]
+    environment = SandboxEnvironment()
+    try:
+        compiled = environment.metered_template(template)
+        pieces = compiled.generate(
+            messages=turns,
+            add_generation_prompt=True,
+            bos_token=bos,
+            eos_token=eos,
+            tools=None,
+            documents=None,
+        )
+        text = environment.concat(pieces)
+    except (RaisedByTemplateError, UndecidedError):
+        raise
+    except (
+        TemplateError,
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        NotImplementedError,
+        RecursionError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+    ) as e:  # all that a template can make jinja2 and the interpreter raise
+        raise _undecided(e) from e
+    return table.split(text, messages)

@@ -1,0 +1,311 @@
+"""One file, opened once: the descriptor that is checked, measured and then used.
+
+How still a file is held is a ladder (`ports.LoadLevel`), of which two rungs are reached here: a
+read lease and a sealed copy in memory (see `holding`).
+
+NOTE: the rungs above and between them (fs-verity, foreign owner) are decided in `guard()`, in the
+order of the ladder, before the lease and before the copy.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, assert_never
+
+from infwasi_sign.adapters import measuring
+from infwasi_sign.adapters.atomic import storage_error
+from infwasi_sign.adapters.holding import (
+    drop_lease,
+    holds_read_lease,
+    sealed_copy,
+    take_read_lease,
+)
+from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.ports import LoadLevel, Progress
+
+_OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+_KINDS: Final = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileIdentity:
+    """What fstat says about a file; times in nanoseconds."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @staticmethod
+    def of(descriptor: int) -> "FileIdentity":
+        """The identity of an open file."""
+        found = os.fstat(descriptor)
+        return FileIdentity(
+            device=found.st_dev,
+            inode=found.st_ino,
+            size_bytes=found.st_size,
+            mtime_ns=found.st_mtime_ns,
+            ctime_ns=found.st_ctime_ns,
+        )
+
+    def has_bytes_of(self, other: "FileIdentity") -> bool:
+        """Whether nothing speaks for a write between the two; no proof, since times can be set.
+
+        ctime is left out: a new or lost name moves it too, as when a package is replaced.
+        """
+        return replace(self, ctime_ns=0) == replace(other, ctime_ns=0)
+
+
+class LocalFile:
+    """A regular file, opened once; made by `LocalFile.open`. Implements `ports.GuardedFile`.
+
+    ``identity`` is what fstat said when the file was opened.
+    """
+
+    def __init__(self, name: str, descriptor: int, identity: FileIdentity) -> None:
+        self.identity = identity
+        self._name = name
+        self._descriptor = descriptor
+        self._level = LoadLevel.NONE
+        self._reason = "the file is not guarded"
+        self._is_measured = False
+        self._is_closed = False
+
+    @staticmethod
+    def open(
+        name: str,
+        *,
+        directory: int,
+        most_bytes: int,
+        least_bytes: int = 0,
+        shown: str | None = None,
+    ) -> "LocalFile":
+        """Open ``name`` relative to the descriptor ``directory``; never waits, follows no link.
+
+        ``shown`` is the name that errors and `name` use, where it differs.
+
+        Raises:
+            RefusedError: kinds `missing`, `malformed` (not a regular file, too short), `limit`.
+            UndecidedError: the system does not let us read it.
+        """
+        shown = name if shown is None else shown
+        try:
+            # Opening a device can act on it (rewind a tape), so look before; fstat below decides.
+            _require_regular(os.stat(name, dir_fd=directory, follow_symlinks=False), shown)
+            descriptor = os.open(name, _OPEN_FLAGS, dir_fd=directory)
+        except FileNotFoundError as e:
+            raise RefusedError(RefusalKind.MISSING, "file is missing", where=shown) from e
+        except OSError as e:
+            if e.errno in {errno.ELOOP, errno.ENXIO}:
+                raise _not_regular(shown, "something that replaced it just now") from e
+            if e.errno == errno.EWOULDBLOCK:
+                raise UndecidedError(
+                    "cannot open the file: another process holds it for writing", where=shown
+                ) from e
+            raise storage_error(e, shown, "open the file") from e
+        try:
+            _require_regular(os.fstat(descriptor), shown)
+            identity = FileIdentity.of(descriptor)
+            _require_size(identity.size_bytes, least_bytes, most_bytes, shown)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return LocalFile(shown, descriptor, identity)
+
+    @property
+    def name(self) -> str:
+        """The name in the package."""
+        return self._name
+
+    @property
+    def size_bytes(self) -> int:
+        """The size when the file was opened; everything else must agree with it."""
+        return self.identity.size_bytes
+
+    @property
+    def level(self) -> LoadLevel:
+        """How still the bytes are held now; `NONE` before `guard`."""
+        return self._level
+
+    @property
+    def level_reason(self) -> str:
+        """Why not a better level; empty when it is the best this module knows."""
+        return self._reason
+
+    def fileno(self) -> int:
+        """The descriptor that is measured and used; only `guard` may replace it."""
+        return self._descriptor
+
+    def guard(self) -> LoadLevel:
+        """Hold the bytes until `close`: by a read lease, else in a sealed copy in memory.
+
+        Raises:
+            RefusedError: kind `level`; the file changed since it was opened.
+            UndecidedError: there is no memory for the copy.
+        """
+        if self._is_measured:
+            raise RuntimeError("guard() after measure(): the measured bytes were not held")
+        if self._level is not LoadLevel.NONE:
+            return self._level
+        obstacle = take_read_lease(self._descriptor)
+        if obstacle is None:
+            self._level, self._reason = LoadLevel.READ_LEASE, ""
+            self._require_held()
+            self._require_unchanged()
+        else:
+            copy = sealed_copy(self._windows(), self.size_bytes, self._name)
+            os.close(self._descriptor)
+            self._descriptor = copy
+            self._level, self._reason = LoadLevel.SEALED_MEMFD, obstacle
+        return self._level
+
+    def still_held(self) -> bool:
+        """Whether nobody has asked to write since `guard`; false at once when a lease breaks."""
+        match self._level:
+            case LoadLevel.READ_LEASE:
+                return holds_read_lease(self._descriptor)
+            case LoadLevel.SEALED_MEMFD | LoadLevel.FS_VERITY:
+                return True
+            case LoadLevel.NONE | LoadLevel.PRIVATE_COPY | LoadLevel.FOREIGN_OWNER:
+                return False
+            case _:
+                assert_never(self._level)
+
+    def read(self, limit_bytes: int) -> bytes:
+        """The whole content, exactly `size_bytes` of it.
+
+        Raises:
+            RefusedError: kind `limit` when it is longer than ``limit_bytes``; kind `level` when
+                the file changed since it was opened.
+        """
+        _require_size(self.size_bytes, 0, limit_bytes, self._name)
+        content = self.read_at(0, self.size_bytes)
+        if os.pread(self._descriptor, 1, self.size_bytes):
+            raise self._changed("it became longer while it was read")
+        return content
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Exactly ``size`` bytes from ``offset``; they are what `measure` sees only if guarded.
+
+        Raises:
+            MalformedError: the file has no such bytes.
+            RefusedError: kind `level`; the file changed since it was opened.
+        """
+        if not 0 <= offset <= offset + size <= self.size_bytes:
+            raise MalformedError(
+                "file ends too soon",
+                where=self._name,
+                expected=f"at least {offset + size} bytes",
+                got=str(self.size_bytes),
+            )
+        self._require_same()
+        content = bytearray(size)
+        done = 0
+        while done < size:
+            try:
+                count = os.preadv(self._descriptor, [memoryview(content)[done:]], offset + done)
+            except OSError as e:
+                raise storage_error(e, self._name, "read the file") from e
+            if count == 0:
+                raise self._changed("it became shorter while it was read")
+            done += count
+        return bytes(content)
+
+    def measure(
+        self, algorithms: frozenset[Algorithm], progress: Progress | None = None
+    ) -> Mapping[Algorithm, Digest]:
+        """Digests of the whole content, in one pass over the descriptor.
+
+        Raises:
+            RefusedError: kinds `level` and `digest`; the file changed, or was opened for writing.
+        """
+        return measuring.measure(self.windows(), algorithms, progress)
+
+    def windows(self) -> Iterator[memoryview]:
+        """The stream of windows over the whole content (see `measuring`), mapped where it is held.
+
+        Raises:
+            RefusedError: as `measure`.
+        """
+        self._is_measured = True
+        return self._windows()
+
+    def close(self) -> None:
+        """Drop the lease, then close; a second call does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._level is LoadLevel.READ_LEASE:
+            drop_lease(self._descriptor)
+        os.close(self._descriptor)
+
+    def _windows(self) -> Iterator[memoryview]:
+        self._require_same()
+        is_held = self._level is not LoadLevel.NONE
+        for window in measuring.file_windows(self._descriptor, self.size_bytes, held=is_held):
+            # A writer waits `lease-break-time` (45 s) for us, so a look per window is soon enough
+            # to be gone before the file can be cut short under the mapping (SIGBUS).
+            if is_held:
+                self._require_held()
+            yield window
+        self._require_same()
+
+    def _require_same(self) -> None:
+        """Refuse bytes that may not be those of before: not held any more, or visibly changed."""
+        if self._level is LoadLevel.NONE:
+            self._require_unchanged()
+        else:
+            self._require_held()
+
+    def _require_unchanged(self) -> None:
+        if not FileIdentity.of(self._descriptor).has_bytes_of(self.identity):
+            raise self._changed("its size or time is not what it was opened with")
+
+    def _require_held(self) -> None:
+        if not self.still_held():
+            raise self._changed("it was opened for writing")
+
+    def _changed(self, how: str) -> RefusedError:
+        return RefusedError(
+            RefusalKind.LEVEL, f"the file changed while in use: {how}", where=self._name
+        )
+
+
+def _require_regular(found: os.stat_result, shown: str) -> None:
+    kind = stat.S_IFMT(found.st_mode)
+    if kind != stat.S_IFREG:
+        raise _not_regular(shown, _KINDS.get(kind, "something else"))
+
+
+def _not_regular(shown: str, got: str) -> MalformedError:
+    return MalformedError("not a regular file", where=shown, expected="a file", got=got)
+
+
+def _require_size(size_bytes: int, least_bytes: int, most_bytes: int, shown: str) -> None:
+    if size_bytes > most_bytes:
+        raise RefusedError(
+            RefusalKind.LIMIT,
+            "file is too large",
+            where=shown,
+            expected=f"at most {most_bytes} bytes",
+            got=str(size_bytes),
+        )
+    if size_bytes < least_bytes:
+        raise MalformedError(
+            "file is too small",
+            where=shown,
+            expected=f"at least {least_bytes} bytes",
+            got=str(size_bytes),
+        )

@@ -1,0 +1,247 @@
+"""Key files: written once and never over another, read only if nobody else could change them."""
+
+import binascii
+import os
+import re
+import stat
+import textwrap
+from base64 import b64encode
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from infwasi_sign.adapters import keys
+from infwasi_sign.adapters.keys import KeyKind, PrivateKey, PublicKey
+from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.errors import UndecidedError
+
+PassphraseSource: TypeAlias = Callable[[], bytes]
+"""Asks for the passphrase; called only when there is something to open or to lock."""
+
+_PLAIN: Final = "PRIVATE KEY"  # labels of RFC 7468 sections 10, 11 and 13
+_ENCRYPTED: Final = "ENCRYPTED PRIVATE KEY"
+_PUBLIC: Final = "PUBLIC KEY"
+
+# One block and nothing around it, RFC 7468 section 3; lines of any length, for many tools do not
+# break them.
+_PEM: Final = re.compile(
+    rb"\s*-----BEGIN ([A-Z0-9 ]{1,40})-----\r?\n((?:[A-Za-z0-9+/=]+\r?\n)+)-----END \1-----\s*"
+)
+_PEM_LINE: Final = 64  # RFC 7468 section 2
+
+_SHARED_SECRET: Final = 0o077  # as ssh: a secret is nobody else's, in no way
+_SHARED_WRITE: Final = 0o022
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def write_key_pair(base: Path, kind: KeyKind, passphrase: bytes | None) -> PublicKey:
+    """Make a key and write ``<base>.key`` (0600, PKCS#8) and ``<base>.pub`` (0644, SPKI), both PEM.
+
+    The private key is encrypted unless ``passphrase`` is None. Both files appear complete or
+    not at all; files that are there stay as they are.
+
+    Raises:
+        UndecidedError: a file is there already, or cannot be written.
+    """
+    from infwasi_sign.adapters import pkcs8  # noqa: PLC0415 -- 10 ms that only private keys need
+
+    if base.name in {"", ".."}:
+        raise UndecidedError("not a file name", where=str(base))
+    if passphrase is not None and not 0 < len(passphrase) <= LIMITS.passphrase_bytes:
+        raise UndecidedError(
+            "passphrase has a wrong length",
+            expected=f"1 to {LIMITS.passphrase_bytes} bytes",
+            got=str(len(passphrase)),
+        )
+    files = (f"{base.name}.key", f"{base.name}.pub")
+    with ExitStack() as opened:
+        directory = _open_directory(base.parent, opened)
+        for name in files:
+            _refuse_existing(directory, base.parent, name)
+        key = keys.generate(kind)
+        secret = (
+            _to_pem(_PLAIN, pkcs8.encode(key))
+            if passphrase is None
+            else _to_pem(_ENCRYPTED, pkcs8.encrypt(key, passphrase))
+        )
+        contents = ((secret, 0o600), (_to_pem(_PUBLIC, key.public_key()), 0o644))
+        with ExitStack() as undo:
+            for name, (content, mode) in zip(files, contents, strict=True):
+                try:
+                    _create(directory, name, content, mode)
+                    undo.callback(_remove, directory, name)
+                    os.fsync(directory)
+                except FileExistsError as e:
+                    raise _exists(base.parent / name) from e
+                except OSError as e:
+                    raise _failed("cannot write", base.parent / name, e) from e
+            undo.pop_all()
+    return key.public
+
+
+def _open_directory(path: Path, opened: ExitStack) -> int:
+    try:
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as e:
+        raise _failed("cannot open directory", path, e) from e
+    opened.callback(os.close, directory)
+    return directory
+
+
+def _refuse_existing(directory: int, parent: Path, name: str) -> None:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    except OSError as e:
+        raise _failed("cannot look for", parent / name, e) from e
+    raise _exists(parent / name)
+
+
+def _remove(directory: int, name: str) -> None:
+    with suppress(OSError):  # the first failure is the one to report
+        os.unlink(name, dir_fd=directory)
+
+
+def _create(directory: int, name: str, content: bytes, mode: int) -> None:
+    """Write under a passing name, then link: unlike a rename, a link never replaces a file."""
+    passing = f".infwasi-{os.urandom(8).hex()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(passing, flags, 0o600, dir_fd=directory)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(descriptor, mode)  # whatever the umask took away
+            os.fsync(descriptor)
+        os.link(passing, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    finally:
+        _remove(directory, passing)
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def load_private_key(path: Path, passphrase: PassphraseSource) -> PrivateKey:
+    """Read a private key of P-256 or Ed25519; ``passphrase`` is asked only if it is encrypted.
+
+    Raises:
+        UndecidedError: others have access to the file, it holds no such key, or the passphrase
+            does not open it.
+    """
+    from infwasi_sign.adapters import pkcs8  # noqa: PLC0415 -- 10 ms that only private keys need
+
+    label, der = _from_pem(read_secret(path, LIMITS.key_file_bytes), path)
+    if label not in {_PLAIN, _ENCRYPTED}:
+        raise UndecidedError(
+            "not a private key in PKCS#8",
+            where=str(path),
+            expected=f"{_ENCRYPTED} or {_PLAIN}",
+            got=label,
+            hint="convert it: openssl pkcs8 -topk8 -scrypt -in OLD -out NEW",
+        )
+    return pkcs8.decode(der, passphrase() if label == _ENCRYPTED else None, where=str(path))
+
+
+def load_public_key(path: Path) -> PublicKey:
+    """Read a public key of P-256 or Ed25519 that nobody but its owner could have changed.
+
+    Raises:
+        UndecidedError: others can write the file, or it holds no such key.
+    """
+    data = _read_own(path, LIMITS.key_file_bytes, _SHARED_WRITE, "be written", "go-w")
+    label, der = _from_pem(data, path)
+    if label != _PUBLIC:
+        raise UndecidedError("not a public key", where=str(path), expected=_PUBLIC, got=label)
+    return keys.parse_public_key(der, where=str(path))
+
+
+def read_secret(path: Path, limit_bytes: int) -> bytes:
+    """The content of a file that only its owner can read: a private key, a passphrase.
+
+    Raises:
+        UndecidedError: it is not such a file, or longer than ``limit_bytes``.
+    """
+    return _read_own(path, limit_bytes, _SHARED_SECRET, "be accessed", "600")
+
+
+def read_descriptor(descriptor: int, limit_bytes: int) -> bytes:
+    """Everything up to the end, or ``limit_bytes`` and one more that tells it was too long."""
+    data = b""
+    while len(data) <= limit_bytes and (part := os.read(descriptor, limit_bytes + 1 - len(data))):
+        data += part
+    return data
+
+
+def _read_own(path: Path, limit_bytes: int, shared: int, danger: str, remedy: str) -> bytes:
+    """Open once, judge the descriptor, read from it; of a symlink the target is judged."""
+    try:
+        # O_NONBLOCK: a pipe without a writer must not hold us up before we can refuse it
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError as e:
+        raise _failed("cannot read", path, e) from e
+    try:
+        _require_own(descriptor, path, shared, danger, remedy)
+        data = read_descriptor(descriptor, limit_bytes)
+    except OSError as e:
+        raise _failed("cannot read", path, e) from e
+    finally:
+        os.close(descriptor)
+    if len(data) > limit_bytes:
+        raise UndecidedError("too long", where=str(path), expected=f"at most {limit_bytes} bytes")
+    return data
+
+
+def _require_own(descriptor: int, path: Path, shared: int, danger: str, remedy: str) -> None:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise UndecidedError("not a regular file", where=str(path))
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & shared:
+        raise UndecidedError(
+            f"file can {danger} by others than its owner",
+            where=str(path),
+            got=f"mode {mode:04o}",
+            hint=f"chmod {remedy} {path}",
+        )
+    if status.st_uid not in {os.geteuid(), 0}:
+        raise UndecidedError(
+            "file belongs to somebody else",
+            where=str(path),
+            expected=f"user {os.geteuid()} or root",
+            got=f"user {status.st_uid}",
+        )
+
+
+def _exists(path: Path) -> UndecidedError:
+    return UndecidedError(
+        "file is there already", where=str(path), hint="key files are never written over"
+    )
+
+
+def _failed(what: str, path: Path, error: OSError) -> UndecidedError:
+    return UndecidedError(f"{what} {path}", got=(error.strerror or "an input error").lower())
+
+
+# --- PEM -------------------------------------------------------------------------------------
+
+
+def _to_pem(label: str, der: bytes) -> bytes:
+    body = "\n".join(textwrap.wrap(b64encode(der).decode("ascii"), _PEM_LINE))
+    return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n".encode("ascii")
+
+
+def _from_pem(data: bytes, path: Path) -> tuple[str, bytes]:
+    found = _PEM.fullmatch(data)
+    if found is None:
+        raise UndecidedError(
+            "not a key file", where=str(path), expected="exactly one PEM block and nothing else"
+        )
+    try:
+        der = binascii.a2b_base64(b"".join(found[2].split()), strict_mode=True)
+    except binascii.Error as e:
+        raise UndecidedError("not base64", where=str(path)) from e
+    return found[1].decode("ascii"), der

@@ -1,0 +1,359 @@
+"""Inference on llama.cpp, by the low-level bindings of llama-cpp-python. Its only door.
+
+The model is mapped from the very descriptor that was measured (``llama_model_load_from_file_ptr``):
+no path is opened. Nothing here is called per graph node: the abort callback is libc's ``strlen`` on
+the stop flag's buffer and the log goes to a C function that ignores it, so llama.cpp never waits
+for the interpreter.
+"""
+
+import ctypes
+import importlib
+import importlib.util
+import os
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any, Final
+
+from infwasi_sign.adapters import chat_template
+from infwasi_sign.adapters.cores import usable_cores
+from infwasi_sign.adapters.llama_vocabulary import Vocabulary
+from infwasi_sign.domain.chat import FinishReason, GenerationOptions, Message, Summary
+from infwasi_sign.errors import GuestError, RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.ports import EntryFile, StopFlag
+
+_BATCH_TOKENS: Final = 512  # llama.cpp's default n_ubatch: a cancelled prompt ends within one
+_PENALTY_TOKENS: Final = 64  # llama.cpp's default repeat_last_n
+_MIN_KEEP: Final = 1
+_NO_TEMPLATE: Final = "the model has no chat template"
+_DECODE_FULL, _DECODE_ABORTED = 1, 2  # llama.h, llama_decode
+_PACKAGE: Final = "llama_cpp"
+
+# Native code keeps these for as long as the process lives.
+_KEPT: list[object] = []
+
+
+def bindings() -> ModuleType:
+    """The module ``llama_cpp.llama_cpp`` without the package around it.
+
+    The package's ``__init__`` imports numpy and the high-level API (0.3 s). The module is loaded
+    under a stand-in for the package, which is taken away again: who imports ``llama_cpp`` later
+    gets the real one.
+    """
+    name = f"{_PACKAGE}.llama_cpp"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or spec.submodule_search_locations is None:
+        raise UndecidedError("llama-cpp-python is not installed")
+    stand_in = ModuleType(_PACKAGE)
+    stand_in.__path__ = list(spec.submodule_search_locations)
+    sys.modules[_PACKAGE] = stand_in
+    try:
+        return importlib.import_module(name)
+    except (OSError, RuntimeError) as e:
+        raise UndecidedError(f"libllama does not load: {e}") from e
+    finally:
+        for loaded in [key for key in sys.modules if key.partition(".")[0] == _PACKAGE]:
+            del sys.modules[loaded]
+
+
+def _set(struct: ctypes.Structure, **values: object) -> None:
+    """Set fields that must exist: ctypes would take a wrong name for a new attribute."""
+    for name, value in values.items():
+        if not hasattr(type(struct), name):
+            raise UndecidedError(f"llama-cpp-python has no parameter {name}")
+        setattr(struct, name, value)
+
+
+class LlamaBackend:
+    """The InferenceBackend on llama.cpp; ``log`` gets llama.cpp's own lines."""
+
+    def __init__(
+        self,
+        stop: StopFlag,
+        *,
+        n_threads: int | None = None,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        self._stop = stop
+        self._n_threads = usable_cores() if n_threads is None else n_threads
+        self._llama = bindings()
+        self._libc = ctypes.CDLL(None)
+        self._libc.fdopen.argtypes = (ctypes.c_int, ctypes.c_char_p)
+        self._libc.fdopen.restype = ctypes.c_void_p
+        self._libc.fclose.argtypes = (ctypes.c_void_p,)
+        self._adopted: dict[int, int] = {}
+        self._send_log_to(log)
+        self._llama.llama_backend_init()
+
+    def _send_log_to(self, log: Callable[[str], None] | None) -> None:
+        llama = self._llama
+        if log is None:
+            # any C function without side effects will do: it gets three arguments and ignores them
+            sink = ctypes.cast(llama._lib.llama_supports_mmap, llama.llama_log_callback)
+        else:
+            sink = llama.llama_log_callback(
+                lambda _level, text, _data: log(text.decode("utf-8", "replace"))
+            )
+        _KEPT.append(sink)
+        llama.llama_log_set(sink, None)
+
+    def adopt(self, file: EntryFile) -> None:
+        """Duplicate ``file``'s descriptor for `load` now, before no new descriptor can be made.
+
+        Raises:
+            UndecidedError: there is no descriptor left.
+        """
+        try:
+            duplicate = os.dup(file.fileno())
+        except OSError as e:
+            raise UndecidedError(f"no descriptor for the model: {e.strerror}") from e
+        stream = self._libc.fdopen(duplicate, b"rb")
+        if not stream:
+            os.close(duplicate)
+            raise UndecidedError("no stream for the model")
+        self._adopted[file.fileno()] = stream
+
+    def load(self, file: EntryFile, context_tokens: int) -> "LlamaModel":
+        """Map the model from ``file``'s descriptor and make its one context.
+
+        Raises:
+            UndecidedError: llama.cpp cannot load it, or it is not a model that chats.
+        """
+        if file.fileno() not in self._adopted:
+            self.adopt(file)
+        stream = self._adopted.pop(file.fileno())
+        llama = self._llama
+        params = llama.llama_model_default_params()
+        _set(params, n_gpu_layers=0, load_mode=llama.LLAMA_LOAD_MODE_MMAP)
+        try:
+            os.lseek(file.fileno(), 0, os.SEEK_SET)  # the offset is shared, and read from there
+            model = llama.llama_model_load_from_file_ptr(stream, params)
+        finally:
+            self._libc.fclose(stream)
+        if not model:
+            raise UndecidedError("llama.cpp cannot load the model", where=file.name)
+        try:
+            if llama.llama_model_has_encoder(model):
+                raise UndecidedError("models with an encoder are not supported", where=file.name)
+            context = self._context(model, context_tokens)
+            return LlamaModel(llama, model, context, self._stop)
+        except BaseException:
+            llama.llama_model_free(model)
+            raise
+
+    def _context(self, model: int, context_tokens: int) -> int:
+        llama = self._llama
+        trained = llama.llama_model_n_ctx_train(model)
+        params = llama.llama_context_default_params()
+        _set(
+            params,
+            n_ctx=min(context_tokens, trained) if trained > 0 else context_tokens,
+            n_batch=_BATCH_TOKENS,
+            n_ubatch=_BATCH_TOKENS,
+            n_threads=self._n_threads,
+            n_threads_batch=self._n_threads,
+            flash_attn_type=llama.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+            no_perf=True,
+        )
+        context: int | None = llama.llama_init_from_model(model, params)
+        if not context:
+            raise UndecidedError("llama.cpp has no memory for the context")
+        # strlen(buffer) is 0 until the stop flag writes its first byte
+        strlen = ctypes.cast(self._libc.strlen, llama.ggml_abort_callback)
+        _KEPT.append(strlen)
+        llama.llama_set_abort_callback(context, strlen, self._stop.address())
+        return context
+
+
+class LlamaModel:
+    """A model with one context: one generation at a time."""
+
+    def __init__(self, llama: Any, model: int, context: int, stop: StopFlag) -> None:
+        self._llama = llama
+        self._model: int | None = model
+        self._context = context
+        self._stop = stop
+        self._stream: LlamaStream | None = None
+        self._vocabulary = Vocabulary(llama, model)
+
+    def start(self, messages: Sequence[Message], options: GenerationOptions) -> "LlamaStream":
+        """Render the chat template, evaluate the prompt (see ports.LoadedModel)."""
+        if self._model is None:
+            raise UndecidedError("the model is closed")
+        if self._stream is not None and not self._stream.is_closed:
+            raise UndecidedError("another generation of this model is running")
+        tokens = self._prompt(messages)
+        room = self._llama.llama_n_ctx(self._context)
+        if len(tokens) >= room:
+            raise RefusedError(
+                RefusalKind.LIMIT,
+                "prompt does not fit the context",
+                where="context-tokens",
+                expected=f"at most {room - 1} tokens",
+                got=f"{len(tokens)} tokens",
+            )
+        memory = self._llama.llama_get_memory(self._context)
+        self._llama.llama_memory_clear(memory, True)
+        self._stream = LlamaStream(
+            self._llama,
+            self._context,
+            self._vocabulary,
+            stop=self._stop,
+            prompt=tokens,
+            options=options,
+        )
+        return self._stream
+
+    def _prompt(self, messages: Sequence[Message]) -> list[int]:
+        template = self._llama.llama_model_chat_template(self._model, None)
+        if not template:
+            raise UndecidedError(_NO_TEMPLATE)
+        try:
+            source = template.decode("utf-8")
+        except UnicodeDecodeError as e:
+            raise UndecidedError("the model's chat template is not UTF-8") from e
+        vocabulary = self._vocabulary
+        segments = chat_template.render(source, messages, vocabulary.bos_text, vocabulary.eos_text)
+        tokens = vocabulary.prompt(segments)
+        if not tokens:
+            raise UndecidedError("the model's chat template gives an empty prompt")
+        return tokens
+
+    def close(self) -> None:
+        """Free the context and the model; a second call does nothing."""
+        if self._model is None:
+            return
+        if self._stream is not None:
+            self._stream.close()
+        self._llama.llama_free(self._context)
+        self._llama.llama_model_free(self._model)
+        self._model = None
+
+
+class LlamaStream:
+    """One generation: a sampler, and the context it reads."""
+
+    def __init__(
+        self,
+        llama: Any,
+        context: int,
+        vocabulary: Vocabulary,
+        *,
+        stop: StopFlag,
+        prompt: list[int],
+        options: GenerationOptions,
+    ) -> None:
+        self._llama = llama
+        self._context = context
+        self._vocabulary = vocabulary
+        self._stop = stop
+        self._left = options.max_tokens
+        self._room = llama.llama_n_ctx(context) - len(prompt)
+        self._made = 0
+        self._input_tokens = len(prompt)
+        self._reason: FinishReason | None = None
+        self._is_fresh = True  # the last decode's logits have not been sampled
+        self._last = (llama.llama_token * 1)()
+        self._batch = llama.llama_batch_get_one(self._last, 1)
+        self.is_closed = False
+        self._sampler = _sampler(llama, options, vocabulary.size, prompt)
+        try:
+            self._evaluate(prompt)
+        except BaseException:
+            self.close()
+            raise
+
+    def _evaluate(self, prompt: list[int]) -> None:
+        llama = self._llama
+        for start in range(0, len(prompt), _BATCH_TOKENS):
+            part = prompt[start : start + _BATCH_TOKENS]
+            tokens = (llama.llama_token * len(part))(*part)
+            if not self._decode(llama.llama_batch_get_one(tokens, len(part))):
+                return
+
+    def _decode(self, batch: object) -> bool:
+        result = self._llama.llama_decode(self._context, batch)
+        if result == 0:
+            return True
+        if self._stop.reason() is not None:
+            self._reason = FinishReason.CANCELLED
+        elif result == _DECODE_FULL:
+            self._reason = FinishReason.CONTEXT_FULL
+        else:
+            word = "aborted" if result == _DECODE_ABORTED else "failed"
+            raise GuestError(f"llama.cpp {word} while decoding", got=str(result))
+        return False
+
+    def next_piece(self) -> bytes | None:
+        """Sample a token and give its bytes: none for a control token, ``None`` at the end."""
+        if self._reason is not None or self.is_closed:
+            return None
+        if self._left == 0:
+            self._reason = FinishReason.LENGTH
+            return None
+        if not self._is_fresh:
+            if self._room == 0:
+                self._reason = FinishReason.CONTEXT_FULL
+                return None
+            self._room -= 1
+            if not self._decode(self._batch):
+                return None
+        self._is_fresh = False
+        token: int = self._llama.llama_sampler_sample(self._sampler, self._context, -1)
+        if self._vocabulary.is_end(token):
+            self._reason = FinishReason.STOP
+            return None
+        self._last[0] = token
+        self._left -= 1
+        self._made += 1
+        return self._vocabulary.piece(token)
+
+    def summary(self) -> Summary:
+        """The state so far; a generation that has not ended would be cancelled now."""
+        return Summary(
+            finish_reason=self._reason or FinishReason.CANCELLED,
+            input_tokens=self._input_tokens,
+            output_tokens=self._made,
+        )
+
+    def close(self) -> None:
+        """Free the sampler; the context stays with the model. A second call does nothing."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._llama.llama_sampler_free(self._sampler)
+
+
+def _sampler(
+    llama: Any, options: GenerationOptions, size: int, prompt: list[int]
+) -> int:
+    """The chain: penalties, top-k, top-p, min-p, temperature, then chance or the best token."""
+    chain: int = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
+
+    def add(sampler: int) -> None:
+        llama.llama_sampler_chain_add(chain, sampler)
+
+    if options.repeat_penalty != 1.0:
+        add(
+            llama.llama_sampler_init_penalties(
+                size, _PENALTY_TOKENS, options.repeat_penalty, 0.0, 0.0
+            )
+        )
+    if options.temperature == 0.0:
+        add(llama.llama_sampler_init_greedy())
+    else:
+        if options.top_k > 0:
+            add(llama.llama_sampler_init_top_k(options.top_k))
+        if options.top_p < 1.0:
+            add(llama.llama_sampler_init_top_p(options.top_p, _MIN_KEEP))
+        if options.min_p > 0.0:
+            add(llama.llama_sampler_init_min_p(options.min_p, _MIN_KEEP))
+        add(llama.llama_sampler_init_temp(options.temperature))
+        seed = secrets.randbits(32) if options.seed is None else options.seed
+        add(llama.llama_sampler_init_dist(seed))
+    if options.repeat_penalty != 1.0:
+        for token in prompt[-_PENALTY_TOKENS:]:
+            llama.llama_sampler_accept(chain, token)
+    return chain

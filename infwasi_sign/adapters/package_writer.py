@@ -1,0 +1,209 @@
+"""A package written whole or not at all."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from infwasi_sign.adapters.atomic import RenameFlag, rename_at, storage_error, write_all
+from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.manifest import MANIFEST_FILE, SIGNATURES_FOLDER
+from infwasi_sign.errors import UndecidedError
+
+_DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class PackageWriter:
+    """Writes a new package directory that appears whole, at `commit`, or not at all.
+
+    Implements `ports.PackageTarget`; a context manager. Until `commit` everything lies in a sibling
+    of ``target`` whose name begins with a dot; leaving without `commit` removes it, and what a
+    killed run left behind is removed by the next run for the same target. Modes are 0755 and 0644,
+    less the umask.
+
+    Raises:
+        UndecidedError: from every method; the target exists, or the system refuses.
+    """
+
+    def __init__(self, target: Path, *, overwrite: bool = False) -> None:
+        if target.name in {"", ".."}:
+            raise UndecidedError("not a name for a package", where=str(target))
+        self._target = target
+        self._overwrite = overwrite
+        self._temporary = ""
+        self._unfinished: set[str] = set()
+        self._parent = -1
+        self._directory = -1  # locked while we live (flock(2)), which tells others so
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as undo, self._explained():
+            with contextlib.suppress(FileExistsError):  # a file; opening it says so better
+                self._target.parent.mkdir(parents=True, exist_ok=True)
+            self._parent = os.open(self._target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            undo.callback(os.close, self._parent)
+            self._require_target_is_free()
+            self._remove_leftovers()
+            self._make_temporary()
+            undo.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if self._temporary:
+                shutil.rmtree(self._temporary, ignore_errors=True, dir_fd=self._parent)
+        finally:
+            os.close(self._directory)
+            os.close(self._parent)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file of the package."""
+        with self._new_file(name) as descriptor:
+            write_all(descriptor, data)
+
+    def tee(self, name: str, windows: Iterable[memoryview]) -> Iterator[memoryview]:
+        """Write a stream of windows to a file, and pass each on once it is written.
+
+        So what is hashed is what is written, in one pass. Whoever asks must take the whole stream.
+        """
+        self._unfinished.add(name)
+        with self._new_file(name) as descriptor:
+            for window in windows:
+                write_all(descriptor, window)
+                yield window
+        self._unfinished.remove(name)
+
+    def require_space(self, size_bytes: int) -> None:
+        """Fail before gigabytes are written, not after."""
+        with self._explained():
+            found = os.statvfs(self._directory)
+            if found.f_bavail * found.f_frsize < size_bytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def commit(self) -> None:
+        """Make the package visible under its name, durably; nothing can be written after it."""
+        if self._unfinished:
+            raise RuntimeError(f"commit() with unfinished files: {sorted(self._unfinished)}")
+        with self._explained():
+            os.fsync(self._directory)
+            if self._overwrite and self._require_target_is_package():
+                rename_at(self._parent, self._temporary, self._target.name, RenameFlag.EXCHANGE)
+                os.fsync(self._parent)
+                # The old package; what cannot be removed now, the next run tries again.
+                shutil.rmtree(self._temporary, ignore_errors=True, dir_fd=self._parent)
+            else:
+                rename_at(self._parent, self._temporary, self._target.name, RenameFlag.NOREPLACE)
+            self._temporary = ""
+            os.fsync(self._parent)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except FileExistsError as e:
+            raise self._exists_already() from e
+        except OSError as e:
+            raise storage_error(e, self._target, "write the package") from e
+
+    def _exists_already(self) -> UndecidedError:
+        return UndecidedError(
+            "package exists already",
+            where=str(self._target),
+            hint="overwrite it, or choose another version or place",
+        )
+
+    def _require_target_is_free(self) -> None:
+        if self._overwrite:
+            self._require_target_is_package()
+        elif os.path.lexists(self._target):
+            raise self._exists_already()
+
+    def _require_target_is_package(self) -> bool:
+        """Whether there is something to overwrite; refuses to remove what is not a package."""
+        try:
+            directory = os.open(self._target.name, _DIRECTORY_FLAGS, dir_fd=self._parent)
+        except FileNotFoundError:
+            return False
+        except OSError as e:
+            if e.errno in {errno.ENOTDIR, errno.ELOOP}:
+                raise self._not_a_package() from e
+            raise
+        try:
+            is_package = _looks_like_package(directory)
+        finally:
+            os.close(directory)
+        if not is_package:
+            raise self._not_a_package()
+        return True
+
+    def _not_a_package(self) -> UndecidedError:
+        return UndecidedError("what is there is not a package", where=str(self._target))
+
+    def _make_temporary(self) -> None:
+        while True:
+            name = f".{self._target.name}.{secrets.token_hex(8)}.tmp"
+            os.mkdir(name, 0o755, dir_fd=self._parent)
+            directory = os.open(name, _DIRECTORY_FLAGS, dir_fd=self._parent)
+            try:
+                is_locked = _lock(directory)
+            except OSError:  # NFS locks no directory; then nobody finds this one unlocked either
+                is_locked = True
+            if is_locked and os.fstat(directory).st_nlink > 0:
+                self._temporary, self._directory = name, directory
+                return
+            os.close(directory)  # another run took it for a leftover between mkdir and lock
+
+    def _remove_leftovers(self) -> None:
+        pattern = re.compile(rf"\.{re.escape(self._target.name)}\.[0-9a-f]{{16}}\.tmp")
+        with os.scandir(self._parent) as entries:
+            found = [entry.name for entry in entries if pattern.fullmatch(entry.name)]
+        for name in found:
+            with contextlib.suppress(OSError):  # somebody else's business, or gone
+                directory = os.open(name, _DIRECTORY_FLAGS, dir_fd=self._parent)
+                try:
+                    if os.fstat(directory).st_uid == os.geteuid() and _lock(directory):
+                        shutil.rmtree(name, ignore_errors=True, dir_fd=self._parent)
+                finally:
+                    os.close(directory)
+
+    @contextlib.contextmanager
+    def _new_file(self, name: str) -> Iterator[int]:
+        with self._explained():
+            descriptor = os.open(name, _CREATE_FLAGS, 0o644, dir_fd=self._directory)
+            try:
+                yield descriptor
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _looks_like_package(directory: int) -> bool:
+    """Whether a manifest lies there and no directory that packages do not have."""
+    has_manifest = False
+    with os.scandir(directory) as entries:
+        for count, entry in enumerate(entries):
+            has_manifest |= entry.name == MANIFEST_FILE
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if count > LIMITS.package_files or (is_folder and entry.name != SIGNATURES_FOLDER):
+                return False
+    return has_manifest
+
+
+def _lock(directory: int) -> bool:
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

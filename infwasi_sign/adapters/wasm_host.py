@@ -1,0 +1,358 @@
+"""Runs one component for one request on wasmtime: the permitted imports, the limits, no more.
+
+Together with ``nn_interface`` the only door to wasmtime. Code is compiled from bytes in memory;
+nothing precompiled is ever accepted.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from wasmtime import Config, Engine, Store, WasmtimeError
+from wasmtime.component import (
+    BorrowType,
+    Component,
+    ComponentInstanceType,
+    EnumType,
+    Func,
+    FuncType,
+    Instance,
+    Linker,
+    ListType,
+    OptionType,
+    OwnType,
+    RecordType,
+    ResourceAny,
+    ResultType,
+    TupleType,
+    ValType,
+    Variant,
+    VariantType,
+)
+
+from infwasi_sign.adapters.nn_generation import Ledger, limit_error, prompt_limit_error
+from infwasi_sign.adapters.nn_interface import FUNCTIONS, NnSession
+from infwasi_sign.domain.chat import FinishReason, Summary
+from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.text import escape_controls
+from infwasi_sign.errors import GuestError, MalformedError, RefusalKind, RefusedError
+from infwasi_sign.ports import GuestGrants, StopFlag
+
+TYPES: Final = "infwasi:llm/types@0.1.0"  # types only: nothing to define
+EXPORT: Final = "infwasi:llm/inference@0.1.0"
+OFFERED: Final = frozenset((*FUNCTIONS, TYPES))
+
+_COMPONENT_MAGIC: Final = b"\0asm\x0d\x00\x01\x00"  # component-model, Binary.md: preamble
+_TICK_SECONDS: Final = 0.01
+
+_FAILURE: Final = (
+    "variant{invalid-argument(string) not-found(string) too-large(string) timeout(string)"
+    " security(string) unsupported(string) runtime(string)}"
+)
+_SUMMARY: Final = (
+    "record{finish-reason: enum{stop length context-full cancelled},"
+    " usage: record{input-tokens: u32, output-tokens: u32}}"
+)
+_EXPORTED: Final[Mapping[str, str]] = {
+    "[method]generation.next": f"(borrow) -> result<option<string>, {_FAILURE}>",
+    "[method]generation.summary": f"(borrow) -> {_SUMMARY}",
+    "compute": (
+        f"(option<string>) -> result<record{{text: string, summary: {_SUMMARY}}}, {_FAILURE}>"
+    ),
+    "start": f"(option<string>) -> result<own, {_FAILURE}>",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Compiled:
+    wasm: bytes
+    engine: Engine
+    component: Component
+
+
+class WasmtimeHost:
+    """The GuestHost on wasmtime. Keeps the last compiled component for the next request."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: _Compiled | None = None
+
+    def prepare(self, component: bytes) -> None:
+        """Compile ahead of `run`; wasmtime releases the interpreter lock meanwhile.
+
+        Raises:
+            RefusedError: the bytes are not a component, or too many.
+        """
+        compiled = self._compiled(component)
+        with self._lock:
+            self._kept = compiled
+
+    def run(
+        self,
+        component: bytes,
+        grants: GuestGrants,
+        prompt: str | None,
+        stop: StopFlag,
+        on_piece: Callable[[str], None],
+    ) -> Summary:
+        """Stream the answer through ``on_piece`` (see ports.GuestHost).
+
+        1. the prompt is within the granted bytes
+        2. the bytes compile as a component
+        3. it imports nothing but what is granted and offered, with the right types
+        4. it exports the inference interface with the right types
+        5. it runs in a fresh store within its limits
+        """
+        # 1.
+        got_bytes = 0 if prompt is None else len(prompt.encode("utf-8", "surrogatepass"))
+        if got_bytes > grants.limits.prompt_bytes:
+            raise prompt_limit_error(got_bytes, grants.limits.prompt_bytes)
+        # 2.
+        compiled = self._compiled(component)
+        # 3. and 4.
+        _check_imports(compiled, grants.imports)
+        _check_exports(compiled)
+        # 5.
+        deadline = time.monotonic() + grants.limits.wall_clock_seconds
+        ledger = Ledger(grants=grants, stop=stop, deadline=deadline)
+        try:
+            with _ticking(compiled.engine, ledger):
+                return _Request(compiled, ledger, on_piece).answer(prompt)
+        finally:
+            with self._lock:
+                self._kept = compiled
+
+    def _compiled(self, wasm: bytes) -> _Compiled:
+        """The kept one if it is of the same bytes (an engine serves one request at a time)."""
+        with self._lock:
+            kept, self._kept = self._kept, None
+        if kept is not None and kept.wasm == wasm:
+            return kept
+        if len(wasm) > LIMITS.component_bytes:
+            at_most = f"at most {LIMITS.component_bytes} bytes"
+            raise limit_error("component is too large", "component", at_most, f"{len(wasm)} bytes")
+        # NOTE: wasmtime-py takes anything else for the text format
+        if not wasm.startswith(_COMPONENT_MAGIC):
+            raise MalformedError("not a component", where="component")
+        config = Config()
+        config.epoch_interruption = True
+        engine = Engine(config)
+        try:
+            return _Compiled(wasm=wasm, engine=engine, component=Component(engine, wasm))
+        except WasmtimeError as e:
+            raise MalformedError(f"not a valid component: {_last_line(e)}") from e
+
+
+@contextmanager
+def _ticking(engine: Engine, ledger: Ledger) -> Iterator[None]:
+    """Interrupt the guest, wherever it is, soon after the stop flag or the deadline."""
+    done = threading.Event()
+
+    def tick() -> None:
+        while not done.wait(_TICK_SECONDS):
+            if ledger.stop.reason() is not None or time.monotonic() >= ledger.deadline:
+                engine.increment_epoch()
+
+    thread = threading.Thread(target=tick, name="epoch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+class _Request:
+    """One store, one instance, one answer."""
+
+    def __init__(
+        self, compiled: _Compiled, ledger: Ledger, on_piece: Callable[[str], None]
+    ) -> None:
+        self._compiled = compiled
+        self._ledger = ledger
+        self._on_piece = on_piece
+        self._session = NnSession(ledger)
+        self._output_bytes = 0
+
+    def answer(self, prompt: str | None) -> Summary:
+        """Pull the answer piece by piece; everything is freed on every path."""
+        limits = self._ledger.grants.limits
+        with Store(self._compiled.engine) as store:
+            store.set_limits(
+                memory_size=limits.memory_bytes,
+                memories=LIMITS.wasm_memories,
+                instances=LIMITS.wasm_instances,
+                tables=LIMITS.wasm_tables,
+                table_elements=LIMITS.wasm_table_elements,
+            )
+            store.set_epoch_deadline(1)  # `_ticking` moves the epoch when it is time, not before
+            try:
+                instance = self._instantiate(store)
+                return self._pull(store, instance, prompt)
+            except WasmtimeError as e:
+                return self._trapped(e)
+            finally:
+                self._session.close()
+
+    def _instantiate(self, store: Store) -> Instance:
+        with Linker(self._compiled.engine) as linker:
+            self._session.link(linker)
+            try:
+                instance: Instance = linker.instantiate(store, self._compiled.component)
+            except WasmtimeError as e:
+                text = str(e)
+                if "wasm trap" in text or "backtrace" in text:
+                    raise
+                kind = RefusalKind.LIMIT if "limit" in text else RefusalKind.DISAGREE
+                raise RefusedError(kind, f"component cannot be started: {_last_line(e)}") from e
+            return instance
+
+    def _pull(self, store: Store, instance: Instance, prompt: str | None) -> Summary:
+        interface = instance.get_export_index(store, EXPORT)
+
+        def function(name: str) -> Func:
+            index = instance.get_export_index(store, name, interface)
+            found = None if index is None else instance.get_func(store, index)
+            if found is None:
+                raise RefusedError(RefusalKind.DISAGREE, f"component does not export {name}")
+            return found
+
+        generation = function("start")(store, prompt)
+        if not isinstance(generation, ResourceAny):
+            raise self._failed(generation)
+        next_piece = function("[method]generation.next")
+        while True:
+            piece = next_piece(store, generation)
+            if piece is None:
+                break
+            if not isinstance(piece, str):
+                raise self._failed(piece)
+            self._emit(piece)
+        summary = function("[method]generation.summary")(store, generation)
+        reason = FinishReason(getattr(summary, "finish-reason"))
+        generation.drop(store)
+        return self._ledger.total(reason)
+
+    def _emit(self, piece: str) -> None:
+        self._output_bytes += len(piece) if piece.isascii() else len(piece.encode())
+        allowed = self._ledger.grants.limits.output_bytes
+        if self._output_bytes > allowed:
+            at_most = f"at most {allowed} bytes"
+            raise limit_error("answer is too long", "limits.output-bytes", at_most)
+        self._ledger.check_deadline()
+        if piece:
+            self._on_piece(piece)
+
+    def _failed(self, failure: Variant) -> Exception:
+        """What a guest's failure means: the host's own limit, or the guest's word."""
+        if self._ledger.cause is not None:
+            return self._ledger.cause
+        sentence = escape_controls(str(failure.payload)[:500], keep_layout=False)
+        return GuestError(f"the guest failed with {failure.tag}: {sentence}")
+
+    def _trapped(self, trap: WasmtimeError) -> Summary:
+        """What a trap means: an exception of ours, a stop, the deadline, a limit, or the guest."""
+        ledger = self._ledger
+        self._session.close()  # settles what running generations used
+        if self._session.stashed is not None:
+            raise self._session.stashed from None
+        if ledger.stop.reason() is not None:
+            return ledger.total(FinishReason.CANCELLED)
+        ledger.check_deadline()
+        if ledger.cause is not None:
+            raise ledger.cause from None
+        raise GuestError(f"the guest trapped: {_last_line(trap)}") from trap
+
+
+# --- types -----------------------------------------------------------------------------------
+
+
+def _check_imports(compiled: _Compiled, granted: frozenset[str]) -> None:
+    imports = compiled.component.type.imports(compiled.engine)
+    for allowed, kind, who in (
+        (granted, RefusalKind.DISAGREE, "the package does not declare"),
+        (OFFERED, RefusalKind.POLICY, "this host never offers"),
+    ):
+        surplus = sorted(imports.keys() - allowed)
+        if surplus:
+            names = ", ".join(escape_controls(name[:80], keep_layout=False) for name in surplus[:8])
+            raise RefusedError(kind, f"component imports what {who}: {names}")
+    for name, extern in imports.items():
+        _check_functions(compiled.engine, name, extern.ty, FUNCTIONS.get(name, {}), "imports")
+
+
+def _check_exports(compiled: _Compiled) -> None:
+    extern = compiled.component.type.exports(compiled.engine).get(EXPORT)
+    if extern is None:
+        raise RefusedError(RefusalKind.DISAGREE, f"component does not export {EXPORT}")
+    item = extern.ty
+    _check_functions(compiled.engine, EXPORT, item, _EXPORTED, "exports")
+    has = item.exports(compiled.engine) if isinstance(item, ComponentInstanceType) else {}
+    missing = sorted(_EXPORTED.keys() - has.keys())
+    if missing:
+        raise RefusedError(
+            RefusalKind.DISAGREE, f"component exports {EXPORT} without {', '.join(missing)}"
+        )
+
+
+def _check_functions(
+    engine: Engine, name: str, item: object, expected: Mapping[str, str], verb: str
+) -> None:
+    """Each function of the interface has the type it must have; no function is unknown."""
+    if not isinstance(item, ComponentInstanceType):
+        raise RefusedError(RefusalKind.DISAGREE, f"component {verb} {name}, not as an interface")
+    for member, extern in item.exports(engine).items():
+        ty = extern.ty
+        if not isinstance(ty, FuncType):
+            continue
+        got = signature(ty)
+        if expected.get(member) != got:
+            raise RefusedError(
+                RefusalKind.DISAGREE,
+                f"component {verb} a function of another type",
+                where=f"{name} {escape_controls(member[:80], keep_layout=False)}",
+                expected=expected.get(member, "no such function"),
+                got=got[:400],
+            )
+
+
+def signature(ty: FuncType) -> str:
+    """A function type on one line: parameters without names, resources as `own` and `borrow`."""
+    result = ty.result
+    params = ", ".join(_shape(param) for _, param in ty.params)
+    return f"({params}) -> {'nothing' if result is None else _shape(result)}"
+
+
+def _shape(ty: ValType | None) -> str:  # noqa: PLR0911 - one return per kind of type
+    match ty:
+        case ListType():
+            return f"list<{_shape(ty.element)}>"
+        case OptionType():
+            return f"option<{_shape(ty.payload)}>"
+        case ResultType():
+            return f"result<{_shape(ty.ok)}, {_shape(ty.err)}>"
+        case TupleType():
+            return f"tuple<{', '.join(map(_shape, ty.elements))}>"
+        case EnumType():
+            return f"enum{{{' '.join(ty.names)}}}"
+        case RecordType():
+            return f"record{{{', '.join(f'{name}: {_shape(t)}' for name, t in ty.fields)}}}"
+        case VariantType():
+            return f"variant{{{' '.join(f'{name}({_shape(t)})' for name, t in ty.cases)}}}"
+        case OwnType():
+            return "own"
+        case BorrowType():
+            return "borrow"
+        case None:
+            return "_"
+        case _:  # the plain types: bool, u8 to s64, f32, f64, char, string
+            return type(ty).__name__.lower()
+
+
+def _last_line(error: WasmtimeError) -> str:
+    """The cause, which wasmtime puts last, as one printable line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return escape_controls(lines[-1][:200] if lines else "no reason given", keep_layout=False)

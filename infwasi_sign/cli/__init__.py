@@ -1,0 +1,83 @@
+"""The command line: thin commands, each in a file of its own, imported only when it is called.
+
+Only this package prints and exits. Exit codes: 0 done, 1 refused, 2 no verdict, 3 the verified
+guest failed, 130 interrupted.
+"""
+
+import importlib
+import sys
+from typing import Final, NoReturn
+
+import click
+
+from infwasi_sign import __version__
+
+_COMMANDS: Final = {
+    "init": "write an infwasi.toml to start from",
+    "keygen": "make a key pair for signing",
+    "pack": "compose, describe and sign a package",
+    "verify": "check a package against a key",
+    "verify-and-run": "check a package, and only then run it",
+    "inspect": "show what is in a package, verified or not",
+}
+
+
+class _LazyGroup(click.Group):
+    """Knows its commands by name and imports one only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in _COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"infwasi_sign.cli.{name}_command")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(
+    cls=_LazyGroup,
+    epilog="`infwasi COMMAND --help` shows examples. Exit codes: 0 done, 1 refused, 2 no verdict, "
+    "3 the verified guest failed.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "-V", "--version", message="infwasi %(version)s")
+def cli() -> None:
+    """Sign, describe and run LLM features that ship as WebAssembly components.
+
+    \b
+      infwasi init                                     write infwasi.toml
+      infwasi keygen release                           make release.key and release.pub
+      infwasi pack --sign --key release.key            write dist/NAME-VERSION
+      infwasi verify dist/capital-1.0.0 --key release.pub
+      infwasi verify-and-run dist/capital-1.0.0 --key release.pub "What is ...?"
+      infwasi inspect dist/capital-1.0.0
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line and exit; no traceback ever leaves this function."""
+    from infwasi_sign.cli.output import report_failure
+
+    try:
+        cli.main(standalone_mode=False)
+    except BaseException as error:  # the edge: everything becomes one line and a code
+        code = report_failure(error)
+    else:
+        code = 0
+    _flush_or_forget()
+    sys.exit(code)
+
+
+def _flush_or_forget() -> None:
+    """A reader that went away must not turn into a traceback at interpreter exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = None

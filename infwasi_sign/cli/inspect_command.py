@@ -1,0 +1,106 @@
+"""`infwasi inspect`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from infwasi_sign.cli.output import emit_json, failures_as_json, show
+
+if TYPE_CHECKING:
+    from infwasi_sign.inspection import Inspection
+
+
+@click.command(name="inspect")
+@click.argument("package", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+def command(package: Path, as_json: bool) -> None:
+    """Show what is in PACKAGE. Needs no key, and therefore proves nothing.
+
+    \b
+    Examples:
+      infwasi inspect dist/capital-1.0.0
+      infwasi inspect dist/capital-1.0.0 --json | jq .settings
+    """
+    from infwasi_sign.adapters.package_directory import DirectoryStore
+    from infwasi_sign.inspection import inspect
+
+    with failures_as_json(as_json):
+        found = inspect(package, store=DirectoryStore())
+        if as_json:
+            emit_json(_as_json(found))
+        else:
+            show(_as_text(found))
+
+
+def _as_json(found: "Inspection") -> dict[str, object]:
+    from infwasi_sign.domain.manifest import predicate_json
+
+    return {
+        "type": "inspection",
+        "verdict": "not-verified",
+        "files": [{"name": name, "size": size} for name, size in found.files],
+        "keyHint": found.hint,
+        "manifest": predicate_json(found.manifest),
+        "settings": json.loads(found.settings.to_json()),
+        "component": {
+            "imports": found.app.imports,
+            "exports": found.app.exports,
+            "producers": [f"{p.field} {p.name} {p.version}" for p in found.app.producers],
+        },
+        "models": [
+            {
+                "file": name,
+                "architecture": facts.architecture,
+                "name": facts.name,
+                "license": facts.license,
+                "parameters": facts.parameter_count,
+                "bitsPerWeight": facts.bits_per_weight,
+                "contextLength": facts.context_length,
+                "quantization": {q.type_name: q.tensor_count for q in facts.quantization},
+                "canChat": facts.can_chat,
+                "chatTemplate": facts.chat_template,
+            }
+            for name, facts in found.models
+        ],
+    }
+
+
+def _as_text(found: "Inspection") -> str:
+    from infwasi_sign.domain.manifest import format_time
+
+    manifest, settings = found.manifest, found.settings
+    expires = "never" if manifest.expires_at is None else format_time(manifest.expires_at)
+    lines = [
+        "NOT VERIFIED: this is what the package says of itself; `infwasi verify` decides",
+        f"package    {manifest.package_name} {manifest.package_version}",
+        f"issued     {format_time(manifest.issued_at)}, expires {expires}, "
+        f"sequence {manifest.sequence}",
+        f"key hint   {found.hint}",
+        "files",
+        *(f"  {name}  {size:,} bytes" for name, size in found.files),
+        "component",
+        *(f"  imports {name}" for name in found.app.imports),
+        *(f"  exports {name}" for name in found.app.exports),
+        *(
+            f"  part {part.name}  {part.size_bytes:,} bytes  {part.sha256}"
+            for part in manifest.component.parts
+        ),
+        "settings",
+        *(
+            f"  {name}: {json.dumps(value, ensure_ascii=False)}"
+            for name, value in sorted(json.loads(settings.to_json()).items())
+        ),
+    ]
+    for name, facts in found.models:
+        census = ", ".join(f"{q.tensor_count} {q.type_name}" for q in facts.quantization)
+        lines += [
+            f"model {name}",
+            f"  {facts.name or 'unnamed'}, {facts.architecture}, "
+            f"{facts.parameter_count:,} parameters, licence {facts.license or 'unknown'}",
+            f"  tensors: {census}",
+            f"  context {facts.context_length}, "
+            f"{'can chat' if facts.can_chat else 'CANNOT chat: no tokenizer or no chat template'}",
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,198 @@
+"""`infwasi pack`."""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from infwasi_sign import __version__
+from infwasi_sign.cli.options import passphrase_options, passphrase_source
+from infwasi_sign.cli.output import emit_json, failures_as_json, progress_bar, say, show
+from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.project import PROJECT_FILE, Project, parse_project
+from infwasi_sign.errors import UndecidedError
+
+
+@click.command(name="pack")
+@click.option("--sign/--no-sign", default=False, help="Sign the package. [default: no-sign]")
+@click.option(
+    "--key", "key_path", type=click.Path(path_type=Path), help="Private key to sign with."
+)
+@passphrase_options
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    default=Path(PROJECT_FILE),
+    show_default=True,
+    help="The project file.",
+)
+@click.option("--model", "model_path", type=click.Path(path_type=Path), help="The GGUF model.")
+@click.option("--name", help="Package name.")
+@click.option("--version", help="Package version.")
+@click.option("--system", "system_prompt", help="System prompt.")
+@click.option("--prompt", "default_prompt", help="Default prompt.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("dist"),
+    show_default=True,
+    help="The folder in which NAME-VERSION appears.",
+)
+@click.option("--model-mode", type=click.Choice(["copy", "detach"]), help="[default: copy]")
+@click.option("--force", is_flag=True, help="Replace a different package of this name and version.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    sign: bool,
+    key_path: Path | None,
+    passphrase_fd: int | None,
+    passphrase_file: Path | None,
+    config_path: Path,
+    model_path: Path | None,
+    name: str | None,
+    version: str | None,
+    system_prompt: str | None,
+    default_prompt: str | None,
+    output: Path,
+    model_mode: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Compose, describe and sign a package from infwasi.toml.
+
+    \b
+    Examples:
+      infwasi pack --sign --key release.key
+      infwasi pack --sign --key release.key --version 1.0.1 --output /srv/packages
+      infwasi pack                                   unsigned: every verifier refuses it
+
+    Flags win over the file. SOURCE_DATE_EPOCH fixes the time, and with it every byte but the
+    signature.
+    """
+    overrides: dict[str, object] = {
+        target: value
+        for target, value in (
+            ("model_path", model_path),
+            ("name", name),
+            ("version", version),
+            ("system_prompt", system_prompt),
+            ("default_prompt", default_prompt),
+            ("model_mode", model_mode),
+        )
+        if value is not None
+    }
+    with failures_as_json(as_json):
+        if sign and key_path is None:
+            raise UndecidedError("nothing to sign with", hint="--key FILE, from `infwasi keygen`")
+        if key_path is not None and not sign:
+            raise UndecidedError("a key was given without --sign", hint="add --sign")
+        project = parse_project(_read_project(config_path), overrides, where=str(config_path))
+        source = passphrase_source(passphrase_fd, passphrase_file, confirm=False)
+        _pack(project, config_path.parent, model_path, key_path, source, output, force, as_json)
+
+
+def _read_project(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LIMITS.toml_bytes + 1)
+    except FileNotFoundError:
+        if path == Path(PROJECT_FILE):
+            return b""
+        raise UndecidedError("no such file", where=str(path)) from None
+    except OSError as error:
+        raise UndecidedError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    if len(data) > LIMITS.toml_bytes:
+        raise UndecidedError(
+            "too long", where=str(path), expected=f"at most {LIMITS.toml_bytes} bytes"
+        )
+    return data
+
+
+def _now_and_issued_at() -> tuple[datetime, datetime]:
+    """Now, and the time of the package (reproducible-builds.org, SOURCE_DATE_EPOCH)."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is None:
+        return now, now
+    # 253402300799 is the last second of the year 9999
+    if not epoch.isascii() or not epoch.isdigit() or int(epoch[:20]) > 253_402_300_799:
+        raise UndecidedError(
+            "not a time", where="SOURCE_DATE_EPOCH", expected="seconds since 1970", got=epoch[:40]
+        )
+    return now, datetime.fromtimestamp(int(epoch), UTC)
+
+
+def _pack(
+    project: Project,
+    base: Path,
+    model_flag: Path | None,
+    key_path: Path | None,
+    passphrase: Callable[[], bytes],
+    output: Path,
+    force: bool,
+    as_json: bool,
+) -> None:
+    from functools import partial
+
+    from infwasi_sign.adapters.composer import WasmToolsComposer
+    from infwasi_sign.adapters.cyclonedx_bom import CycloneDxWriter
+    from infwasi_sign.adapters.key_files import load_private_key
+    from infwasi_sign.adapters.keys import sign_payload
+    from infwasi_sign.adapters.measuring import measure_bytes
+    from infwasi_sign.adapters.model_source import open_model, read_component
+    from infwasi_sign.adapters.package_writer import PackageWriter
+    from infwasi_sign.domain.manifest import require_package_names
+    from infwasi_sign.pack import PackRequest, pack
+
+    require_package_names(project.name, project.version)
+    now, issued_at = _now_and_issued_at()
+    inference = None
+    if project.inference_path is not None:
+        inference = read_component(base / project.inference_path)
+    # The passphrase is asked for before minutes of work, not after.
+    sign = None
+    if key_path is not None:
+        sign = partial(sign_payload, load_private_key(key_path, passphrase))
+    target = output / f"{project.name}-{project.version}"
+    location = model_flag if model_flag is not None else base / Path(project.model_path)
+    with (
+        open_model(location) as model,
+        PackageWriter(target, overwrite=force) as writer,
+        progress_bar("measuring the model", model.size_bytes) as progress,
+    ):
+        request = PackRequest(
+            name=project.name,
+            version=project.version,
+            settings=project.settings(),
+            inference=inference,
+            is_detached=project.model_mode == "detach",
+            issued_at=issued_at,
+            valid_for=timedelta(days=project.valid_days) if project.valid_days else None,
+            now=now,
+            tools={"infwasi": __version__},
+            progress=progress,
+        )
+        packed = pack(
+            request,
+            composer=WasmToolsComposer(),
+            model=model,
+            measure_bytes=measure_bytes,
+            bom_writer=CycloneDxWriter(),
+            sign=sign,
+            target=writer,
+        )
+        writer.commit()
+    if packed.extra_exports:
+        say(f"note: exported and never called: {', '.join(packed.extra_exports)}")
+    if not packed.model.can_chat:
+        say("warning: the model cannot chat (no tokenizer or no chat template): run will refuse it")
+    if packed.manifest.expires_at is None:
+        say("note: this package never expires")
+    if not packed.is_signed:
+        say("warning: not signed: every verifier refuses this package; sign it with --sign --key")
+    if as_json:
+        emit_json({"package": str(target), "signed": packed.is_signed})
+    else:
+        show(str(target))

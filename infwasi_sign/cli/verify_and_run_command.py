@@ -1,0 +1,154 @@
+"""`infwasi verify-and-run`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from infwasi_sign.cli.options import package_options
+from infwasi_sign.cli.output import (
+    AnswerWriter,
+    emit_json,
+    failures_as_json,
+    package_progress,
+    say,
+)
+from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.ports import StopReason
+
+if TYPE_CHECKING:
+    from infwasi_sign.adapters.watcher import Watcher
+    from infwasi_sign.run import RunRequest
+    from infwasi_sign.verify import VerifiedPackage
+
+_LAST_WORDS = {
+    StopReason.INTERRUPT: "interrupted",
+    StopReason.DEADLINE: "refused: limit: the run took too long and did not stop by itself",
+    StopReason.LEASE: "refused: level: the model was opened for writing while in use",
+}
+
+
+@click.command(name="verify-and-run")
+@package_options
+@click.argument("prompt", required=False)
+@click.option("--max-tokens", type=click.IntRange(1), help="At most this many tokens.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Where the package fixes none.")
+@click.option("--timeout", "timeout_seconds", type=click.IntRange(1), help="Seconds.")
+@click.option("--threads", type=click.IntRange(1, 512), help="[default: the cores we may use]")
+@click.option("-v", "--verbose", is_flag=True, help="Show llama.cpp's own log.")
+def command(
+    package: Path,
+    key_path: Path,
+    name: str | None,
+    model_path: Path | None,
+    as_json: bool,
+    prompt: str | None,
+    max_tokens: int | None,
+    seed: int | None,
+    timeout_seconds: int | None,
+    threads: int | None,
+    verbose: bool,
+) -> None:
+    """Check PACKAGE and, only if every byte is the signed one, answer PROMPT with it.
+
+    \b
+    Examples:
+      infwasi verify-and-run dist/capital-1.0.0 --key release.pub "What is the capital of Sweden?"
+      echo "What is ...?" | infwasi verify-and-run dist/capital-1.0.0 --key release.pub -
+      infwasi verify-and-run dist/capital-1.0.0 --key release.pub      the default prompt
+
+    The answer goes to standard output as it is made, everything else to standard error. Limits
+    can only narrow what the package allows.
+    """
+    from infwasi_sign.adapters.watcher import Watcher
+    from infwasi_sign.run import RunRequest
+
+    # Before any thread exists: signals must reach the watcher and nobody else.
+    watcher = Watcher(last_words=_LAST_WORDS)
+    watcher.block_signals()
+    with failures_as_json(as_json), watcher:
+        run_request = RunRequest(
+            prompt=_read_standard_input() if prompt == "-" else prompt,
+            max_tokens=max_tokens,
+            seed=seed,
+            timeout_seconds=timeout_seconds,
+        )
+        with _verified(package, key_path, name, model_path, watcher) as verified:
+            _run(verified, run_request, watcher, as_json, threads, verbose)
+
+
+def _read_standard_input() -> str:
+    data = sys.stdin.buffer.read(LIMITS.prompt_bytes + 1)
+    if len(data) > LIMITS.prompt_bytes:
+        raise RefusedError(
+            RefusalKind.LIMIT,
+            "the prompt is too long",
+            where="standard input",
+            expected=f"at most {LIMITS.prompt_bytes} bytes",
+        )
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UndecidedError(
+            "the prompt is not UTF-8 text", where=f"standard input at byte {error.start}"
+        ) from error
+
+
+def _verified(
+    package: Path, key_path: Path, name: str | None, model_path: Path | None, watcher: "Watcher"
+) -> "VerifiedPackage":
+    """Verify, and hold the model still from before it is measured."""
+    from infwasi_sign.cli.verification import key_policy, now_utc, verify_with_key
+    from infwasi_sign.domain.digest import Algorithm
+    from infwasi_sign.verify import VerifyRequest
+
+    with package_progress() as progress:
+
+        def advance(size_bytes: int) -> None:
+            watcher.raise_if_stopped()
+            progress.update(size_bytes)
+
+        request = VerifyRequest(
+            location=package,
+            policy=key_policy(package, name, frozenset({Algorithm.BLAKE3})),
+            now=now_utc(),
+            detached=() if model_path is None else (model_path,),
+            hold=True,
+            progress=advance,
+            on_claims=progress.begin,
+        )
+        return verify_with_key(request, key_path)
+
+
+def _run(
+    verified: "VerifiedPackage",
+    request: "RunRequest",
+    watcher: "Watcher",
+    as_json: bool,
+    threads: int | None,
+    verbose: bool,
+) -> None:
+    from infwasi_sign.adapters.llama import LlamaBackend
+    from infwasi_sign.adapters.wasm_host import WasmtimeHost
+    from infwasi_sign.cli.verification import signed_by, verdict_json
+    from infwasi_sign.run import plan, run
+
+    decided = plan(verified, request)
+    watcher.arm(decided.timeout_seconds.value)
+    if as_json:
+        emit_json(verdict_json(verified))
+    because = f" ({verified.level_reason})" if verified.level_reason else ""
+    say(f"verified: {signed_by(verified.manifest, verified.signer)}")
+    say(f"model held by {verified.level.label}{because}; {decided.max_tokens}")
+    answer = AnswerWriter(as_json)
+    summary = run(
+        verified,
+        request,
+        host=WasmtimeHost(),
+        backend=LlamaBackend(watcher, n_threads=threads, log=say if verbose else None),
+        stop=watcher,
+        on_piece=answer.write,
+    )
+    answer.end(summary)

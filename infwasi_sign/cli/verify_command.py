@@ -1,0 +1,66 @@
+"""`infwasi verify`."""
+
+from pathlib import Path
+
+import click
+
+from infwasi_sign.cli.options import package_options
+from infwasi_sign.cli.output import emit_json, failures_as_json, package_progress, show
+
+
+@click.command(name="verify")
+@package_options
+@click.option(
+    "--digests",
+    type=click.Choice(["default", "all"]),
+    default="default",
+    show_default=True,
+    help="default: BLAKE3 of the model; all: SHA-256 too.",
+)
+@click.option("--at", "at_time", type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ"]), help="For audits.")
+def command(
+    package: Path,
+    key_path: Path,
+    name: str | None,
+    model_path: Path | None,
+    as_json: bool,
+    digests: str,
+    at_time: object,
+) -> None:
+    """Check that PACKAGE is what the holder of a key signed. Nothing in it is executed.
+
+    \b
+    Examples:
+      infwasi verify dist/capital-1.0.0 --key release.pub
+      infwasi verify downloads/x --name capital --key release.pub --json
+      infwasi verify dist/capital-1.0.0 --key release.pub --digests all
+    """
+    from datetime import UTC, datetime
+
+    from infwasi_sign.cli.verification import (
+        key_policy,
+        now_utc,
+        verdict_json,
+        verdict_text,
+        verify_with_key,
+    )
+    from infwasi_sign.domain.digest import Algorithm
+    from infwasi_sign.verify import VerifyRequest
+
+    algorithms = frozenset(Algorithm) if digests == "all" else frozenset({Algorithm.BLAKE3})
+    now = at_time.replace(tzinfo=UTC) if isinstance(at_time, datetime) else now_utc()
+    with failures_as_json(as_json), package_progress() as progress:
+        request = VerifyRequest(
+            location=package,
+            policy=key_policy(package, name, algorithms),
+            now=now,
+            detached=() if model_path is None else (model_path,),
+            progress=progress.update,
+            on_claims=progress.begin,
+        )
+        with verify_with_key(request, key_path) as verified:
+            progress.end()
+            if as_json:
+                emit_json(verdict_json(verified))
+            else:
+                show(verdict_text(verified))

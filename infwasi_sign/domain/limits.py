@@ -1,0 +1,70 @@
+"""Every bound in one place, each with its unit, its source and the reason for the number."""
+
+from dataclasses import dataclass
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Bounds on what outside bytes may make us do, with units in the names."""
+
+    # --- package (docs/format.md section 2)
+    bundle_bytes: int = 1 * MIB  # sigstore-go reads no larger bundle either
+    bom_bytes: int = 16 * MIB  # 10,000 tensors' digests and a full modelCard stay below 2 MiB
+    component_bytes: int = 64 * MIB  # componentize-py makes 18 MB; compile cost grows with size
+    model_bytes: int = 4096 * GIB  # larger than any published GGUF by 4x
+    package_files: int = 1024  # sigstore-go's bound on subjects
+    file_name_bytes: int = 255  # NAME_MAX of Linux file systems
+    signatures: int = 17  # the packer's and 16 counter-signatures
+
+    # --- JSON (bundle, statement, BOM)
+    json_depth: int = 32  # CycloneDX nests components; ours nest 6 deep
+    json_integer: int = 2**53 - 1  # RFC 8785 section 3.2.2.3, RFC 7493 section 2.2
+
+    # --- GGUF header (docs/format.md section 6)
+    gguf_header_bytes: int = 256 * MIB  # the largest known (262k-token vocabularies) are 16 MiB
+    gguf_metadata_pairs: int = 65_536
+    gguf_tensors: int = 65_536  # the largest mixture-of-experts models have about 4,000
+    gguf_array_elements: int = 16_777_216
+    gguf_string_bytes: int = 16 * MIB
+    gguf_key_bytes: int = 65_535  # gguf.md: "up to at most 2^16-1 bytes long"
+    gguf_array_depth: int = 4
+    chat_template_bytes: int = 256 * KIB  # the longest published one is about 30 KiB
+
+    # --- component binary
+    component_sections: int = 100_000
+    component_depth: int = 16
+    component_nested: int = 1024
+    component_names: int = 100_000  # imports and exports; the stock app has about 100
+
+    # --- settings and infwasi.toml
+    toml_bytes: int = 1 * MIB
+    settings_bytes: int = 1 * MIB
+    stop_strings: int = 16
+    stop_string_bytes: int = 256
+
+    # --- keys
+    key_file_bytes: int = 64 * KIB
+    passphrase_bytes: int = 1024
+
+    # --- running a guest (defaults; the package states its own, the caller narrows)
+    wasm_memory_bytes: int = 16 * MIB  # per memory; the stock parts use below 1 MiB
+    package_memory_bytes: int = 1 * GIB  # what a user's component may be granted at most
+    wasm_memories: int = 8  # wit-component shims make 3 for the stock app
+    wasm_instances: int = 64
+    wasm_tables: int = 16
+    wasm_table_elements: int = 10_000
+    prompt_bytes: int = 256 * KIB  # below the 2.67 MiB at which list<u8> exhausts hostcall fuel
+    output_bytes: int = 1 * MIB
+    max_tokens: int = 4096
+    context_tokens: int = 131_072
+    wall_clock_seconds: int = 600
+    handles: int = 4096  # live wasi:nn resources of one guest
+    grace_seconds: float = 1.0  # from stop request to the process ending itself
+
+
+LIMITS: Final = Limits()

@@ -1,0 +1,62 @@
+"""Reads what a package says about itself without believing any of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from infwasi_sign.domain.bom import BomFacts, read_bom
+from infwasi_sign.domain.bundle import parse_bundle
+from infwasi_sign.domain.component import ComponentFacts, describe, find_settings
+from infwasi_sign.domain.gguf import parse
+from infwasi_sign.domain.gguf_facts import ModelFacts, model_facts
+from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.manifest import BOM_FILE, COMPONENT_FILE, MANIFEST_FILE, Manifest
+from infwasi_sign.domain.settings import Settings
+from infwasi_sign.domain.statement import parse_statement
+from infwasi_sign.ports import PackageStore
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inspection:
+    """What the files of a package claim; nothing was checked against a key or each other.
+
+    ``hint`` names the key that says it signed; ``models`` are read from the files that are there.
+    """
+
+    files: tuple[tuple[str, int], ...]
+    hint: str
+    manifest: Manifest
+    app: ComponentFacts
+    settings: Settings
+    bom: BomFacts
+    models: tuple[tuple[str, ModelFacts], ...]
+
+
+def inspect(location: Path, *, store: PackageStore) -> Inspection:
+    """Parse everything, within the same bounds as verification, and decide nothing.
+
+    Raises:
+        RefusedError: something does not parse, or there is no manifest.
+        UndecidedError: the package cannot be read.
+    """
+    opened = store.open(location)
+    try:
+        bundle = parse_bundle(opened.files[MANIFEST_FILE].read(LIMITS.bundle_bytes))
+        manifest = parse_statement(bundle.envelope.payload)
+        component = opened.files[COMPONENT_FILE].read(LIMITS.component_bytes)
+        app = describe(component)
+        return Inspection(
+            files=tuple(sorted((name, file.size_bytes) for name, file in opened.files.items())),
+            hint=bundle.material.hint,
+            manifest=manifest,
+            app=app,
+            settings=find_settings(component, app),
+            bom=read_bom(opened.files[BOM_FILE].read(LIMITS.bom_bytes)),
+            models=tuple(
+                (shard, model_facts(parse(opened.files[shard])))
+                for model in manifest.models
+                for shard in model.shards
+                if shard in opened.files
+            ),
+        )
+    finally:
+        opened.close()

@@ -1,0 +1,219 @@
+"""Makes a signed package from inputs: compose, measure, describe, state, sign, write.
+
+1. compose   engine + config + inference become the app
+2. measure   the model, in the pass that copies it
+3. describe  the ML-BOM, from the bytes
+4. state     the manifest, from everything measured
+5. sign      and verify what was signed
+6. write     the package appears whole, or not at all
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from infwasi_sign.domain.bom import derive_facts
+from infwasi_sign.domain.bundle import Bundle, encode_bundle
+from infwasi_sign.domain.component import describe
+from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.gguf import GgufHeader, parse
+from infwasi_sign.domain.gguf_facts import ModelFacts, model_facts
+from infwasi_sign.domain.manifest import (
+    BOM_FILE,
+    COMPONENT_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    ComponentClaim,
+    Entry,
+    EntryRole,
+    GgufEvidence,
+    Manifest,
+    ModelClaim,
+    PartClaim,
+)
+from infwasi_sign.domain.model_digests import (
+    ModelDigests,
+    chat_template_digest,
+    header_digest,
+    tensor_table_digest,
+)
+from infwasi_sign.domain.settings import Settings
+from infwasi_sign.domain.statement import encode_statement
+from infwasi_sign.errors import UndecidedError
+from infwasi_sign.ports import (
+    BomWriter,
+    Composer,
+    MeasureBytes,
+    ModelSource,
+    PackageTarget,
+    Progress,
+)
+
+# The BOM's own digest cannot be known while it is written; nothing in the BOM depends on it.
+_UNKNOWN: Final = "0" * 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackRequest:
+    """What to pack. ``issued_at`` is a whole second, UTC; ``valid_for`` absent means for ever."""
+
+    name: str
+    version: str
+    settings: Settings
+    inference: bytes | None
+    is_detached: bool
+    issued_at: datetime
+    valid_for: timedelta | None
+    now: datetime
+    tools: Mapping[str, str]
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Packed:
+    """What was written, and what the developer should be told."""
+
+    manifest: Manifest
+    statement: bytes
+    is_signed: bool
+    extra_exports: tuple[str, ...]
+    model: ModelFacts
+
+
+def pack(
+    request: PackRequest,
+    *,
+    composer: Composer,
+    model: ModelSource,
+    measure_bytes: MeasureBytes,
+    bom_writer: BomWriter,
+    sign: Callable[[bytes], Bundle] | None,
+    target: PackageTarget,
+) -> Packed:
+    """Build a package in ``target``; the caller commits it.
+
+    Without ``sign`` the package has no manifest, and every verifier refuses it as unsigned.
+
+    Raises:
+        RefusedError: the model is malformed, or a part does not fit.
+        UndecidedError: the package would be expired already, or cannot be written.
+    """
+    expires_at = _expiry(request)
+    # 1. compose
+    composed = composer.compose(request.settings, request.inference)
+    target.write(COMPONENT_FILE, composed.app)
+    # 2. measure
+    header = parse(model)
+    facts = model_facts(header)
+    copy = None if request.is_detached else partial(target.tee, MODEL_FILE)
+    digests = model.measure(header, copy, request.progress)
+    # 3. describe
+    app = describe(composed.app)
+    claim = ComponentClaim(
+        imports=app.imports,
+        exports=app.exports,
+        parts=tuple(
+            PartClaim(name=part.name, size_bytes=part.size_bytes, sha256=part.sha256)
+            for part in composed.parts
+        ),
+        settings=request.settings.digest(),
+    )
+    component = _entry(
+        COMPONENT_FILE, EntryRole.COMPONENT, len(composed.app), measure_bytes(composed.app)
+    )
+    model_entry = _model_entry(request, model.size_bytes, header, digests)
+
+    def manifest_with(bom: Entry) -> Manifest:
+        return Manifest(
+            package_name=request.name,
+            package_version=request.version,
+            sequence=int(request.issued_at.timestamp()),
+            issued_at=request.issued_at,
+            expires_at=expires_at,
+            entries=tuple(sorted((component, bom, model_entry), key=lambda entry: entry.name)),
+            component=claim,
+            models=(
+                ModelClaim(
+                    name=request.settings.model,
+                    aliases=(),
+                    shards=(MODEL_FILE,),
+                    architecture=facts.architecture,
+                    chat_template=_template_digest(facts),
+                ),
+            ),
+        )
+
+    unknown = {algorithm: Digest(algorithm=algorithm, hex=_UNKNOWN) for algorithm in Algorithm}
+    bom_facts = derive_facts(
+        manifest_with(_entry(BOM_FILE, EntryRole.BOM, 1, unknown)),
+        app,
+        {request.settings.model: facts},
+        {MODEL_FILE: digests.tensors.to_text()},
+    )
+    bom = bom_writer.write(bom_facts, {**request.tools, **composer.tools()})
+    target.write(BOM_FILE, bom)
+    # 4. state
+    manifest = manifest_with(_entry(BOM_FILE, EntryRole.BOM, len(bom), measure_bytes(bom)))
+    statement = encode_statement(manifest)
+    # 5. sign
+    if sign is not None:
+        target.write(MANIFEST_FILE, encode_bundle(sign(statement)))
+    return Packed(
+        manifest=manifest,
+        statement=statement,
+        is_signed=sign is not None,
+        extra_exports=composed.extra_exports,
+        model=facts,
+    )
+
+
+def _expiry(request: PackRequest) -> datetime | None:
+    if request.valid_for is None:
+        return None
+    expires_at = request.issued_at + request.valid_for
+    if expires_at <= request.now:
+        raise UndecidedError(
+            "the package would be expired already",
+            where="package.valid-days",
+            got=f"issued {request.issued_at:%Y-%m-%d}, expired {expires_at:%Y-%m-%d}",
+            hint="check SOURCE_DATE_EPOCH and valid-days",
+        )
+    return expires_at
+
+
+def _entry(
+    name: str, role: EntryRole, size_bytes: int, digests: Mapping[Algorithm, Digest]
+) -> Entry:
+    return Entry(
+        name=name,
+        role=role,
+        size_bytes=size_bytes,
+        sha256=digests[Algorithm.SHA256],
+        blake3=digests[Algorithm.BLAKE3],
+    )
+
+
+def _model_entry(
+    request: PackRequest, size_bytes: int, header: GgufHeader, digests: ModelDigests
+) -> Entry:
+    return Entry(
+        name=MODEL_FILE,
+        role=EntryRole.MODEL,
+        size_bytes=size_bytes,
+        sha256=digests.sha256,
+        blake3=digests.blake3,
+        is_detached=request.is_detached,
+        gguf=GgufEvidence(
+            header_bytes=len(header.header_bytes),
+            header=header_digest(header),
+            tensor_count=len(header.tensors),
+            tensor_table=tensor_table_digest(header),
+            tensors=digests.tensor_root,
+        ),
+    )
+
+
+def _template_digest(facts: ModelFacts) -> Digest | None:
+    return None if facts.chat_template is None else chat_template_digest(facts.chat_template)

@@ -1,0 +1,345 @@
+"""The seams between the use cases and the world. Each is a Protocol of at most three methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from infwasi_sign.domain.digest import Algorithm, Digest
+
+if TYPE_CHECKING:  # a seam costs nobody the import of what lies behind it
+    from pathlib import Path
+
+    from infwasi_sign.domain.bom import BomFacts
+    from infwasi_sign.domain.bundle import Bundle
+    from infwasi_sign.domain.chat import GenerationOptions, Message, Summary
+    from infwasi_sign.domain.gguf import GgufHeader
+    from infwasi_sign.domain.model_digests import ModelDigests
+    from infwasi_sign.domain.settings import GuestLimits, Settings
+
+Progress: TypeAlias = Callable[[int], None]
+"""Called with the number of bytes just processed."""
+
+Tee: TypeAlias = Callable[[Iterable[memoryview]], Iterator[memoryview]]
+"""Passes a stream of windows on, and does something with each on the way."""
+
+MeasureBytes: TypeAlias = Callable[[bytes], Mapping[Algorithm, Digest]]
+"""Both digests of bytes in memory."""
+
+
+# --- signing ---------------------------------------------------------------------------------
+
+
+class Signer(Protocol):
+    """Something that can sign: a key file, a token, a service."""
+
+    def public_key(self) -> bytes:
+        """The SubjectPublicKeyInfo, DER (RFC 5280 section 4.1)."""
+        ...
+
+    def sign(self, data: bytes) -> bytes:
+        """A signature over ``data``: DER ECDSA with the curve's hash, or pure Ed25519."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignerIdentity:
+    """Who signed, as the policy calls them; ``fingerprint`` is hex SHA-256 of the SPKI DER."""
+
+    name: str
+    fingerprint: str
+    algorithm: str
+
+
+class SignatureVerifier(Protocol):
+    """Decides who signed a bundle, from what the caller trusts and nothing in the bundle."""
+
+    def verify(self, bundle: Bundle) -> SignerIdentity:
+        """The trusted signer of ``bundle``.
+
+        Raises:
+            RefusedError: kind `signature` (no trusted key made it) or `signer`.
+        """
+        ...
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+class LoadLevel(IntEnum):
+    """How surely the bytes that run are the bytes that were measured; higher is better."""
+
+    NONE = 0
+    PRIVATE_COPY = 1
+    SEALED_MEMFD = 2
+    FOREIGN_OWNER = 3
+    READ_LEASE = 4
+    FS_VERITY = 5
+
+    @property
+    def label(self) -> str:
+        """The word for people and for JSON: `read-lease`."""
+        return self.name.lower().replace("_", "-")
+
+
+class EntryFile(Protocol):
+    """A file of a package, opened once; what is measured is what is used."""
+
+    @property
+    def name(self) -> str:
+        """How errors and reports call it."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """The size in bytes when it was opened."""
+        ...
+
+    def read(self, limit_bytes: int) -> bytes:
+        """The whole content. Raises RefusedError kind `limit` when it is longer."""
+        ...
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Exactly ``size`` bytes from ``offset``."""
+        ...
+
+    def measure(
+        self, algorithms: frozenset[Algorithm], progress: Progress | None = None
+    ) -> Mapping[Algorithm, Digest]:
+        """Digests of the whole content, in one pass over the descriptor."""
+        ...
+
+    def fileno(self) -> int:
+        """The descriptor that was measured; it stays this object's property."""
+        ...
+
+
+class GuardedFile(EntryFile, Protocol):
+    """An entry that can be held still while it is measured and used."""
+
+    def guard(self) -> LoadLevel:
+        """Hold the bytes (lease, or sealed copy) until closed; called before `measure`."""
+        ...
+
+    @property
+    def level(self) -> LoadLevel:
+        """How surely the bytes hold still now."""
+        ...
+
+    @property
+    def level_reason(self) -> str:
+        """Why not a better level; empty when it is the best."""
+        ...
+
+
+class OpenedPackage(Protocol):
+    """A package whose files are open; nothing in it has been believed yet."""
+
+    @property
+    def directory_name(self) -> str:
+        """The name of the real directory."""
+        ...
+
+    @property
+    def files(self) -> Mapping[str, GuardedFile]:
+        """Every file of the directory by name; counter-signatures as `signatures/<name>`."""
+        ...
+
+    @property
+    def detached(self) -> tuple[GuardedFile, ...]:
+        """The models that lie elsewhere, in the order given, each under its own file's name."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back; a second call does nothing."""
+        ...
+
+
+class PackageStore(Protocol):
+    """Where packages live."""
+
+    def open(self, location: Path, detached: Sequence[Path] = ()) -> OpenedPackage:
+        """Open everything, relative to one directory descriptor, following no links.
+
+        Raises:
+            RefusedError: kinds `unsigned`, `missing`, `extra`, `malformed`, `limit`.
+            UndecidedError: the location is no package, or cannot be read.
+        """
+        ...
+
+
+class PackageTarget(Protocol):
+    """A package in the making; nobody sees it before it is complete."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a whole file."""
+        ...
+
+    def tee(self, name: str, windows: Iterable[memoryview]) -> Iterator[memoryview]:
+        """Write a stream of windows to a file while somebody else consumes the same stream."""
+        ...
+
+
+class ModelSource(Protocol):
+    """A model that is about to be packed."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The size in bytes when it was opened."""
+        ...
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Exactly ``size`` bytes from ``offset``."""
+        ...
+
+    def measure(
+        self, header: GgufHeader, copy: Tee | None, progress: Progress | None
+    ) -> ModelDigests:
+        """All digests in one pass, which also feeds ``copy``."""
+        ...
+
+
+class BomWriter(Protocol):
+    """Writes facts as a bill of materials."""
+
+    def write(self, facts: BomFacts, tools: Mapping[str, str]) -> bytes:
+        """The same bytes for the same facts and tools, on any machine."""
+        ...
+
+
+# --- composing -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """A component that lies in the app byte for byte: `config`, `engine` or `inference`."""
+
+    name: str
+    size_bytes: int
+    sha256: Digest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Composed:
+    """An app and what it was made of; ``parts`` are sorted by name.
+
+    ``extra_exports`` are the app's exports beyond `infwasi:llm/inference`: nobody calls them, and
+    people should see them.
+    """
+
+    app: bytes
+    parts: tuple[Part, ...]
+    extra_exports: tuple[str, ...]
+
+
+class Composer(Protocol):
+    """Makes one component out of engine, config and inference."""
+
+    def compose(self, settings: Settings, inference: bytes | None) -> Composed:
+        """The app, byte for byte the same for the same inputs; stock inference when ``None``.
+
+        Raises:
+            RefusedError: kind `malformed` or `disagree`; the part does not fit the world.
+        """
+        ...
+
+    def tools(self) -> Mapping[str, str]:
+        """The tools that shape the bytes, by name and version (for the BOM)."""
+        ...
+
+
+# --- running ---------------------------------------------------------------------------------
+
+
+class StopReason(StrEnum):
+    """Who stopped a run."""
+
+    INTERRUPT = "interrupt"
+    DEADLINE = "deadline"
+    LEASE = "lease"
+
+
+class StopFlag(Protocol):
+    """Set from a watcher thread, read by native code between two graph nodes."""
+
+    def reason(self) -> StopReason | None:
+        """Who stopped the run, if anybody did."""
+        ...
+
+    def address(self) -> int:
+        """Address of a NUL-terminated buffer that is empty until somebody stops the run."""
+        ...
+
+
+class TokenStream(Protocol):
+    """One generation in progress."""
+
+    def next_piece(self) -> bytes | None:
+        """The bytes of the next token (maybe a part of a character), or ``None`` at the end."""
+        ...
+
+    def summary(self) -> Summary:
+        """How it ended, or the state so far."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back; a second call does nothing."""
+        ...
+
+
+class LoadedModel(Protocol):
+    """A model in memory, mapped from the very descriptor that was measured."""
+
+    def start(self, messages: Sequence[Message], options: GenerationOptions) -> TokenStream:
+        """Evaluate the prompt. Template text may be control tokens; message text never.
+
+        Raises:
+            RefusedError: kind `limit`; the prompt does not fit the context.
+            UndecidedError: the model has no chat template or tokenizer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give everything back; a second call does nothing."""
+        ...
+
+
+class InferenceBackend(Protocol):
+    """llama.cpp, or a fake."""
+
+    def load(self, file: EntryFile, context_tokens: int) -> LoadedModel:
+        """Map the model from ``file``'s descriptor; no path is opened."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GuestGrants:
+    """All that a guest gets: imports and models by name, and limits."""
+
+    imports: frozenset[str]
+    models: Mapping[str, LoadedModel]
+    limits: GuestLimits
+    max_tokens: int  # of all generations of the request together
+    seed: int | None  # replaces the guest's when the caller chose one
+
+
+class GuestHost(Protocol):
+    """Runs one verified component for one request."""
+
+    def run(
+        self,
+        component: bytes,
+        grants: GuestGrants,
+        prompt: str | None,
+        stop: StopFlag,
+        on_piece: Callable[[str], None],
+    ) -> Summary:
+        """Stream the answer through ``on_piece``.
+
+        Raises:
+            RefusedError: imports or exports are not the permitted ones; a limit was reached.
+            GuestError: the guest trapped or answered with a failure.
+        """
+        ...

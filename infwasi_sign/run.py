@@ -1,0 +1,179 @@
+"""Loads a verified package into a guest with just the permitted imports and streams its answer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, assert_never
+
+from infwasi_sign.domain.chat import Summary
+from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.settings import GuestLimits
+from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.ports import GuestGrants, GuestHost, InferenceBackend, StopFlag, StopReason
+from infwasi_sign.verify import VerifiedPackage
+
+PACKAGE: Final = "package"
+HOST: Final = "host"
+CALLER: Final = "caller"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRequest:
+    """What the caller asks of a verified package; each limit can only narrow what it allows."""
+
+    prompt: str | None
+    max_tokens: int | None = None
+    seed: int | None = None
+    timeout_seconds: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EffectiveLimit:
+    """The smallest of several bounds, and whose it is."""
+
+    name: str
+    value: int
+    whose: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value} (set by the {self.whose})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunPlan:
+    """The limits a run will have, decided before anything is loaded."""
+
+    max_tokens: EffectiveLimit
+    timeout_seconds: EffectiveLimit
+    prompt_bytes: EffectiveLimit
+    seed: int | None
+
+
+def plan(package: VerifiedPackage, request: RunRequest) -> RunPlan:
+    """Narrow what the package allows by what the host and the caller say.
+
+    Raises:
+        RefusedError: kind `limit`; the prompt is too long, or the package fixes another seed.
+        UndecidedError: the model cannot chat, or the prompt is not text.
+    """
+    settings = package.settings
+    if not package.model_facts[package.manifest.models[0].name].can_chat:
+        raise UndecidedError(
+            "the model cannot chat: it has no tokenizer or no chat template",
+            where=package.manifest.models[0].shards[0],
+        )
+    if settings.seed is not None and request.seed not in (None, settings.seed):
+        raise RefusedError(
+            RefusalKind.LIMIT,
+            "the package fixes another seed",
+            where="--seed",
+            expected=str(settings.seed),
+            got=str(request.seed),
+        )
+    decided = RunPlan(
+        max_tokens=_smallest(
+            "max-tokens", settings.max_tokens, LIMITS.max_tokens, request.max_tokens
+        ),
+        timeout_seconds=_smallest(
+            "timeout-seconds",
+            settings.limits.wall_clock_seconds,
+            LIMITS.wall_clock_seconds,
+            request.timeout_seconds,
+        ),
+        prompt_bytes=_smallest(
+            "prompt-bytes", settings.limits.prompt_bytes, LIMITS.prompt_bytes, None
+        ),
+        seed=request.seed,
+    )
+    _check_prompt(request.prompt, decided.prompt_bytes)
+    return decided
+
+
+def _smallest(name: str, package: int, host: int, caller: int | None) -> EffectiveLimit:
+    bounds = [(package, PACKAGE), (host, HOST)] + ([] if caller is None else [(caller, CALLER)])
+    value, whose = min(bounds, key=lambda bound: bound[0])
+    return EffectiveLimit(name=name, value=value, whose=whose)
+
+
+def _check_prompt(prompt: str | None, limit: EffectiveLimit) -> None:
+    if prompt is None:
+        return
+    try:
+        size_bytes = len(prompt.encode())
+    except UnicodeEncodeError as error:
+        raise UndecidedError("the prompt is not UTF-8 text") from error
+    if size_bytes > limit.value:
+        raise RefusedError(
+            RefusalKind.LIMIT,
+            "the prompt is too long",
+            expected=f"at most {limit}",
+            got=f"{size_bytes} bytes",
+        )
+
+
+def run(
+    package: VerifiedPackage,
+    request: RunRequest,
+    *,
+    host: GuestHost,
+    backend: InferenceBackend,
+    stop: StopFlag,
+    on_piece: Callable[[str], None],
+) -> Summary:
+    """Answer one prompt; only a `VerifiedPackage` can be run.
+
+    Raises:
+        RefusedError: kinds `limit`, `level`; a limit was reached, or the bytes did not hold still.
+        UndecidedError: the model cannot chat.
+        GuestError: the guest trapped or reported a failure.
+        KeyboardInterrupt: the caller stopped it.
+    """
+    decided = plan(package, request)
+    settings = package.settings
+    claim = package.manifest.models[0]
+    model = backend.load(package.model_file(claim.name), settings.context_tokens)
+    try:
+        grants = GuestGrants(
+            imports=frozenset(package.manifest.component.imports),
+            models=dict.fromkeys((claim.name, *claim.aliases), model),
+            limits=_narrow(settings.limits, decided),
+            max_tokens=decided.max_tokens.value,
+            seed=decided.seed,
+        )
+        summary = host.run(package.component, grants, request.prompt, stop, on_piece)
+    finally:
+        model.close()
+        raise_if_stopped(stop, decided)
+    return summary
+
+
+def _narrow(limits: GuestLimits, decided: RunPlan) -> GuestLimits:
+    return replace(
+        limits,
+        memory_bytes=min(limits.memory_bytes, LIMITS.package_memory_bytes),
+        prompt_bytes=decided.prompt_bytes.value,
+        output_bytes=min(limits.output_bytes, LIMITS.output_bytes),
+        wall_clock_seconds=decided.timeout_seconds.value,
+    )
+
+
+def raise_if_stopped(stop: StopFlag, decided: RunPlan) -> None:
+    """Turn a stop reason into its error; it wins over whatever the stopped code said."""
+    match stop.reason():
+        case None:
+            return
+        case StopReason.INTERRUPT:
+            raise KeyboardInterrupt
+        case StopReason.DEADLINE:
+            raise RefusedError(
+                RefusalKind.LIMIT,
+                "the run took too long",
+                expected=f"at most {decided.timeout_seconds}",
+            )
+        case StopReason.LEASE:
+            raise RefusedError(
+                RefusalKind.LEVEL,
+                "the model was opened for writing while in use",
+                hint="nothing after that moment was used; find out who writes to it",
+            )
+        case other:
+            assert_never(other)

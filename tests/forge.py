@@ -1,0 +1,267 @@
+"""Makes packages, honest ones and every kind of dishonest one; each case says what must come of it.
+
+``python -m tests.forge FOLDER`` writes the vectors for others: one directory per case with
+``package/``, ``key.pub``, ``expect.json`` and ``README``. Everything is made from source and is the
+same at every run: the keys are derived from their names and ECDSA is deterministic (RFC 6979).
+They protect nothing.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from infwasi_sign.adapters.composer import WasmToolsComposer
+from infwasi_sign.adapters.cyclonedx_bom import CycloneDxWriter
+from infwasi_sign.adapters.keys import sign_payload
+from infwasi_sign.adapters.measuring import measure_bytes
+from infwasi_sign.adapters.model_source import open_model
+from infwasi_sign.adapters.package_writer import PackageWriter
+from infwasi_sign.domain import strict_json
+from infwasi_sign.domain.bundle import encode_bundle
+from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.domain.settings import GuestLimits, Settings
+from infwasi_sign.pack import PackRequest, pack
+from tests.gguf_forge import tiny_gguf
+
+NOW: Final = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+MANIFEST: Final = "manifest.sigstore.json"
+# Of P-256 (SEC 2 section 2.4.2): private keys are 1 to n - 1.
+_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+@dataclass(frozen=True)
+class VectorSigner:
+    """A P-256 key that follows from its name; its signatures follow from what is signed."""
+
+    name: str
+
+    @property
+    def secret(self) -> ec.EllipticCurvePrivateKey:
+        number = int.from_bytes(hashlib.sha256(f"infwasi vector {self.name}".encode()).digest())
+        return ec.derive_private_key(number % (_ORDER - 1) + 1, ec.SECP256R1())
+
+    def public_key(self) -> bytes:
+        return self.secret.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    def public_pem(self) -> bytes:
+        return self.secret.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    def sign(self, data: bytes) -> bytes:
+        return self.secret.sign(data, ec.ECDSA(SHA256(), deterministic_signing=True))
+
+
+TRUSTED: Final = VectorSigner("trusted")
+STRANGER: Final = VectorSigner("stranger")
+
+SETTINGS: Final = Settings(
+    model="model",
+    system_prompt="Answer in one short sentence.",
+    default_prompt="What is the capital of Sweden?",
+    context_tokens=2048,
+    max_tokens=64,
+    temperature=0.0,
+    top_k=40,
+    top_p=0.95,
+    min_p=0.05,
+    repeat_penalty=1.0,
+    seed=7,
+    stop=(),
+    limits=GuestLimits(
+        memory_bytes=16 << 20, prompt_bytes=256 << 10, output_bytes=1 << 20, wall_clock_seconds=600
+    ),
+)
+
+
+def make_package(
+    folder: Path,
+    *,
+    name: str = "capital",
+    version: str = "1.0.0",
+    model: bytes | None = None,
+    settings: Settings = SETTINGS,
+    signer: VectorSigner | None = TRUSTED,
+    issued_at: datetime = NOW,
+    valid_for: timedelta | None = timedelta(days=365),
+    is_detached: bool = False,
+    inference: bytes | None = None,
+) -> Path:
+    """An honest package ``folder/name-version``, made by the very code that `infwasi pack` runs."""
+    target = folder / f"{name}-{version}"
+    source = folder / f"{name}-{version}.gguf"
+    source.write_bytes(tiny_gguf() if model is None else model)
+    request = PackRequest(
+        name=name,
+        version=version,
+        settings=settings,
+        inference=inference,
+        is_detached=is_detached,
+        issued_at=issued_at,
+        valid_for=valid_for,
+        now=issued_at,
+        tools={"infwasi": "vector"},
+    )
+    with open_model(source) as opened, PackageWriter(target) as writer:
+        pack(
+            request,
+            composer=WasmToolsComposer(),
+            model=opened,
+            measure_bytes=measure_bytes,
+            bom_writer=CycloneDxWriter(),
+            sign=None if signer is None else (lambda payload: sign_payload(signer, payload)),
+            target=writer,
+        )
+        writer.commit()
+    if not is_detached:
+        source.unlink()
+    return target
+
+
+# --- tools for tampering ----------------------------------------------------------------------
+
+
+def flip(path: Path, offset: int) -> None:
+    """Change one bit of one byte."""
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.write_bytes(data)
+
+
+def bundle_json(package: Path) -> dict[str, Any]:
+    value = json.loads((package / MANIFEST).read_bytes())
+    assert isinstance(value, dict)
+    return value
+
+
+def write_bundle(package: Path, bundle: dict[str, Any]) -> None:
+    (package / MANIFEST).write_text(json.dumps(bundle, separators=(",", ":")) + "\n")
+
+
+def statement(package: Path) -> dict[str, Any]:
+    """The signed statement, as JSON."""
+    payload = base64.b64decode(bundle_json(package)["dsseEnvelope"]["payload"])
+    value = json.loads(payload)
+    assert isinstance(value, dict)
+    return value
+
+
+def sign_bytes(package: Path, payload: bytes, signer: VectorSigner = TRUSTED) -> None:
+    """Put a signed bundle over any payload into the package."""
+    (package / MANIFEST).write_bytes(encode_bundle(sign_payload(signer, payload)))
+
+
+@contextmanager
+def lie(package: Path, signer: VectorSigner = TRUSTED) -> Iterator[dict[str, Any]]:
+    """Edit the statement and sign it again: a careless or lying signer whom we trust."""
+    value = statement(package)
+    yield value
+    sign_bytes(package, strict_json.canonical(value), signer)
+
+
+def restate(package: Path, *, subjects: bool = True) -> None:
+    """Bring sizes and digests of the statement up to date with the files, and sign again."""
+    with lie(package) as value:
+        for entry, subject in zip(value["predicate"]["entries"], value["subject"], strict=True):
+            path = package / entry["name"]
+            if subjects and path.is_file():
+                digests = measure_bytes(path.read_bytes())
+                entry["size"] = path.stat().st_size
+                entry["blake3"] = digests[Algorithm.BLAKE3].hex
+                subject["digest"]["sha256"] = digests[Algorithm.SHA256].hex
+
+
+@contextmanager
+def edited_bom(package: Path) -> Iterator[dict[str, Any]]:
+    """Edit the BOM and sign again."""
+    path = package / "bom.cdx.json"
+    value = json.loads(path.read_bytes())
+    yield value
+    path.write_bytes(strict_json.canonical(value))
+    restate(package)
+
+
+def bom_component(bom: dict[str, Any], ref: str) -> dict[str, Any]:
+    (found,) = (item for item in bom["components"] if item["bom-ref"] == ref)
+    assert isinstance(found, dict)
+    return found
+
+
+# --- cases ------------------------------------------------------------------------------------
+
+Make = Callable[[Path], Path | None]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One package and what a verifier must say to it.
+
+    ``expect`` is a refusal's kind, ``verified``, or ``undecided``. ``make`` gets an honest package
+    to spoil, and returns another path only if the package lies elsewhere afterwards.
+    """
+
+    name: str
+    expect: str
+    why: str
+    make: Make
+    fresh: dict[str, Any] = field(default_factory=dict)
+    says: str = ""
+
+
+CASES: Final[list[Case]] = []
+
+
+def case(expect: str, why: str, *, says: str = "", **fresh: Any) -> Callable[[Make], Make]:
+    """Register a function as a case; its name is the case's name, its text the README."""
+
+    def register(make: Make) -> Make:
+        name = getattr(make, "__name__", "").replace("_", "-")
+        CASES.append(Case(name=name, expect=expect, why=why, make=make, fresh=fresh, says=says))
+        return make
+
+    return register
+
+
+def build_case(one: Case, folder: Path, honest: Path | None = None) -> Path:
+    """Make the package of a case below ``folder``; ``honest`` is a ready package to copy."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if one.fresh or honest is None:
+        package = make_package(folder, **one.fresh)
+    else:
+        package = folder / honest.name
+        shutil.copytree(honest, package)
+    return one.make(package) or package
+
+
+def write_vectors(folder: Path) -> None:
+    """Write every case below ``folder`` in the form that docs/format.md describes."""
+    import tests.forge_cases  # noqa: F401 - registers the cases
+
+    for one in CASES:
+        place = folder / one.name
+        shutil.rmtree(place, ignore_errors=True)
+        package = build_case(one, place)
+        (place / "key.pub").write_bytes(TRUSTED.public_pem())
+        expect = {"package": package.name, "expect": one.expect, "now": "2026-11-23T12:00:00Z"}
+        (place / "expect.json").write_text(json.dumps(expect, sort_keys=True) + "\n")
+        (place / "README").write_text(f"{one.name}: {one.why}\nA verifier must say: {one.expect}.\n")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TZ", "UTC")
+    write_vectors(Path(sys.argv[1]))
