@@ -73,7 +73,7 @@ $(RUNTIME):
 	$(PYTHON) -m venv .venv
 	$(INSTALL) --requirement requirements/pip.txt
 	$(INSTALL) --requirement requirements/build.txt
-	@echo 'installing; llama.cpp is compiled once for this machine, which takes some minutes'
+	@echo 'installing; llama.cpp is compiled once for each Python, which takes some minutes'
 	$(INSTALL) --requirement requirements/runtime.txt
 	@touch $@
 

@@ -76,7 +76,7 @@ typedef struct {
 IMPORT("[export]" ENGINE, "[resource-new]generation") uint32_t generation_new(generation *rep);
 
 #define NO_CONTEXT 0u // handle 0 is never given out (CanonicalABI.md, "Table State")
-#define MAX_GENERATIONS 64 // open at once; the host's own bound on handles is of that order
+#define MAX_GENERATIONS 64 // open at once; the host keeps a context for each
 
 static generation generations[MAX_GENERATIONS];
 

@@ -30,6 +30,7 @@ from infwasi_sign.domain.manifest import (
     OMS_FILE,
     RESERVED_NAMES,
     SIGNATURES_FOLDER,
+    ComponentClaim,
     Entry,
     EntryRole,
     Manifest,
@@ -176,6 +177,7 @@ def _verify_opened(
     # 3. statement
     manifest = parse_statement(bundle.envelope.payload)
     files = _match_files(manifest, opened)
+    _require_companion(manifest, opened)
     _require_supported(manifest, opened)
     # 4. policy on the statement's facts
     decide_claims(request.policy, manifest, request.now)
@@ -212,7 +214,7 @@ def _verify_opened(
 def _match_files(manifest: Manifest, opened: OpenedPackage) -> dict[str, GuardedFile]:
     """Each entry its file, each file its entry; detached ones are the caller's, by size."""
     files: dict[str, GuardedFile] = {}
-    present = {name for name in opened.files if name not in RESERVED_NAMES}
+    present = {name for name in opened.files if name.split("/")[0] not in RESERVED_NAMES}
     detached = {file.size_bytes: file for file in opened.detached}
     for entry in manifest.entries:
         if entry.is_own_file:
@@ -230,26 +232,22 @@ def _match_files(manifest: Manifest, opened: OpenedPackage) -> dict[str, Guarded
                     where=entry.name,
                     hint="say where it is with --model FILE",
                 )
-            if entry.size_bytes not in detached:
-                raise RefusedError(
-                    RefusalKind.DIGEST,
-                    "size differs",
-                    where=opened.detached[0].name,
-                    expected=f"{entry.size_bytes} bytes",
-                    got=f"{opened.detached[0].size_bytes} bytes",
-                )
-            files[entry.name] = detached[entry.size_bytes]
-    if present:
-        raise RefusedError(
-            RefusalKind.EXTRA, "the package has a file that nobody signed", where=min(present)
-        )
+            files[entry.name] = detached.get(entry.size_bytes, opened.detached[0])
+    _require_nothing_else(present)
     if opened.detached and not any(entry.is_detached for entry in manifest.entries):
         raise UndecidedError("the package holds its model itself", hint="leave out --model")
     return files
 
 
-def _require_supported(manifest: Manifest, opened: OpenedPackage) -> None:
-    """Format v1 has places that this version cannot use yet; it says so and stops."""
+def _require_nothing_else(unsigned: set[str]) -> None:
+    if unsigned:
+        raise RefusedError(
+            RefusalKind.EXTRA, "the package has a file that nobody signed", where=min(unsigned)
+        )
+
+
+def _require_companion(manifest: Manifest, opened: OpenedPackage) -> None:
+    """The OMS companion is there exactly if the statement says so."""
     if (OMS_FILE in opened.files) != (manifest.oms_payload is not None):
         declared = manifest.oms_payload is not None
         raise RefusedError(
@@ -259,9 +257,13 @@ def _require_supported(manifest: Manifest, opened: OpenedPackage) -> None:
             else "the package has an OMS companion that nobody declared",
             where=OMS_FILE,
         )
+
+
+def _require_supported(manifest: Manifest, opened: OpenedPackage) -> None:
+    """Format v1 has places that this version cannot use yet; it says so and stops."""
     unsupported = (
         ("an OMS companion", manifest.oms_payload is not None),
-        ("counter-signatures", SIGNATURES_FOLDER in opened.files),
+        ("counter-signatures", any(name.startswith(SIGNATURES_FOLDER) for name in opened.files)),
         ("LoRA adapters", bool(manifest.loras)),
         ("projectors", bool(manifest.projectors)),
         ("several models", len(manifest.models) > 1),
@@ -287,14 +289,7 @@ def _measure(
     measured: list[MeasuredEntry] = []
     for entry in sorted(manifest.entries, key=lambda entry: entry.size_bytes):
         file = files[entry.name]
-        if file.size_bytes != entry.size_bytes:
-            raise RefusedError(
-                RefusalKind.DIGEST,
-                "size differs",
-                where=file.name,
-                expected=f"{entry.size_bytes} bytes",
-                got=f"{file.size_bytes} bytes",
-            )
+        _require_size(entry, file)
         if entry.role is EntryRole.MODEL:
             if request.hold:
                 file.guard()
@@ -314,6 +309,17 @@ def _measure(
             )
         )
     return small, tuple(sorted(measured, key=lambda entry: entry.name))
+
+
+def _require_size(entry: Entry, file: GuardedFile) -> None:
+    if file.size_bytes != entry.size_bytes:
+        raise RefusedError(
+            RefusalKind.DIGEST,
+            "size differs",
+            where=file.name,
+            expected=f"{entry.size_bytes} bytes",
+            got=f"{file.size_bytes} bytes",
+        )
 
 
 def _require_digest(entry: Entry, where: str, digest: Digest) -> None:
@@ -346,15 +352,7 @@ def _require_agreement(
     claim = manifest.component
     _require_equal("component.imports", claim.imports, app.imports)
     _require_equal("component.exports", claim.exports, app.exports)
-    nested = {(child.sha256.hex, child.size_bytes) for child in app.children}
-    for part in claim.parts:
-        if (part.sha256.hex, part.size_bytes) not in nested:
-            raise RefusedError(
-                RefusalKind.DISAGREE,
-                "a declared part is not in the component",
-                where=f"component.parts[{part.name}]",
-                expected=str(part.sha256),
-            )
+    _require_parts(claim, app)
     settings = find_settings(component, app)
     _require_equal("component.settings", claim.settings, settings.digest())
 
@@ -369,6 +367,24 @@ def _require_agreement(
         template = facts.chat_template
         digest = None if template is None else chat_template_digest(template)
         _require_equal(f"{where}.chatTemplate", model.chat_template, digest)
+    _require_declared_model(manifest, settings)
+    _require_bom(manifest, app, models, bom, measure_bytes)
+    return app, settings, models
+
+
+def _require_parts(claim: ComponentClaim, app: ComponentFacts) -> None:
+    nested = {(child.sha256.hex, child.size_bytes) for child in app.children}
+    for part in claim.parts:
+        if (part.sha256.hex, part.size_bytes) not in nested:
+            raise RefusedError(
+                RefusalKind.DISAGREE,
+                "a declared part is not in the component",
+                where=f"component.parts[{part.name}]",
+                expected=str(part.sha256),
+            )
+
+
+def _require_declared_model(manifest: Manifest, settings: Settings) -> None:
     names = {name for model in manifest.models for name in (model.name, *model.aliases)}
     if settings.model not in names:
         raise RefusedError(
@@ -377,8 +393,6 @@ def _require_agreement(
             where="settings.model",
             got=settings.model,
         )
-    _require_bom(manifest, app, models, bom, measure_bytes)
-    return app, settings, models
 
 
 def _require_evidence(entry: Entry, header: GgufHeader) -> None:

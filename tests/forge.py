@@ -1,17 +1,13 @@
 """Makes packages, honest ones and every kind of dishonest one; each case says what must come of it.
 
-``python -m tests.forge FOLDER`` writes the vectors for others: one directory per case with
-``package/``, ``key.pub``, ``expect.json`` and ``README``. Everything is made from source and is the
-same at every run: the keys are derived from their names and ECDSA is deterministic (RFC 6979).
-They protect nothing.
+Everything is made from source and is the same at every run: the keys are derived from their names
+and ECDSA is deterministic (RFC 6979). They protect nothing. The cases are in `forge_cases.py`.
 """
 
 import base64
 import hashlib
 import json
-import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +28,8 @@ from infwasi_sign.adapters.package_writer import PackageWriter
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import encode_bundle
 from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.domain.gguf import parse
+from infwasi_sign.domain.model_digests import header_digest, tensor_table_digest
 from infwasi_sign.domain.settings import GuestLimits, Settings
 from infwasi_sign.pack import PackRequest, pack
 from tests.gguf_forge import tiny_gguf
@@ -186,6 +184,18 @@ def restate(package: Path, *, subjects: bool = True) -> None:
                 subject["digest"]["sha256"] = digests[Algorithm.SHA256].hex
 
 
+def restate_evidence(package: Path) -> None:
+    """Bring what is signed about the model's header up to date too."""
+    with open_model(package / "model.gguf") as model, lie(package) as value:
+        header = parse(model)
+        value["predicate"]["entries"][2]["gguf"] |= {
+            "headerSize": len(header.header_bytes),
+            "header": header_digest(header).hex,
+            "tensorCount": len(header.tensors),
+            "tensorTable": tensor_table_digest(header).hex,
+        }
+
+
 @contextmanager
 def edited_bom(package: Path) -> Iterator[dict[str, Any]]:
     """Edit the BOM and sign again."""
@@ -246,22 +256,3 @@ def build_case(one: Case, folder: Path, honest: Path | None = None) -> Path:
         package = folder / honest.name
         shutil.copytree(honest, package)
     return one.make(package) or package
-
-
-def write_vectors(folder: Path) -> None:
-    """Write every case below ``folder`` in the form that docs/format.md describes."""
-    import tests.forge_cases  # noqa: F401 - registers the cases
-
-    for one in CASES:
-        place = folder / one.name
-        shutil.rmtree(place, ignore_errors=True)
-        package = build_case(one, place)
-        (place / "key.pub").write_bytes(TRUSTED.public_pem())
-        expect = {"package": package.name, "expect": one.expect, "now": "2026-11-23T12:00:00Z"}
-        (place / "expect.json").write_text(json.dumps(expect, sort_keys=True) + "\n")
-        (place / "README").write_text(f"{one.name}: {one.why}\nA verifier must say: {one.expect}.\n")
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("TZ", "UTC")
-    write_vectors(Path(sys.argv[1]))

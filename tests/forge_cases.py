@@ -1,7 +1,7 @@
-"""The cases: what an attacker, a careless signer or a broken disk can make of a package."""
+"""The cases: what an attacker, a careless signer or a broken disk can make of a package.
 
-# Each function is a case of one line or two; its decorator says what it shows.
-# ruff: noqa: D103
+Each function is a case of a line or two; its decorator says what must come of it, and why.
+"""
 
 import base64
 import json
@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from tests.forge import (
+    CASES,
     MANIFEST,
     NOW,
     STRANGER,
@@ -21,11 +22,14 @@ from tests.forge import (
     lie,
     make_package,
     restate,
+    restate_evidence,
     sign_bytes,
     statement,
     write_bundle,
 )
 from tests.gguf_forge import PAIRS, Tensor, text_pair, tiny_gguf
+
+__all__ = ["CASES"]
 
 WASI_FILES = "wasi:filesystem/types@0.2.0"
 
@@ -179,6 +183,12 @@ def swapped(package: Path) -> None:
 def split_digests(package: Path) -> None:
     with lie(package) as value:
         value["predicate"]["entries"][2]["blake3"] = "ab" * 32
+
+
+@case("digest", "the statement states a size that the file has not")
+def size_differs(package: Path) -> None:
+    with lie(package) as value:
+        value["predicate"]["entries"][2]["size"] += 1
 
 
 # --- files ------------------------------------------------------------------------------------
@@ -633,8 +643,15 @@ def tensors_overlap(package: Path) -> None:
 def no_architecture(package: Path) -> None:
     pairs = tuple(pair for pair in PAIRS if b"general.architecture" not in pair)
     _model(package, tiny_gguf(pairs=pairs))
+    restate_evidence(package)
 
 
 @case("disagree", "another model under the old evidence", says="gguf.header")
 def other_model(package: Path) -> None:
     _model(package, tiny_gguf(pairs=(*PAIRS, text_pair("general.author", "Mallory"))))
+
+
+@case("disagree", "the BOM is of another model than the one that is signed", says="bom")
+def bom_of_other_model(package: Path) -> None:
+    _model(package, tiny_gguf(pairs=(*PAIRS, text_pair("general.license", "mit"))))
+    restate_evidence(package)

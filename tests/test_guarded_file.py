@@ -100,6 +100,26 @@ def test_refuses_what_is_no_regular_file(kind: str, folder: Path) -> None:
     assert str(refusal.value) == f"not a regular file in model.gguf (expected a file, got {kind})"
 
 
+@pytest.mark.parametrize(
+    ("kind", "got"),
+    [
+        ("a directory", "a directory"),
+        ("a symbolic link", "something that replaced it just now"),
+        ("a named pipe", "a named pipe"),
+        ("a socket", "something that replaced it just now"),
+    ],
+)
+def test_refuses_what_replaces_a_file_between_look_and_open(
+    kind: str, got: str, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = model.stat()
+    make(kind, model.with_name("evil"))
+    with monkeypatch.context() as race, pytest.raises(MalformedError) as refusal:
+        race.setattr(os, "stat", lambda *_, **__: looked)
+        open_file(model.with_name("evil"))
+    assert str(refusal.value) == f"not a regular file in evil (expected a file, got {got})"
+
+
 def test_refuses_a_device() -> None:
     with pytest.raises(MalformedError, match="got a character device"):
         open_file(Path("/dev/null"))

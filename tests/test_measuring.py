@@ -18,13 +18,14 @@ from infwasi_sign.adapters.measuring import (
     blake3_digest,
     file_windows,
     measure,
+    measure_bytes,
     measure_model,
 )
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.gguf import GgufHeader, parse
 from infwasi_sign.domain.model_digests import (
     TensorDigests,
-    evidence_of,
+    chat_template_digest,
     header_digest,
     tensor_root,
     tensor_table_digest,
@@ -182,6 +183,11 @@ def test_refuses_a_header_of_a_file_that_became_shorter(descriptor: int) -> None
     )
 
 
+def test_measures_bytes_in_memory_as_it_measures_files() -> None:
+    data = forge.pattern(10_000, 1)
+    assert measure_bytes(data) == expected(data)
+
+
 # --- models ----------------------------------------------------------------------------------
 
 
@@ -282,18 +288,14 @@ def test_measures_the_real_model_in_one_pass(
 # --- evidence --------------------------------------------------------------------------------
 
 
-def test_digests_header_and_table_as_they_stand_in_the_file() -> None:
+def test_digests_header_table_and_template_as_they_stand_in_the_file() -> None:
     data = tiny_gguf()
     header = parse(WatchedSource(data))
     table = data[header.metadata_end : header.tensor_table_end]
     assert header_digest(header).hex == hashlib.sha256(data[: header.data_offset]).hexdigest()
     assert tensor_table_digest(header).hex == hashlib.sha256(table).hexdigest()
-    found = evidence_of(header)
-    assert (found.header_bytes, found.tensor_count) == (header.data_offset, 3)
-    assert (found.header, found.tensor_table) == (
-        header_digest(header),
-        tensor_table_digest(header),
-    )
+    template = chat_template_digest("é")
+    assert template.hex == hashlib.sha256(b"\xc3\xa9").hexdigest()
 
 
 @given(st.integers(0, 20), st.binary(min_size=32, max_size=32))

@@ -7,6 +7,7 @@ for the interpreter.
 """
 
 import ctypes
+import functools
 import importlib
 import importlib.util
 import os
@@ -34,6 +35,7 @@ _PACKAGE: Final = "llama_cpp"
 _KEPT: list[object] = []
 
 
+@functools.cache
 def bindings() -> ModuleType:
     """The module ``llama_cpp.llama_cpp`` without the package around it.
 
@@ -326,9 +328,7 @@ class LlamaStream:
             self._llama.llama_sampler_free(self._sampler)
 
 
-def _sampler(
-    llama: Any, options: GenerationOptions, size: int, prompt: list[int]
-) -> int:
+def _sampler(llama: Any, options: GenerationOptions, size: int, prompt: list[int]) -> int:
     """The chain: penalties, top-k, top-p, min-p, temperature, then chance or the best token."""
     chain: int = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
 

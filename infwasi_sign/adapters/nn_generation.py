@@ -165,7 +165,7 @@ class Ledger:
     input_tokens: int = 0
     output_tokens: int = 0
     reserved_tokens: int = 0
-    busy: set[str] = field(default_factory=set)  # names of models that generate now
+    busy: set[int] = field(default_factory=set)  # id() of the models that generate now
     cause: InfwasiError | None = None
 
     def check_deadline(self) -> None:
@@ -200,13 +200,13 @@ class Generation:
     generations of a request together stay within the request's ``max_tokens``.
     """
 
-    def __init__(self, ledger: Ledger, name: str, model: LoadedModel, inputs: Inputs) -> None:
+    def __init__(self, ledger: Ledger, model: LoadedModel, inputs: Inputs) -> None:
         self._ledger = ledger
-        self._name = name
+        self._model = model  # kept, so that its id() stays its own
         self.summary: Summary | None = None
-        messages, options = _request(inputs, ledger)
-        if name in ledger.busy:
+        if id(model) in ledger.busy:
             raise NnError("runtime-error", "another generation of this model is running")
+        messages, options = _request(inputs, ledger)
         self._joiner = PieceJoiner(options.stop)
         try:
             self._stream: TokenStream = model.start(messages, options)
@@ -216,7 +216,7 @@ class Generation:
             ledger.refuse("runtime-error", e)
         self._reserved = options.max_tokens
         ledger.reserved_tokens += self._reserved
-        ledger.busy.add(name)
+        ledger.busy.add(id(model))
         self.input_tokens = self._stream.summary().input_tokens
         ledger.input_tokens += self.input_tokens
 
@@ -259,7 +259,7 @@ class Generation:
         )
         self._ledger.reserved_tokens -= self._reserved
         self._ledger.output_tokens += ended.output_tokens
-        self._ledger.busy.discard(self._name)
+        self._ledger.busy.discard(id(self._model))
         self._stream.close()
 
 

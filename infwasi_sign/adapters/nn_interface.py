@@ -85,13 +85,12 @@ class _Tensor:
 
 @dataclass(kw_only=True, slots=True)
 class _Graph:
-    name: str
     model: LoadedModel
 
 
 @dataclass(kw_only=True, slots=True)
 class _Context:
-    graph: _Graph
+    model: LoadedModel
     generation: Generation | None = None
 
 
@@ -227,11 +226,11 @@ class NnSession:
         model = self._ledger.grants.models.get(name)
         if model is None:
             return Variant("err", self._own(NnError("not-found", f"no model named {name[:80]!r}")))
-        return Variant("ok", self._own(_Graph(name=name, model=model)))
+        return Variant("ok", self._own(_Graph(model=model)))
 
     def _init_context(self, store: StoreContext, handle: ResourceAny) -> Variant:
         graph = self._peek(store, handle, _Graph)
-        return Variant("ok", self._own(_Context(graph=graph)))
+        return Variant("ok", self._own(_Context(model=graph.model)))
 
     def _compute(
         self, store: StoreContext, handle: ResourceAny, inputs: list[tuple[str, ResourceAny]]
@@ -250,8 +249,7 @@ class NnSession:
     ) -> tuple[str, ResourceHost]:
         if context.generation is not None:
             raise NnError("invalid-argument", "inputs are given to a running generation")
-        graph = context.graph
-        generation = Generation(self._ledger, graph.name, graph.model, _texts(inputs))
+        generation = Generation(self._ledger, context.model, _texts(inputs))
         context.generation = generation
         return self._numbers("usage", generation.input_tokens)
 

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from infwasi_sign.domain.digest import Digest
 from infwasi_sign.domain.gguf_header import GgufHeader
 from infwasi_sign.domain.gguf_types import FILE_TYPES, GgufArray, TensorInfo, ValueType
 from infwasi_sign.domain.limits import LIMITS
-from infwasi_sign.domain.model_digests import chat_template_digest
 from infwasi_sign.errors import MalformedError
 
 _LIST_ELEMENTS: Final = 1024  # of languages or tags; ISO 639-1 knows 183 languages
@@ -64,39 +62,6 @@ class ModelFacts:
         """Whether messages can be turned into tokens: there are a tokenizer and a template."""
         return self.has_tokenizer and bool(self.chat_template)
 
-    def chat_template_digest(self) -> Digest | None:
-        """SHA-256 of the chat template, if there is one."""
-        return None if self.chat_template is None else chat_template_digest(self.chat_template)
-
-    def bom_properties(self) -> tuple[tuple[str, str], ...]:
-        """The facts that CycloneDX has no field for, as sorted names and values.
-
-        Names that begin with `cdx:` are reserved by the CycloneDX taxonomy (`cdx/ai-ml.md`).
-        """
-        facts = {
-            "cdx:ai-ml:model:parameter:count": str(self.parameter_count),
-            "cdx:ai-ml:model:tokenizer": self.tokenizer_model,
-            "cdx:ai-ml:model:language": ",".join(self.languages) or None,
-            "infwasi:gguf:architecture": self.architecture,
-            "infwasi:gguf:basename": self.basename,
-            "infwasi:gguf:size-label": self.size_label,
-            "infwasi:gguf:organization": self.organization,
-            "infwasi:gguf:author": self.author,
-            "infwasi:gguf:tags": ",".join(self.tags) or None,
-            "infwasi:gguf:context-length": _decimal(self.context_length),
-            "infwasi:gguf:embedding-length": _decimal(self.embedding_length),
-            "infwasi:gguf:block-count": _decimal(self.block_count),
-            "infwasi:gguf:file-type": self.file_type,
-            "infwasi:gguf:tokenizer-pre": self.tokenizer_pre,
-            **{
-                f"infwasi:gguf:quantization:{each.type_name}": (
-                    f"{each.tensor_count} tensors, {each.size_bytes} bytes"
-                )
-                for each in self.quantization
-            },
-        }
-        return tuple(sorted((name, value) for name, value in facts.items() if value is not None))
-
 
 def model_facts(header: GgufHeader) -> ModelFacts:
     """Collect the facts of a header.
@@ -137,10 +102,6 @@ def model_facts(header: GgufHeader) -> ModelFacts:
             and "tokenizer.ggml.tokens" in header.metadata
         ),
     )
-
-
-def _decimal(number: int | None) -> str | None:
-    return None if number is None else str(number)
 
 
 def _wrong_type(key: str, expected: str, got: str) -> MalformedError:

@@ -474,6 +474,10 @@ def _check_consistency(manifest: Manifest) -> None:
     parts = [part.name for part in manifest.component.parts]
     if parts != sorted(set(parts)):
         raise MalformedError("parts are not sorted by name or not unique", where="component.parts")
+    _check_times(manifest)
+
+
+def _check_times(manifest: Manifest) -> None:
     if manifest.expires_at is not None and manifest.expires_at <= manifest.issued_at:
         raise MalformedError("expires before it was issued", where="expiresAt")
 

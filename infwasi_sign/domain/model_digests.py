@@ -90,26 +90,6 @@ class ModelDigests:
     tensor_root: Digest
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileEvidence:
-    """What a GGUF header alone is evidence of: sizes, counts and SHA-256 of its parts."""
-
-    header_bytes: int
-    header: Digest
-    tensor_count: int
-    tensor_table: Digest
-
-
-def evidence_of(header: GgufHeader) -> FileEvidence:
-    """The evidence in a header."""
-    return FileEvidence(
-        header_bytes=len(header.header_bytes),
-        header=header_digest(header),
-        tensor_count=len(header.tensors),
-        tensor_table=tensor_table_digest(header),
-    )
-
-
 def header_digest(header: GgufHeader) -> Digest:
     """SHA-256 of the bytes [0, data_offset): metadata, tensor table and padding."""
     return _sha256(header.header_bytes)

@@ -6,9 +6,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, assert_never
 
 from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.domain.interfaces import APP_IMPORTS
 from infwasi_sign.domain.manifest import Manifest, format_time
 from infwasi_sign.errors import RefusalKind, RefusedError
 
@@ -40,26 +41,26 @@ class Policy:
     digests: frozenset[Algorithm] = frozenset({Algorithm.BLAKE3})
 
 
-_NN: Final = "wasi:nn/{}@0.2.0-rc-2024-10-28"
-PERMITTED_IMPORTS: Final = frozenset(
-    {_NN.format(name) for name in ("errors", "graph", "inference", "tensor")}
-    | {"infwasi:llm/types@0.1.0"}
-)
-"""All that a guest may import: inference, and types without code."""
-
-
 def decide_claims(policy: Policy, manifest: Manifest, now: datetime) -> None:
     """Whether what the statement says is permitted at ``now``.
 
     Raises:
         RefusedError: kinds `policy`, `expired`.
     """
+    _require_name(policy, manifest)
+    _require_imports(manifest)
+    _require_time(manifest, now)
+
+
+def _require_name(policy: Policy, manifest: Manifest) -> None:
     name, version = manifest.package_name, manifest.package_version
     match policy.package:
         case NamedPackage(name=asked):
             acceptable = {name}
         case DirectoryNamed(directory=asked):
             acceptable = {name, f"{name}-{version}"}
+        case _:
+            assert_never(policy.package)
     if asked not in acceptable:
         raise RefusedError(
             RefusalKind.POLICY,
@@ -69,13 +70,19 @@ def decide_claims(policy: Policy, manifest: Manifest, now: datetime) -> None:
             got=f"{name} {version}",
             hint=f"if {name} is what you want, say --name {name}",
         )
-    if surplus := sorted(set(manifest.component.imports) - PERMITTED_IMPORTS):
+
+
+def _require_imports(manifest: Manifest) -> None:
+    if surplus := sorted(set(manifest.component.imports) - APP_IMPORTS):
         raise RefusedError(
             RefusalKind.POLICY,
             "the component imports what no guest is granted",
             where="component.imports",
             got=", ".join(surplus),
         )
+
+
+def _require_time(manifest: Manifest, now: datetime) -> None:
     if manifest.issued_at > now + CLOCK_SKEW:
         raise RefusedError(
             RefusalKind.POLICY,

@@ -145,13 +145,13 @@ _KEYS: Final[Mapping[str, Mapping[str, _Key]]] = {
         "stop": _Key("stop", list),
     },
     "sampling": {
-        "temperature": _Key("temperature", float, 0, 100),
+        "temperature": _Key("temperature", float, 0, 10),
         "max-tokens": _Key("max_tokens", int, 1, LIMITS.max_tokens),
-        "seed": _Key("seed", int, 0, 2**32 - 1),
+        "seed": _Key("seed", int, 0, 2**32 - 2),
         "top-k": _Key("top_k", int, 0, 1_000_000),
         "top-p": _Key("top_p", float, 0, 1),
         "min-p": _Key("min_p", float, 0, 1),
-        "repeat-penalty": _Key("repeat_penalty", float, 0, 100),
+        "repeat-penalty": _Key("repeat_penalty", float, 0.000001, 10),
     },
     "component": {"inference": _Key("inference_path", PurePath)},
     "limits": {

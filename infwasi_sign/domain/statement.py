@@ -57,13 +57,17 @@ def parse_statement(payload: bytes) -> Manifest:
             Algorithm.SHA256, digest.string(), where=digest.path
         )
     manifest = parse_predicate(members["predicate"], sha256_by_name)
+    _require_byte_form(manifest, payload)
+    return manifest
+
+
+def _require_byte_form(manifest: Manifest, payload: bytes) -> None:
     if encode_statement(manifest) != payload:
         raise MalformedError(
             "statement is not in its one byte form",
             where="statement",
             expected="RFC 8785, subjects in the order of the entries",
         )
-    return manifest
 
 
 def _refuse_predicate_type(predicate_type: str, where: str) -> None:

@@ -1,0 +1,105 @@
+"""Each check of verification, switched off: then its attack gets through.
+
+A test of refusals means nothing until it is shown that it could fail. The switch is a monkeypatch
+and exists here only.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infwasi_sign import verify as verification
+from infwasi_sign.adapters import keys
+from infwasi_sign.domain import manifest, policy, statement
+from infwasi_sign.ports import SignerIdentity
+from tests import forge
+from tests.forge_cases import CASES
+from tests.test_vectors import honest, verdict
+
+__all__ = ["honest"]
+
+
+def nothing(*_: object, **__: object) -> None:
+    """A check that never says no."""
+
+
+def anybody(*_: object) -> SignerIdentity:
+    return SignerIdentity(name="anybody", fingerprint="00" * 32, algorithm="none")
+
+
+SIGNATURE = (keys.KeyVerifier, "verify", anybody)
+BYTE_FORM = (statement, "_require_byte_form", nothing)
+NOTHING_ELSE = (verification, "_require_nothing_else", nothing)
+COMPANION = (verification, "_require_companion", nothing)
+SUPPORTED = (verification, "_require_supported", nothing)
+TIMES = (manifest, "_check_times", nothing)
+NAME = (policy, "_require_name", nothing)
+IMPORTS = (policy, "_require_imports", nothing)
+TIME = (policy, "_require_time", nothing)
+SIZE = (verification, "_require_size", nothing)
+DIGEST = (verification, "_require_digest", nothing)
+PARTS = (verification, "_require_parts", nothing)
+DECLARED = (verification, "_require_declared_model", nothing)
+EVIDENCE = (verification, "_require_evidence", nothing)
+EQUAL = (verification, "_require_equal", nothing)
+BOM = (verification, "_require_bom", nothing)
+
+# The attacks that pass once these checks are off. Where two checks see an attack, both are named,
+# and the test shows that each of them alone still refuses it.
+CONTROLS: list[tuple[tuple[tuple[object, str, Callable[..., Any]], ...], tuple[str, ...]]] = [
+    ((SIGNATURE,), ("stranger", "hint-of-another", "payload-changed")),
+    ((BYTE_FORM,), ("not-canonical",)),
+    ((NOTHING_ELSE,), ("extra-file",)),
+    ((COMPANION,), ("oms-companion-extra",)),
+    ((SUPPORTED,), ("counter-signature", "oms-companion", "lora", "projector")),
+    ((SUPPORTED, BOM), ("shards",)),
+    ((NAME,), ("renamed", "version-renamed")),
+    ((TIME,), ("expired",)),
+    ((TIMES, TIME), ("expires-before-issue",)),
+    ((IMPORTS, EQUAL), ("imports-files",)),
+    ((DIGEST,), ("model-bit",)),
+    ((SIZE, BOM), ("size-differs",)),
+    ((PARTS, BOM), ("part-differs",)),
+    ((EQUAL,), ("imports-differ", "exports-differ", "architecture-differs")),
+    ((EQUAL, BOM), ("settings-differ", "template-differs", "template-hidden")),
+    ((DECLARED, BOM), ("model-renamed",)),
+    ((EVIDENCE, BOM), ("header-differs", "tensor-table-differs")),
+    (
+        (BOM,),
+        (
+            "tensors-differ",
+            "bom-licence",
+            "bom-architecture",
+            "bom-hash",
+            "bom-part-dropped",
+            "bom-name",
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("checks", "attack"),
+    [(checks, attack) for checks, attacks in CONTROLS for attack in attacks],
+    ids=lambda value: value if isinstance(value, str) else "+".join(name for _, name, _ in value),
+)
+def test_without_the_check_the_attack_gets_through(
+    checks: tuple[tuple[object, str, Callable[..., Any]], ...],
+    attack: str,
+    honest: Path,
+    tmp_path: Path,
+) -> None:
+    (one,) = (one for one in CASES if one.name == attack)
+    package = forge.build_case(one, tmp_path, honest)
+    for kept in checks:
+        with pytest.MonkeyPatch.context() as switch:
+            for where, name, instead in checks:
+                if name != kept[1]:
+                    switch.setattr(where, name, instead)
+            assert verdict(package) != "verified", f"not noticed by {kept[1]}"
+    with pytest.MonkeyPatch.context() as switch:
+        for where, name, instead in checks:
+            switch.setattr(where, name, instead)
+        assert verdict(package) == "verified"
