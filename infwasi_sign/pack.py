@@ -107,7 +107,10 @@ def pack(
     # 2. measure
     header = parse(model)
     facts = model_facts(header)
-    copy = None if request.is_detached else partial(target.tee, MODEL_FILE)
+    copy = None
+    if not request.is_detached:
+        target.require_space(model.size_bytes)
+        copy = partial(target.tee, MODEL_FILE)
     digests = model.measure(header, copy, request.progress)
     # 3. describe
     app = describe(composed.app)

@@ -181,6 +181,10 @@ class PackageTarget(Protocol):
         """Write a stream of windows to a file while somebody else consumes the same stream."""
         ...
 
+    def require_space(self, size_bytes: int) -> None:
+        """Fail before gigabytes are written, not after."""
+        ...
+
 
 class ModelSource(Protocol):
     """A model that is about to be packed."""
@@ -268,6 +272,10 @@ class StopFlag(Protocol):
         """Who stopped the run, if anybody did."""
         ...
 
+    def raise_if_stopped(self) -> None:
+        """Do nothing, or raise what the reason means: KeyboardInterrupt, or a RefusedError."""
+        ...
+
     def address(self) -> int:
         """Address of a NUL-terminated buffer that is empty until somebody stops the run."""
         ...
@@ -322,7 +330,7 @@ class GuestGrants:
     models: Mapping[str, LoadedModel]
     limits: GuestLimits
     max_tokens: int  # of all generations of the request together
-    seed: int | None  # replaces the guest's when the caller chose one
+    seed: int  # for generations whose guest names none
 
 
 class GuestHost(Protocol):

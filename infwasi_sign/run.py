@@ -1,14 +1,15 @@
 """Loads a verified package into a guest with just the permitted imports and streams its answer."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, assert_never
+from typing import Final
 
 from infwasi_sign.domain.chat import Summary
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.settings import GuestLimits
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
-from infwasi_sign.ports import GuestGrants, GuestHost, InferenceBackend, StopFlag, StopReason
+from infwasi_sign.ports import GuestGrants, GuestHost, InferenceBackend, StopFlag
 from infwasi_sign.verify import VerifiedPackage
 
 PACKAGE: Final = "package"
@@ -45,7 +46,7 @@ class RunPlan:
     max_tokens: EffectiveLimit
     timeout_seconds: EffectiveLimit
     prompt_bytes: EffectiveLimit
-    seed: int | None
+    seed: int
 
 
 def plan(package: VerifiedPackage, request: RunRequest) -> RunPlan:
@@ -61,14 +62,6 @@ def plan(package: VerifiedPackage, request: RunRequest) -> RunPlan:
             "the model cannot chat: it has no tokenizer or no chat template",
             where=package.manifest.models[0].shards[0],
         )
-    if settings.seed is not None and request.seed not in (None, settings.seed):
-        raise RefusedError(
-            RefusalKind.LIMIT,
-            "the package fixes another seed",
-            where="--seed",
-            expected=str(settings.seed),
-            got=str(request.seed),
-        )
     decided = RunPlan(
         max_tokens=_smallest(
             "max-tokens", settings.max_tokens, LIMITS.max_tokens, request.max_tokens
@@ -82,10 +75,25 @@ def plan(package: VerifiedPackage, request: RunRequest) -> RunPlan:
         prompt_bytes=_smallest(
             "prompt-bytes", settings.limits.prompt_bytes, LIMITS.prompt_bytes, None
         ),
-        seed=request.seed,
+        seed=_seed(settings.seed, request.seed),
     )
     _check_prompt(request.prompt, decided.prompt_bytes)
     return decided
+
+
+def _seed(package: int | None, caller: int | None) -> int:
+    """The package's, else the caller's, else one by chance: known in every case."""
+    if package is None:
+        return secrets.randbelow(2**32 - 1) if caller is None else caller
+    if caller not in (None, package):
+        raise RefusedError(
+            RefusalKind.LIMIT,
+            "the package fixes another seed",
+            where="--seed",
+            expected=str(package),
+            got=str(caller),
+        )
+    return package
 
 
 def _smallest(name: str, package: int, host: int, caller: int | None) -> EffectiveLimit:
@@ -142,7 +150,7 @@ def run(
         summary = host.run(package.component, grants, request.prompt, stop, on_piece)
     finally:
         model.close()
-        raise_if_stopped(stop, decided)
+        stop.raise_if_stopped()  # it wins over whatever the stopped code said
     return summary
 
 
@@ -154,26 +162,3 @@ def _narrow(limits: GuestLimits, decided: RunPlan) -> GuestLimits:
         output_bytes=min(limits.output_bytes, LIMITS.output_bytes),
         wall_clock_seconds=decided.timeout_seconds.value,
     )
-
-
-def raise_if_stopped(stop: StopFlag, decided: RunPlan) -> None:
-    """Turn a stop reason into its error; it wins over whatever the stopped code said."""
-    match stop.reason():
-        case None:
-            return
-        case StopReason.INTERRUPT:
-            raise KeyboardInterrupt
-        case StopReason.DEADLINE:
-            raise RefusedError(
-                RefusalKind.LIMIT,
-                "the run took too long",
-                expected=f"at most {decided.timeout_seconds}",
-            )
-        case StopReason.LEASE:
-            raise RefusedError(
-                RefusalKind.LEVEL,
-                "the model was opened for writing while in use",
-                hint="nothing after that moment was used; find out who writes to it",
-            )
-        case other:
-            assert_never(other)

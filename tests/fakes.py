@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from infwasi_sign.domain.chat import FinishReason, GenerationOptions, Message, Summary
+from infwasi_sign.errors import RefusalKind, RefusedError
 from infwasi_sign.ports import EntryFile, StopReason
 
 
@@ -21,6 +22,17 @@ class FakeStopFlag:
 
     def reason(self) -> StopReason | None:
         return self._reason
+
+    def raise_if_stopped(self) -> None:
+        match self._reason:
+            case None:
+                return
+            case StopReason.INTERRUPT:
+                raise KeyboardInterrupt
+            case StopReason.DEADLINE:
+                raise RefusedError(RefusalKind.LIMIT, "the run took too long")
+            case StopReason.LEASE:
+                raise RefusedError(RefusalKind.LEVEL, "the model was opened for writing")
 
     def address(self) -> int:
         return ctypes.addressof(self._buffer)

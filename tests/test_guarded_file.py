@@ -114,9 +114,11 @@ def test_refuses_what_replaces_a_file_between_look_and_open(
 ) -> None:
     looked = model.stat()
     make(kind, model.with_name("evil"))
-    with monkeypatch.context() as race, pytest.raises(MalformedError) as refusal:
+    evil = model.with_name("evil")
+    with monkeypatch.context() as race:
         race.setattr(os, "stat", lambda *_, **__: looked)
-        open_file(model.with_name("evil"))
+        with pytest.raises(MalformedError) as refusal:
+            open_file(evil)
     assert str(refusal.value) == f"not a regular file in evil (expected a file, got {got})"
 
 

@@ -38,7 +38,7 @@ class OpenFile:
     def read(self, limit_bytes: int) -> bytes:
         raise NotImplementedError
 
-    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+    def read_at(self, offset: int, size: int) -> bytes:
         raise NotImplementedError
 
     def measure(
@@ -61,7 +61,7 @@ def options(**changes: float | int | None) -> GenerationOptions:
         top_p=float(changes.get("top_p") or 1.0),
         min_p=float(changes.get("min_p") or 0.0),
         repeat_penalty=float(changes.get("repeat_penalty") or 1.0),
-        seed=None if changes.get("seed") is None else int(changes["seed"] or 0),
+        seed=int(changes.get("seed") or 0),
         stop=(),
     )
 
@@ -257,7 +257,7 @@ def test_answers_through_a_component(model: LlamaModel) -> None:
         memory_bytes=4 * 2**20, prompt_bytes=1000, output_bytes=1000, wall_clock_seconds=60
     )
     grants = GuestGrants(
-        imports=OFFERED, models={"model": model}, limits=limits, max_tokens=24, seed=None
+        imports=OFFERED, models={"model": model}, limits=limits, max_tokens=24, seed=0
     )
     summary = WasmtimeHost().run(probe(), grants, f"s{QUESTION}", FakeStopFlag(), pieces.append)
     assert "Stockholm" in "".join(pieces)

@@ -14,7 +14,7 @@ import pytest
 from infwasi_sign.adapters import atomic
 from infwasi_sign.adapters.atomic import RenameFlag, rename_at, write_atomic
 from infwasi_sign.adapters.package_directory import DirectoryStore
-from infwasi_sign.adapters.package_writer import PackageWriter
+from infwasi_sign.adapters.package_writer import Existing, PackageWriter
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import LoadLevel
@@ -431,7 +431,7 @@ def test_leaves_nothing_behind_without_commit(tmp_path: Path) -> None:
 
 WRITE_LARGE = """
 import os, pathlib, sys
-from infwasi_sign.adapters.package_writer import PackageWriter
+from infwasi_sign.adapters.package_writer import Existing, PackageWriter
 from infwasi_sign.errors import InfwasiError
 target = pathlib.Path(sys.argv[1]) / "new"
 try:
@@ -503,7 +503,7 @@ def test_is_undecided_where_it_may_not_write(open_place: Path) -> None:
 
 WRITE_FOR_EVER = """
 import pathlib, sys, time
-from infwasi_sign.adapters.package_writer import PackageWriter
+from infwasi_sign.adapters.package_writer import Existing, PackageWriter
 with PackageWriter(pathlib.Path(sys.argv[1])) as writer:
     writer.write("app.wasm", b"component")
     print("writing", flush=True)
@@ -559,7 +559,7 @@ def test_does_not_replace_a_target_that_appears_meanwhile(tmp_path: Path) -> Non
 
 def test_overwrite_replaces_a_package_whole(package: Path) -> None:
     opened = DirectoryStore().open(package)
-    with PackageWriter(package, overwrite=True) as writer:
+    with PackageWriter(package, existing=Existing.REPLACE) as writer:
         writer.write("app.wasm", b"new")
         assert content_of(package) == FILES
         writer.commit()
@@ -569,18 +569,43 @@ def test_overwrite_replaces_a_package_whole(package: Path) -> None:
     opened.close()
 
 
+@pytest.mark.parametrize("changed", ["nothing", "manifest.sigstore.json", "app.wasm", "a file"])
+def test_replaces_the_same_package_and_no_other(changed: str, package: Path) -> None:
+    before = content_of(package)
+    new = dict(before)
+    if changed == "a file":
+        new["more"] = b"more"
+    elif changed != "nothing":
+        new[changed] = b"new"
+
+    def write() -> None:
+        with PackageWriter(package, existing=Existing.REPLACE_IF_SAME) as writer:
+            for name, data in new.items():
+                writer.write(name, data)
+            writer.commit()
+
+    if changed in {"nothing", "manifest.sigstore.json"}:
+        write()
+        assert content_of(package) == new
+    else:
+        with pytest.raises(UndecidedError, match="package exists already"):
+            write()
+        assert content_of(package) == before
+
+
 def test_overwrite_writes_where_nothing_is(tmp_path: Path) -> None:
-    with PackageWriter(tmp_path / "new", overwrite=True) as writer:
+    with PackageWriter(tmp_path / "new", existing=Existing.REPLACE) as writer:
         writer.commit()
     assert (tmp_path / "new").is_dir()
 
 
-@pytest.mark.parametrize("kind", ["no manifest", "other directory", "file", "link"])
+@pytest.mark.parametrize("kind", ["neither manifest nor app", "other directory", "file", "link"])
 def test_overwrite_removes_nothing_but_packages(kind: str, package: Path) -> None:
     target = package
     match kind:
-        case "no manifest":
+        case "neither manifest nor app":
             (package / "manifest.sigstore.json").unlink()
+            (package / "app.wasm").unlink()
         case "other directory":
             (package / "src").mkdir()
         case "file":
@@ -589,7 +614,10 @@ def test_overwrite_removes_nothing_but_packages(kind: str, package: Path) -> Non
             target = package.with_name("link")
             target.symlink_to(package)
     before = content_of_all(package.parent)
-    with pytest.raises(UndecidedError) as undecided, PackageWriter(target, overwrite=True):
+    with (
+        pytest.raises(UndecidedError) as undecided,
+        PackageWriter(target, existing=Existing.REPLACE),
+    ):
         pass
     assert str(undecided.value) == f"what is there is not a package in {target}"
     assert content_of_all(package.parent) == before

@@ -42,7 +42,7 @@ def grants(model: FakeModel, **changes: int) -> GuestGrants:
         models={"model": model},
         limits=limits,
         max_tokens=changes.get("max_tokens", 100),
-        seed=changes.get("seed"),
+        seed=changes.get("seed", 3),
     )
 
 
@@ -103,10 +103,11 @@ def test_passes_messages_and_options_to_the_model() -> None:
     assert (text, summary.finish_reason) == ("one ", FinishReason.STOP)
 
 
-def test_the_callers_seed_replaces_the_guests() -> None:
+def test_the_guests_own_seed_is_used_and_the_requests_where_it_names_none() -> None:
     model = FakeModel()
     run("aquestion", model, seed=11)
-    assert model.asked[0][1].seed == 11
+    assert model.asked[0][1].seed == 7
+    assert parse_options(b"{}", max_tokens=1, seed=11).seed == 11
 
 
 def test_ends_at_the_tokens_granted() -> None:
@@ -474,12 +475,12 @@ def test_keeps_the_compiled_component_for_the_next_request(
 )
 def test_refuses_options(data: bytes, sentence: str) -> None:
     with pytest.raises(NnError) as caught:
-        parse_options(data, max_tokens=9, seed=None)
+        parse_options(data, max_tokens=9, seed=3)
     assert (caught.value.code, caught.value.sentence) == ("invalid-argument", sentence)
 
 
 def test_options_that_are_left_out_are_off() -> None:
-    options = parse_options(b"{}", max_tokens=9, seed=None)
+    options = parse_options(b"{}", max_tokens=9, seed=3)
     assert options == GenerationOptions(
         max_tokens=9,
         temperature=0.0,
@@ -487,7 +488,7 @@ def test_options_that_are_left_out_are_off() -> None:
         top_p=1.0,
         min_p=0.0,
         repeat_penalty=1.0,
-        seed=None,
+        seed=3,
         stop=(),
     )
     asked = json.dumps({"n-predict": 5, "temp": 1, "stop": ["a"]}).encode()

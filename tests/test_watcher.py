@@ -103,7 +103,11 @@ def test_later_deadline_replaces_an_earlier_one(watcher: Watcher) -> None:
 @pytest.mark.parametrize(
     ("reason", "kind", "sentence"),
     [
-        (StopReason.DEADLINE, RefusalKind.LIMIT, "the run took longer than it may"),
+        (
+            StopReason.DEADLINE,
+            RefusalKind.LIMIT,
+            "the run took longer than it may (expected at most the time it was given)",
+        ),
         (StopReason.LEASE, RefusalKind.LEVEL, "the model was opened for writing while in use"),
     ],
 )

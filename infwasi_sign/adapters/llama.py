@@ -11,7 +11,6 @@ import functools
 import importlib
 import importlib.util
 import os
-import secrets
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -351,8 +350,7 @@ def _sampler(llama: Any, options: GenerationOptions, size: int, prompt: list[int
         if options.min_p > 0.0:
             add(llama.llama_sampler_init_min_p(options.min_p, _MIN_KEEP))
         add(llama.llama_sampler_init_temp(options.temperature))
-        seed = secrets.randbits(32) if options.seed is None else options.seed
-        add(llama.llama_sampler_init_dist(seed))
+        add(llama.llama_sampler_init_dist(options.seed))
     if options.repeat_penalty != 1.0:
         for token in prompt[-_PENALTY_TOKENS:]:
             llama.llama_sampler_accept(chain, token)

@@ -91,10 +91,10 @@ _KEYS: Final = frozenset(
 )
 
 
-def parse_options(data: bytes, *, max_tokens: int, seed: int | None) -> GenerationOptions:
+def parse_options(data: bytes, *, max_tokens: int, seed: int) -> GenerationOptions:
     """The options of a guest; what it leaves out is off.
 
-    ``max_tokens`` is the most it may ask for; ``seed``, if given, replaces its own.
+    ``max_tokens`` is the most it may ask for; ``seed`` is used where it names none.
 
     Raises:
         NnError: `invalid-argument`; not JSON, an unknown or doubled key, a wrong type or range.
@@ -104,7 +104,6 @@ def parse_options(data: bytes, *, max_tokens: int, seed: int | None) -> Generati
     if unknown:
         raise NnError("invalid-argument", f"unknown option {unknown[0][:40]!r}")
     asked = _N_PREDICT("n-predict", given.get("n-predict", max_tokens))
-    own_seed = _SEED("seed", given["seed"]) if "seed" in given else None
     return GenerationOptions(
         max_tokens=min(asked, max_tokens),
         temperature=_TEMP("temp", given.get("temp", 0.0)),
@@ -112,7 +111,7 @@ def parse_options(data: bytes, *, max_tokens: int, seed: int | None) -> Generati
         top_p=_SHARE("top-p", given.get("top-p", 1.0)),
         min_p=_SHARE("min-p", given.get("min-p", 0.0)),
         repeat_penalty=_PENALTY("repeat-penalty", given.get("repeat-penalty", 1.0)),
-        seed=own_seed if seed is None else seed,
+        seed=_SEED("seed", given.get("seed", seed)),
         stop=_stop_strings("stop", given.get("stop", [])),
     )
 

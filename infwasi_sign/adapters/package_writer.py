@@ -3,22 +3,32 @@
 import contextlib
 import errno
 import fcntl
+import filecmp
 import os
 import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from infwasi_sign.adapters.atomic import RenameFlag, rename_at, storage_error, write_all
 from infwasi_sign.domain.limits import LIMITS
-from infwasi_sign.domain.manifest import MANIFEST_FILE, SIGNATURES_FOLDER
+from infwasi_sign.domain.manifest import COMPONENT_FILE, MANIFEST_FILE, SIGNATURES_FOLDER
 from infwasi_sign.errors import UndecidedError
 
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Existing(StrEnum):
+    """What may happen to a package that is there already."""
+
+    KEEP = "keep"
+    REPLACE_IF_SAME = "replace-if-same"  # all bytes but the manifest's, whose signature is new
+    REPLACE = "replace"
 
 
 class PackageWriter:
@@ -33,11 +43,11 @@ class PackageWriter:
         UndecidedError: from every method; the target exists, or the system refuses.
     """
 
-    def __init__(self, target: Path, *, overwrite: bool = False) -> None:
+    def __init__(self, target: Path, *, existing: Existing = Existing.KEEP) -> None:
         if target.name in {"", ".."}:
             raise UndecidedError("not a name for a package", where=str(target))
         self._target = target
-        self._overwrite = overwrite
+        self._existing = existing
         self._temporary = ""
         self._unfinished: set[str] = set()
         self._parent = -1
@@ -98,7 +108,7 @@ class PackageWriter:
             raise RuntimeError(f"commit() with unfinished files: {sorted(self._unfinished)}")
         with self._explained():
             os.fsync(self._directory)
-            if self._overwrite and self._require_target_is_package():
+            if self._may_replace():
                 rename_at(self._parent, self._temporary, self._target.name, RenameFlag.EXCHANGE)
                 os.fsync(self._parent)
                 # The old package; what cannot be removed now, the next run tries again.
@@ -121,14 +131,28 @@ class PackageWriter:
         return UndecidedError(
             "package exists already",
             where=str(self._target),
-            hint="overwrite it, or choose another version or place",
+            hint="--force replaces it; or choose another version or place",
         )
 
     def _require_target_is_free(self) -> None:
-        if self._overwrite:
+        if self._existing is not Existing.KEEP:
             self._require_target_is_package()
         elif os.path.lexists(self._target):
             raise self._exists_already()
+
+    def _may_replace(self) -> bool:
+        if self._existing is Existing.KEEP or not self._require_target_is_package():
+            return False
+        if self._existing is Existing.REPLACE_IF_SAME:
+            temporary = self._target.parent / self._temporary
+            names = {path.name for folder in (temporary, self._target) for path in folder.iterdir()}
+            names.discard(MANIFEST_FILE)
+            _, different, missing = filecmp.cmpfiles(
+                temporary, self._target, sorted(names), shallow=False
+            )
+            if different or missing:
+                raise self._exists_already()
+        return True
 
     def _require_target_is_package(self) -> bool:
         """Whether there is something to overwrite; refuses to remove what is not a package."""
@@ -190,15 +214,15 @@ class PackageWriter:
 
 
 def _looks_like_package(directory: int) -> bool:
-    """Whether a manifest lies there and no directory that packages do not have."""
-    has_manifest = False
+    """Whether a manifest or an unsigned app lies there, and no directory that packages lack."""
+    has_app = False
     with os.scandir(directory) as entries:
         for count, entry in enumerate(entries):
-            has_manifest |= entry.name == MANIFEST_FILE
+            has_app |= entry.name in {MANIFEST_FILE, COMPONENT_FILE}
             is_folder = entry.is_dir(follow_symlinks=False)
             if count > LIMITS.package_files or (is_folder and entry.name != SIGNATURES_FOLDER):
                 return False
-    return has_manifest
+    return has_app
 
 
 def _lock(directory: int) -> bool:

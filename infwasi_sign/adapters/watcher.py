@@ -59,6 +59,7 @@ class Watcher:
         self._flag = ctypes.create_string_buffer(8)
         self._lock = threading.Lock()
         self._reason: StopReason | None = None
+        self._limit = "the time it was given"
         self._act_at: float | None = None  # monotonic: the deadline, then the end of the grace
         self._mask_before: set[signal.Signals | int] | None = None
         self._is_over = False
@@ -95,9 +96,13 @@ class Watcher:
     ) -> None:
         self.close()
 
-    def arm(self, deadline_seconds: float) -> None:
-        """Stop the run this many seconds from now; replaces an earlier deadline."""
+    def arm(self, deadline_seconds: float, limit: str | None = None) -> None:
+        """Stop the run this many seconds from now; replaces an earlier deadline.
+
+        ``limit`` says for people which limit that is, and whose.
+        """
         with self._lock:
+            self._limit = limit or f"{deadline_seconds:g} seconds"
             if self._reason is None:
                 self._act_at = time.monotonic() + deadline_seconds
             self._wake()
@@ -136,7 +141,11 @@ class Watcher:
             case StopReason.INTERRUPT:
                 raise KeyboardInterrupt
             case StopReason.DEADLINE:
-                raise RefusedError(RefusalKind.LIMIT, "the run took longer than it may")
+                raise RefusedError(
+                    RefusalKind.LIMIT,
+                    "the run took longer than it may",
+                    expected=f"at most {self._limit}",
+                )
             case StopReason.LEASE:
                 raise RefusedError(
                     RefusalKind.LEVEL, "the model was opened for writing while in use"

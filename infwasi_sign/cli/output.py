@@ -147,7 +147,7 @@ class AnswerWriter:
         sys.stdout.buffer.flush()
         self._ends_line = text.endswith("\n")
 
-    def end(self, summary: Summary) -> None:
+    def end(self, summary: Summary, seed: int) -> None:
         """Finish the line, and say how the answer ended."""
         if self._as_json:
             emit_json(
@@ -156,6 +156,7 @@ class AnswerWriter:
                     "finishReason": str(summary.finish_reason),
                     "inputTokens": summary.input_tokens,
                     "outputTokens": summary.output_tokens,
+                    "seed": seed,
                 }
             )
             return

@@ -142,7 +142,7 @@ def _pack(
     from infwasi_sign.adapters.keys import sign_payload
     from infwasi_sign.adapters.measuring import measure_bytes
     from infwasi_sign.adapters.model_source import open_model, read_component
-    from infwasi_sign.adapters.package_writer import PackageWriter
+    from infwasi_sign.adapters.package_writer import Existing, PackageWriter
     from infwasi_sign.domain.manifest import require_package_names
     from infwasi_sign.pack import PackRequest, pack
 
@@ -156,10 +156,14 @@ def _pack(
     if key_path is not None:
         sign = partial(sign_payload, load_private_key(key_path, passphrase))
     target = output / f"{project.name}-{project.version}"
+    # Without a fixed time no second package is the same, so that is said before the work.
+    existing = Existing.REPLACE_IF_SAME if "SOURCE_DATE_EPOCH" in os.environ else Existing.KEEP
+    if force:
+        existing = Existing.REPLACE
     location = model_flag if model_flag is not None else base / Path(project.model_path)
     with (
         open_model(location) as model,
-        PackageWriter(target, overwrite=force) as writer,
+        PackageWriter(target, existing=existing) as writer,
         progress_bar("measuring the model", model.size_bytes) as progress,
     ):
         request = PackRequest(

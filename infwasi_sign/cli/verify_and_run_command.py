@@ -136,12 +136,13 @@ def _run(
     from infwasi_sign.run import plan, run
 
     decided = plan(verified, request)
-    watcher.arm(decided.timeout_seconds.value)
+    watcher.arm(decided.timeout_seconds.value, str(decided.timeout_seconds))
     if as_json:
         emit_json(verdict_json(verified))
     because = f" ({verified.level_reason})" if verified.level_reason else ""
     say(f"verified: {signed_by(verified.manifest, verified.signer)}")
-    say(f"model held by {verified.level.label}{because}; {decided.max_tokens}")
+    seed = f"; seed {decided.seed}" if verified.settings.temperature > 0 else ""
+    say(f"model held by {verified.level.label}{because}; {decided.max_tokens}{seed}")
     answer = AnswerWriter(as_json)
     summary = run(
         verified,
@@ -151,4 +152,4 @@ def _run(
         stop=watcher,
         on_piece=answer.write,
     )
-    answer.end(summary)
+    answer.end(summary, decided.seed)

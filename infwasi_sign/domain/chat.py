@@ -30,7 +30,7 @@ class GenerationOptions:
     top_p: float
     min_p: float
     repeat_penalty: float
-    seed: int | None
+    seed: int
     stop: tuple[str, ...]
 
 

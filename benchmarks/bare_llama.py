@@ -1,0 +1,26 @@
+"""The peer: one answer by the high-level API of llama-cpp-python, checked by nobody.
+
+`python benchmarks/bare_llama.py MODEL CONTEXT THREADS SYSTEM PROMPT`
+"""
+
+import sys
+
+from llama_cpp import Llama
+
+
+def main() -> None:
+    model, context, threads, system, prompt = sys.argv[1:]
+    llama = Llama(
+        model, n_ctx=int(context), n_threads=int(threads), n_threads_batch=int(threads), verbose=False
+    )
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
+    for chunk in llama.create_chat_completion(
+        messages, stream=True, temperature=0.0, repeat_penalty=1.0, max_tokens=16
+    ):
+        sys.stdout.write(chunk["choices"][0]["delta"].get("content", ""))
+        sys.stdout.flush()
+    print()
+
+
+if __name__ == "__main__":
+    main()

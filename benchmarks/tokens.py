@@ -1,0 +1,139 @@
+"""Tokens per second through the component against llama-cpp-python alone.
+
+One process holds both; each answers the same long question greedily, and the time between the
+first and the last of 128 tokens counts.
+"""
+
+import ctypes
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.scene import CONTEXT_TOKENS, MODEL
+from benchmarks.timing import Figure, in_turns
+from infwasi_sign.adapters.composer import WasmToolsComposer
+from infwasi_sign.adapters.cores import usable_cores
+from infwasi_sign.adapters.llama import LlamaBackend
+from infwasi_sign.adapters.model_source import open_model
+from infwasi_sign.adapters.wasm_host import WasmtimeHost
+from infwasi_sign.domain.component import describe
+from infwasi_sign.domain.settings import GuestLimits, Settings
+from infwasi_sign.ports import GuestGrants, LoadedModel, StopReason
+
+TOKENS = 128
+SYSTEM = "You tell long stories."
+PROMPT = "Tell a long story about a lighthouse keeper, his dog and the sea."
+LIMITS = GuestLimits(
+    memory_bytes=16 * 2**20, prompt_bytes=2**18, output_bytes=2**20, wall_clock_seconds=600
+)
+
+
+class _NeverStops:
+    """A stop flag that nobody sets."""
+
+    def __init__(self) -> None:
+        self._buffer = ctypes.create_string_buffer(2)
+
+    def reason(self) -> StopReason | None:
+        return None
+
+    def address(self) -> int:
+        return ctypes.addressof(self._buffer)
+
+
+class _Pieces:
+    """When the first and the last piece came."""
+
+    def __init__(self) -> None:
+        self.first = self.last = 0.0
+
+    def hear(self, _: str) -> None:
+        self.last = time.perf_counter()
+        self.first = self.first or self.last
+
+    def rate(self, tokens: int) -> float:
+        if tokens != TOKENS:
+            raise RuntimeError(f"the answer ended after {tokens} of {TOKENS} tokens")
+        return (TOKENS - 1) / (self.last - self.first)
+
+
+def _component() -> bytes:
+    settings = Settings(
+        model="model",
+        system_prompt=SYSTEM,
+        default_prompt=None,
+        context_tokens=CONTEXT_TOKENS,
+        max_tokens=TOKENS,
+        temperature=0.0,
+        top_k=0,
+        top_p=1.0,
+        min_p=0.0,
+        repeat_penalty=1.0,
+        seed=None,
+        stop=(),
+        limits=LIMITS,
+    )
+    return WasmToolsComposer().compose(settings, None).app
+
+
+def _ours(component: bytes, model: LoadedModel, stop: _NeverStops) -> Callable[[], float]:
+    host = WasmtimeHost()
+    grants = GuestGrants(
+        imports=frozenset(describe(component).imports),
+        models={"model": model},
+        limits=LIMITS,
+        max_tokens=TOKENS,
+        seed=None,
+    )
+
+    def answer() -> float:
+        pieces = _Pieces()
+        summary = host.run(component, grants, PROMPT, stop, pieces.hear)
+        return pieces.rate(summary.output_tokens)
+
+    return answer
+
+
+def _bare(llama: Any) -> Callable[[], float]:
+    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": PROMPT}]
+
+    def answer() -> float:
+        pieces = _Pieces()
+        tokens = 0
+        for chunk in llama.create_chat_completion(
+            messages, stream=True, temperature=0.0, repeat_penalty=1.0, max_tokens=TOKENS
+        ):
+            choice = chunk["choices"][0]
+            if "content" in choice["delta"]:
+                tokens += 1
+                pieces.hear(choice["delta"]["content"])
+        return pieces.rate(tokens)
+
+    return answer
+
+
+def measure(runs: int) -> list[Figure]:
+    threads = usable_cores()
+    stop = _NeverStops()
+    component = _component()
+    with open_model(MODEL) as file:
+        backend = LlamaBackend(stop, n_threads=threads)
+        model = backend.load(file, CONTEXT_TOKENS)
+    from llama_cpp import Llama  # noqa: PLC0415 - after our own bindings, which load it another way
+
+    llama = Llama(
+        str(MODEL), n_ctx=CONTEXT_TOKENS, n_threads=threads, n_threads_batch=threads, verbose=False
+    )
+    try:
+        return in_turns(
+            f"tokens per second, {TOKENS} tokens",
+            _ours(component, model, stop),
+            {"bare llama-cpp-python": _bare(llama)},
+            runs=runs,
+            unit="tok/s",
+            goal=0.95,
+            more_is_better=True,
+        )
+    finally:
+        llama.close()
+        model.close()
