@@ -23,7 +23,7 @@ MODEL := models/SmolLM2-135M-Instruct.Q4_1.gguf
 # What is installed is recorded in stamps named by a hash of what it was made from, so nothing is
 # installed twice and a changed lock is noticed whatever the file times say. The folder and the
 # Python are part of it because neither a moved .venv nor one of another Python works.
-hash = $(shell { echo '$(CURDIR)'; $(PYTHON) -V; cat $(1); } 2>&1 | sha256sum | cut -c 1-16)
+hash = $(shell { echo '$(CURDIR)'; $(PYTHON) -V || true; cat $(1); } 2>&1 | sha256sum | cut -c 1-16)
 RUNTIME_LOCKS := $(addprefix requirements/,pip.txt build.txt runtime.txt)
 RUNTIME := .venv/.runtime-$(call hash,$(RUNTIME_LOCKS))
 DEV := .venv/.dev-$(call hash,$(RUNTIME_LOCKS) requirements/dev.txt)

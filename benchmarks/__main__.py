@@ -79,7 +79,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         figures = importlib.import_module(f"benchmarks.{name}").measure(options.runs)
         for figure in figures:
             print(_line(figure), flush=True)
-        written = {"machine": facts, "runs": options.runs, "figures": [f.to_json() for f in figures]}
+        written = {
+            "machine": facts,
+            "runs": options.runs,
+            "figures": [f.to_json() for f in figures],
+        }
         (RESULTS / f"{name}.json").write_text(json.dumps(written, indent=2) + "\n")
 
 

@@ -11,7 +11,11 @@ from llama_cpp import Llama
 def main() -> None:
     model, context, threads, system, prompt = sys.argv[1:]
     llama = Llama(
-        model, n_ctx=int(context), n_threads=int(threads), n_threads_batch=int(threads), verbose=False
+        model,
+        n_ctx=int(context),
+        n_threads=int(threads),
+        n_threads_batch=int(threads),
+        verbose=False,
     )
     messages = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
     for chunk in llama.create_chat_completion(

@@ -4,6 +4,7 @@ One process holds both; each answers the same long question greedily, and the ti
 first and the last of 128 tokens counts.
 """
 
+import contextlib
 import ctypes
 import time
 from collections.abc import Callable
@@ -14,16 +15,17 @@ from benchmarks.timing import Figure, in_turns
 from infwasi_sign.adapters.composer import WasmToolsComposer
 from infwasi_sign.adapters.cores import usable_cores
 from infwasi_sign.adapters.llama import LlamaBackend
-from infwasi_sign.adapters.model_source import open_model
+from infwasi_sign.adapters.package_directory import open_outside
 from infwasi_sign.adapters.wasm_host import WasmtimeHost
 from infwasi_sign.domain.component import describe
+from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.settings import GuestLimits, Settings
 from infwasi_sign.ports import GuestGrants, LoadedModel, StopReason
 
 TOKENS = 128
 SYSTEM = "You tell long stories."
 PROMPT = "Tell a long story about a lighthouse keeper, his dog and the sea."
-LIMITS = GuestLimits(
+GUEST_LIMITS = GuestLimits(
     memory_bytes=16 * 2**20, prompt_bytes=2**18, output_bytes=2**20, wall_clock_seconds=600
 )
 
@@ -71,7 +73,7 @@ def _component() -> bytes:
         repeat_penalty=1.0,
         seed=None,
         stop=(),
-        limits=LIMITS,
+        limits=GUEST_LIMITS,
     )
     return WasmToolsComposer().compose(settings, None).app
 
@@ -81,7 +83,7 @@ def _ours(component: bytes, model: LoadedModel, stop: _NeverStops) -> Callable[[
     grants = GuestGrants(
         imports=frozenset(describe(component).imports),
         models={"model": model},
-        limits=LIMITS,
+        limits=GUEST_LIMITS,
         max_tokens=TOKENS,
         seed=None,
     )
@@ -116,9 +118,8 @@ def measure(runs: int) -> list[Figure]:
     threads = usable_cores()
     stop = _NeverStops()
     component = _component()
-    with open_model(MODEL) as file:
-        backend = LlamaBackend(stop, n_threads=threads)
-        model = backend.load(file, CONTEXT_TOKENS)
+    with contextlib.closing(open_outside(MODEL, most_bytes=LIMITS.model_bytes)) as file:
+        model = LlamaBackend(stop, n_threads=threads).load(file, CONTEXT_TOKENS)
     from llama_cpp import Llama  # noqa: PLC0415 - after our own bindings, which load it another way
 
     llama = Llama(

@@ -56,6 +56,7 @@ def plan(package: VerifiedPackage, request: RunRequest) -> RunPlan:
         RefusedError: kind `limit`; the prompt is too long, or the package fixes another seed.
         UndecidedError: the model cannot chat, or the prompt is not text.
     """
+    VerifiedPackage.require(package)
     settings = package.settings
     if not package.model_facts[package.manifest.models[0].name].can_chat:
         raise UndecidedError(

@@ -12,11 +12,11 @@ The steps of docs/format.md section 7, in this order; the first failure is the a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Never, Self, final
+from typing import Final, Self, final
 
 from infwasi_sign.domain.bom import derive_facts, read_bom, require_agreement, tensor_digests
 from infwasi_sign.domain.bundle import parse_bundle
@@ -83,40 +83,50 @@ class MeasuredEntry:
     digests: tuple[Digest, ...]
 
 
+class _Proof:
+    """Shows that every step was taken; this module makes the only one and hands it to nobody."""
+
+
+_PROOF: Final = _Proof()
+
+
 @final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class VerifiedPackage:
     """A package that passed every step; it owns the descriptors that were measured.
 
-    Only `verify` makes one: the constructor takes a value that does not exist, so a file that
-    calls it fails mypy, and at run time it raises.
+    Only `verify` makes one, and nobody changes it: a file that calls the constructor or sets a
+    member fails mypy, and at run time it raises.
     """
 
-    __slots__ = (
-        "_models",
-        "_opened",
-        "component",
-        "component_facts",
-        "entries",
-        "manifest",
-        "model_facts",
-        "settings",
-        "signer",
-        "statement_digest",
-    )
-
+    proof: InitVar[_Proof]
     manifest: Manifest
     signer: SignerIdentity
     statement_digest: Digest
-    component: bytes
-    component_facts: ComponentFacts
+    component: bytes = field(repr=False)
+    component_facts: ComponentFacts = field(repr=False)
     settings: Settings
-    model_facts: Mapping[str, ModelFacts]
+    model_facts: Mapping[str, ModelFacts] = field(repr=False)
     entries: tuple[MeasuredEntry, ...]
     _models: Mapping[str, GuardedFile]
     _opened: OpenedPackage
 
-    def __init__(self, proof: Never) -> None:  # noqa: ARG002 - its type is the point
+    def __post_init__(self, proof: _Proof) -> None:
+        if proof is not _PROOF:
+            raise TypeError("only verify() makes a VerifiedPackage")
+
+    def __init_subclass__(cls) -> None:
         raise TypeError("only verify() makes a VerifiedPackage")
+
+    @staticmethod
+    def require(package: object) -> None:
+        """Hold callers without a type checker to it, too.
+
+        Raises:
+            TypeError: ``package`` only looks like a `VerifiedPackage`.
+        """
+        if not isinstance(package, VerifiedPackage):
+            raise TypeError(f"not a VerifiedPackage: {type(package).__name__}")
 
     def model_file(self, name: str) -> GuardedFile:
         """The descriptor of the model called ``name``, measured and still held."""
@@ -194,18 +204,19 @@ def _verify_opened(
     computed = [frozenset(d.algorithm for d in entry.digests) for entry in measured]
     decide_measured(request.policy, frozenset.intersection(*computed))
 
-    package = VerifiedPackage.__new__(VerifiedPackage)
-    package.manifest = manifest
-    package.signer = signer
-    package.statement_digest = measure_bytes(bundle.envelope.payload)[Algorithm.SHA256]
-    package.component = component
-    package.component_facts = app
-    package.settings = settings
-    package.model_facts = MappingProxyType(models)
-    package.entries = measured
-    package._models = {model.name: files[model.shards[0]] for model in manifest.models}
-    package._opened = opened
-    return package
+    return VerifiedPackage(
+        proof=_PROOF,
+        manifest=manifest,
+        signer=signer,
+        statement_digest=measure_bytes(bundle.envelope.payload)[Algorithm.SHA256],
+        component=component,
+        component_facts=app,
+        settings=settings,
+        model_facts=MappingProxyType(models),
+        entries=measured,
+        _models=MappingProxyType({m.name: files[m.shards[0]] for m in manifest.models}),
+        _opened=opened,
+    )
 
 
 # --- step 3 ----------------------------------------------------------------------------------

@@ -13,10 +13,11 @@ import wasmtime
 from wasmtime.component import Component
 
 from infwasi_sign.adapters import nn_interface, wasm_host
+from infwasi_sign.adapters.composer import WasmToolsComposer
 from infwasi_sign.adapters.nn_generation import NnError, parse_options
 from infwasi_sign.adapters.wasm_host import OFFERED, WasmtimeHost
 from infwasi_sign.domain.chat import FinishReason, GenerationOptions, Message, Role, Summary
-from infwasi_sign.domain.settings import GuestLimits
+from infwasi_sign.domain.settings import GuestLimits, Settings
 from infwasi_sign.errors import (
     GuestError,
     InfwasiError,
@@ -125,6 +126,45 @@ def test_counts_tokens_over_all_generations() -> None:
 
 def test_repeats_the_summary_at_every_further_compute() -> None:
     assert run("zone")[0] == ""
+
+
+def test_runs_the_stock_app() -> None:
+    settings = Settings(
+        model="model",
+        system_prompt="Be brief.",
+        default_prompt="Hello?",
+        context_tokens=512,
+        max_tokens=50,
+        temperature=0.25,
+        top_k=40,
+        top_p=0.5,
+        min_p=0.125,
+        repeat_penalty=1.5,
+        seed=7,
+        stop=("END", '\n"x'),
+        limits=LIMITS,
+    )
+    app = WasmToolsComposer().compose(settings, None).app
+    model = FakeModel(pieces=[b"Hi", b" \xe2\x82", b"\xac EN", b"D no"])
+    pieces: list[str] = []
+    summary = HOST.run(app, grants(model), None, FakeStopFlag(), pieces.append)
+    messages, options = model.asked[0]
+    assert [(m.role, m.content) for m in messages] == [
+        (Role.SYSTEM, "Be brief."),
+        (Role.USER, "Hello?"),
+    ]
+    assert options == GenerationOptions(
+        max_tokens=50,
+        temperature=0.25,
+        top_k=40,
+        top_p=0.5,
+        min_p=0.125,
+        repeat_penalty=1.5,
+        seed=7,
+        stop=("END", '\n"x'),
+    )
+    assert "".join(pieces) == "Hi € "
+    assert summary == Summary(finish_reason=FinishReason.STOP, input_tokens=5, output_tokens=4)
 
 
 # --- wasi:nn errors

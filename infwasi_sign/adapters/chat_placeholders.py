@@ -87,6 +87,7 @@ class MessageText(str):
     _new: Callable[[str], "MessageText"]
 
     def __new__(cls, name: str, content: str, new: Callable[[str], "MessageText"]) -> "MessageText":
+        """``name`` is what is printed, ``content`` what is behind it."""
         data = super().__new__(cls, name)
         data._content = content
         data._new = new

@@ -228,7 +228,13 @@ class SandboxEnvironment(ImmutableSandboxedEnvironment):
                 pass
         return _checked(super().call_binop(context, operator, left, right))
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(  # jinja2's names, which no keyword of a template can collide with
+        __self,  # noqa: N805 - see above
+        __context: Context,
+        __obj: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         """Call a function, method or macro."""
         __self.tick(1)
         return _checked(super().call(__context, __obj, *args, **kwargs))

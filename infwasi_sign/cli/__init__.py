@@ -66,7 +66,7 @@ def main() -> NoReturn:
     from infwasi_sign.cli.output import report_failure
 
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="infwasi", standalone_mode=False)
     except BaseException as error:  # the edge: everything becomes one line and a code
         code = report_failure(error)
     else:

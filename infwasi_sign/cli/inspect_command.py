@@ -31,7 +31,7 @@ def command(package: Path, as_json: bool) -> None:
         if as_json:
             emit_json(_as_json(found))
         else:
-            show(_as_text(found))
+            show(*_as_text(found))
 
 
 def _as_json(found: "Inspection") -> dict[str, object]:
@@ -67,7 +67,7 @@ def _as_json(found: "Inspection") -> dict[str, object]:
     }
 
 
-def _as_text(found: "Inspection") -> str:
+def _as_text(found: "Inspection") -> list[str]:
     from infwasi_sign.domain.manifest import format_time
 
     manifest, settings = found.manifest, found.settings
@@ -103,4 +103,4 @@ def _as_text(found: "Inspection") -> str:
             f"  context {facts.context_length}, "
             f"{'can chat' if facts.can_chat else 'CANNOT chat: no tokenizer or no chat template'}",
         ]
-    return "\n".join(lines)
+    return lines

@@ -51,4 +51,4 @@ def command(
     if as_json:
         emit_json({"algorithm": public.algorithm, "fingerprint": public.fingerprint})
     else:
-        show(f"{base}.key\n{base}.pub\n{public.algorithm} sha256:{public.fingerprint}")
+        show(f"{base}.key", f"{base}.pub", f"{public.algorithm} sha256:{public.fingerprint}")

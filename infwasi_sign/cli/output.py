@@ -25,9 +25,9 @@ def say(text: str) -> None:
     click.echo(escape_controls(text), err=True)
 
 
-def show(text: str) -> None:
-    """Lines of data for people, on standard output."""
-    click.echo("\n".join(escape_controls(line) for line in text.split("\n")))
+def show(*lines: str) -> None:
+    """Lines of data for people, on standard output; none of them can become two."""
+    click.echo("\n".join(escape_controls(line, keep_layout=False) for line in lines))
 
 
 def emit_json(value: Mapping[str, object]) -> None:
@@ -74,13 +74,22 @@ def report_failure(error: BaseException) -> int:
             return 130  # 128 + SIGINT, as shells report it
         case InfwasiError():
             return _report(_headline(error), error.hint, error.exit_code)
-        case click.UsageError(ctx=context) if context is not None:
-            hint = f"{context.command_path} --help shows examples"
-            return _report(f"error: {error.format_message()}", hint, 2)
         case click.ClickException():
-            return _report(f"error: {error.format_message()}", None, 2)
+            return _report_usage(error)
         case _:
             return _report_system_failure(error)
+
+
+def _report_usage(error: click.ClickException) -> int:
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            error.show()  # the help, and not a word about errors
+            return error.exit_code
+        case click.UsageError(ctx=context) if context is not None:
+            hint = f"{context.command_path} --help shows examples"
+        case _:
+            hint = None
+    return _report(f"error: {error.format_message()}", hint, 2)
 
 
 def _headline(error: InfwasiError) -> str:

@@ -79,8 +79,8 @@ def verdict_json(package: VerifiedPackage) -> dict[str, object]:
     }
 
 
-def verdict_text(package: VerifiedPackage) -> str:
-    """The verdict for people."""
+def verdict_text(package: VerifiedPackage) -> list[str]:
+    """The verdict for people, in lines."""
     manifest = package.manifest
     expires = "never" if manifest.expires_at is None else format_time(manifest.expires_at)
     lines = [
@@ -91,4 +91,4 @@ def verdict_text(package: VerifiedPackage) -> str:
     for entry in package.entries:
         lines.append(f"  {entry.role!s:<10} {entry.name}  {entry.size_bytes:,} bytes")
         lines += [f"             {digest}" for digest in entry.digests]
-    return "\n".join(lines)
+    return lines

@@ -1,6 +1,7 @@
 """`infwasi verify-and-run`."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,7 +147,7 @@ def _run(
     answer = AnswerWriter(as_json)
     summary = run(
         verified,
-        request,
+        replace(request, seed=decided.seed),  # the one that is reported
         host=WasmtimeHost(),
         backend=LlamaBackend(watcher, n_threads=threads, log=say if verbose else None),
         stop=watcher,

@@ -63,4 +63,4 @@ def command(
             if as_json:
                 emit_json(verdict_json(verified))
             else:
-                show(verdict_text(verified))
+                show(*verdict_text(verified))
