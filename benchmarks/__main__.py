@@ -1,4 +1,4 @@
-"""Runs the benchmarks and prints a table of ratios: `python -m benchmarks [--only NAME] [--runs N]`.
+"""Runs the benchmarks, prints a table of ratios: `python -m benchmarks [--only NAME] [--runs N]`.
 
 Figures go to `benchmarks/results/<name>.json` too, with the machine's facts and without its name.
 """

@@ -4,6 +4,7 @@
 """
 
 import sys
+from typing import Any
 
 from llama_cpp import Llama
 
@@ -17,10 +18,14 @@ def main() -> None:
         n_threads_batch=int(threads),
         verbose=False,
     )
-    messages = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
-    for chunk in llama.create_chat_completion(
+    messages: list[Any] = [
+        {"role": "system", "content": system},
+        {"role": "user", "content": prompt},
+    ]
+    chunks: Any = llama.create_chat_completion(
         messages, stream=True, temperature=0.0, repeat_penalty=1.0, max_tokens=16
-    ):
+    )
+    for chunk in chunks:
         sys.stdout.write(chunk["choices"][0]["delta"].get("content", ""))
         sys.stdout.flush()
     print()

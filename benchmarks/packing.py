@@ -1,4 +1,4 @@
-"""`infwasi pack --sign` where there is almost nothing to hash and copy: a model of some 700 bytes."""
+"""`infwasi pack --sign` without hashing and copying: a model of less than 1 KiB."""
 
 import tempfile
 from pathlib import Path

@@ -66,7 +66,7 @@ def in_turns(
     goal: float | None = None,
     more_is_better: bool = False,
 ) -> list[Figure]:
-    """A figure for each peer; all take turns, every other round backwards, after one for nothing."""
+    """A figure for each peer; all take turns, every other round backwards, after a first one."""
     turns = [("", ours), *peers.items()]
     found: dict[str, list[float]] = {name: [] for name, _ in turns}
     for _, measurement in turns:

@@ -5,7 +5,6 @@ first and the last of 128 tokens counts.
 """
 
 import contextlib
-import ctypes
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +19,8 @@ from infwasi_sign.adapters.wasm_host import WasmtimeHost
 from infwasi_sign.domain.component import describe
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.settings import GuestLimits, Settings
-from infwasi_sign.ports import GuestGrants, LoadedModel, StopReason
+from infwasi_sign.ports import GuestGrants, LoadedModel
+from tests.fakes import FakeStopFlag
 
 TOKENS = 128
 SYSTEM = "You tell long stories."
@@ -28,19 +28,6 @@ PROMPT = "Tell a long story about a lighthouse keeper, his dog and the sea."
 GUEST_LIMITS = GuestLimits(
     memory_bytes=16 * 2**20, prompt_bytes=2**18, output_bytes=2**20, wall_clock_seconds=600
 )
-
-
-class _NeverStops:
-    """A stop flag that nobody sets."""
-
-    def __init__(self) -> None:
-        self._buffer = ctypes.create_string_buffer(2)
-
-    def reason(self) -> StopReason | None:
-        return None
-
-    def address(self) -> int:
-        return ctypes.addressof(self._buffer)
 
 
 class _Pieces:
@@ -78,14 +65,14 @@ def _component() -> bytes:
     return WasmToolsComposer().compose(settings, None).app
 
 
-def _ours(component: bytes, model: LoadedModel, stop: _NeverStops) -> Callable[[], float]:
+def _ours(component: bytes, model: LoadedModel, stop: FakeStopFlag) -> Callable[[], float]:
     host = WasmtimeHost()
     grants = GuestGrants(
         imports=frozenset(describe(component).imports),
         models={"model": model},
         limits=GUEST_LIMITS,
         max_tokens=TOKENS,
-        seed=None,
+        seed=7,
     )
 
     def answer() -> float:
@@ -116,7 +103,7 @@ def _bare(llama: Any) -> Callable[[], float]:
 
 def measure(runs: int) -> list[Figure]:
     threads = usable_cores()
-    stop = _NeverStops()
+    stop = FakeStopFlag()
     component = _component()
     with contextlib.closing(open_outside(MODEL, most_bytes=LIMITS.model_bytes)) as file:
         model = LlamaBackend(stop, n_threads=threads).load(file, CONTEXT_TOKENS)

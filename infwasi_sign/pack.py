@@ -17,7 +17,7 @@ from typing import Final
 from infwasi_sign.domain.bom import derive_facts
 from infwasi_sign.domain.bundle import Bundle, encode_bundle
 from infwasi_sign.domain.component import describe
-from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
 from infwasi_sign.domain.gguf import GgufHeader, parse
 from infwasi_sign.domain.gguf_facts import ModelFacts, model_facts
 from infwasi_sign.domain.manifest import (
@@ -31,7 +31,6 @@ from infwasi_sign.domain.manifest import (
     GgufEvidence,
     Manifest,
     ModelClaim,
-    PartClaim,
 )
 from infwasi_sign.domain.model_digests import (
     ModelDigests,
@@ -40,12 +39,11 @@ from infwasi_sign.domain.model_digests import (
     tensor_table_digest,
 )
 from infwasi_sign.domain.settings import Settings
-from infwasi_sign.domain.statement import encode_statement
+from infwasi_sign.domain.statement import encode_statement, parse_statement
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import (
     BomWriter,
     Composer,
-    MeasureBytes,
     ModelSource,
     PackageTarget,
     Progress,
@@ -117,10 +115,7 @@ def pack(
     claim = ComponentClaim(
         imports=app.imports,
         exports=app.exports,
-        parts=tuple(
-            PartClaim(name=part.name, size_bytes=part.size_bytes, sha256=part.sha256)
-            for part in composed.parts
-        ),
+        parts=composed.parts,
         settings=request.settings.digest(),
     )
     component = _entry(
@@ -160,6 +155,7 @@ def pack(
     # 4. state
     manifest = manifest_with(_entry(BOM_FILE, EntryRole.BOM, len(bom), measure_bytes(bom)))
     statement = encode_statement(manifest)
+    parse_statement(statement)  # whatever a verifier would refuse is not signed
     # 5. sign
     if sign is not None:
         target.write(MANIFEST_FILE, encode_bundle(sign(statement)))
@@ -175,7 +171,15 @@ def pack(
 def _expiry(request: PackRequest) -> datetime | None:
     if request.valid_for is None:
         return None
-    expires_at = request.issued_at + request.valid_for
+    try:
+        expires_at = request.issued_at + request.valid_for
+    except OverflowError as error:
+        raise UndecidedError(
+            "the package would expire after the year 9999",
+            where="package.valid-days",
+            got=f"issued {request.issued_at:%Y-%m-%d}, {request.valid_for.days} days",
+            hint="check SOURCE_DATE_EPOCH; valid-days = 0 means never",
+        ) from error
     if expires_at <= request.now:
         raise UndecidedError(
             "the package would be expired already",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # a seam costs nobody the import of what lies behind it
     from infwasi_sign.domain.bundle import Bundle
     from infwasi_sign.domain.chat import GenerationOptions, Message, Summary
     from infwasi_sign.domain.gguf import GgufHeader
+    from infwasi_sign.domain.manifest import PartClaim
     from infwasi_sign.domain.model_digests import ModelDigests
     from infwasi_sign.domain.settings import GuestLimits, Settings
 
@@ -24,9 +25,6 @@ Progress: TypeAlias = Callable[[int], None]
 
 Tee: TypeAlias = Callable[[Iterable[memoryview]], Iterator[memoryview]]
 """Passes a stream of windows on, and does something with each on the way."""
-
-MeasureBytes: TypeAlias = Callable[[bytes], Mapping[Algorithm, Digest]]
-"""Both digests of bytes in memory."""
 
 
 # --- signing ---------------------------------------------------------------------------------
@@ -217,15 +215,6 @@ class BomWriter(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
-    """A component that lies in the app byte for byte: `config`, `engine` or `inference`."""
-
-    name: str
-    size_bytes: int
-    sha256: Digest
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Composed:
     """An app and what it was made of; ``parts`` are sorted by name.
 
@@ -234,7 +223,7 @@ class Composed:
     """
 
     app: bytes
-    parts: tuple[Part, ...]
+    parts: tuple[PartClaim, ...]
     extra_exports: tuple[str, ...]
 
 
@@ -335,6 +324,10 @@ class GuestGrants:
 
 class GuestHost(Protocol):
     """Runs one verified component for one request."""
+
+    def prepare(self, component: bytes) -> None:
+        """Begin what can be done before `run`, in the background; what goes wrong, `run` says."""
+        ...
 
     def run(
         self,

@@ -139,6 +139,7 @@ def run(
     decided = plan(package, request)
     settings = package.settings
     claim = package.manifest.models[0]
+    host.prepare(package.component)  # is compiled while llama.cpp maps the model
     model = backend.load(package.model_file(claim.name), settings.context_tokens)
     try:
         grants = GuestGrants(

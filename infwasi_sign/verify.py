@@ -16,29 +16,22 @@ from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Self, final
+from typing import Final, Never, Self, final
 
-from infwasi_sign.domain.bom import derive_facts, read_bom, require_agreement, tensor_digests
+from infwasi_sign.domain.agreement import agree
 from infwasi_sign.domain.bundle import parse_bundle
-from infwasi_sign.domain.component import ComponentFacts, describe, find_settings
-from infwasi_sign.domain.digest import Algorithm, Digest
-from infwasi_sign.domain.gguf import GgufHeader, parse
-from infwasi_sign.domain.gguf_facts import ModelFacts, model_facts
+from infwasi_sign.domain.component import ComponentFacts
+from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
+from infwasi_sign.domain.gguf_facts import ModelFacts
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import (
     MANIFEST_FILE,
     OMS_FILE,
     RESERVED_NAMES,
     SIGNATURES_FOLDER,
-    ComponentClaim,
     Entry,
     EntryRole,
     Manifest,
-)
-from infwasi_sign.domain.model_digests import (
-    chat_template_digest,
-    header_digest,
-    tensor_table_digest,
 )
 from infwasi_sign.domain.policy import Policy, decide_claims, decide_measured
 from infwasi_sign.domain.settings import Settings
@@ -47,7 +40,6 @@ from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import (
     GuardedFile,
     LoadLevel,
-    MeasureBytes,
     OpenedPackage,
     PackageStore,
     Progress,
@@ -83,11 +75,7 @@ class MeasuredEntry:
     digests: tuple[Digest, ...]
 
 
-class _Proof:
-    """Shows that every step was taken; this module makes the only one and hands it to nobody."""
-
-
-_PROOF: Final = _Proof()
+_PROOF: Final = object()
 
 
 @final
@@ -99,7 +87,7 @@ class VerifiedPackage:
     member fails mypy, and at run time it raises.
     """
 
-    proof: InitVar[_Proof]
+    proof: InitVar[Never]  # no value has this type, so for mypy no call can be right
     manifest: Manifest
     signer: SignerIdentity
     statement_digest: Digest
@@ -111,7 +99,7 @@ class VerifiedPackage:
     _models: Mapping[str, GuardedFile]
     _opened: OpenedPackage
 
-    def __post_init__(self, proof: _Proof) -> None:
+    def __post_init__(self, proof: object) -> None:
         if proof is not _PROOF:
             raise TypeError("only verify() makes a VerifiedPackage")
 
@@ -197,22 +185,20 @@ def _verify_opened(
     small, measured = _measure(request, manifest, files, measure_bytes)
     component = small[EntryRole.COMPONENT]
     # 6. agree
-    app, settings, models = _require_agreement(
-        manifest, component, small[EntryRole.BOM], files, measure_bytes
-    )
+    agreed = agree(manifest, component, small[EntryRole.BOM], files, measure_bytes)
     # 7. policy on the measured facts
     computed = [frozenset(d.algorithm for d in entry.digests) for entry in measured]
     decide_measured(request.policy, frozenset.intersection(*computed))
 
     return VerifiedPackage(
-        proof=_PROOF,
+        proof=_PROOF,  # type: ignore[arg-type]  # the one place that makes one
         manifest=manifest,
         signer=signer,
         statement_digest=measure_bytes(bundle.envelope.payload)[Algorithm.SHA256],
         component=component,
-        component_facts=app,
-        settings=settings,
-        model_facts=MappingProxyType(models),
+        component_facts=agreed.app,
+        settings=agreed.settings,
+        model_facts=agreed.models,
         entries=measured,
         _models=MappingProxyType({m.name: files[m.shards[0]] for m in manifest.models}),
         _opened=opened,
@@ -346,101 +332,4 @@ def _require_digest(entry: Entry, where: str, digest: Digest) -> None:
             where=where,
             expected=str(expected),
             got=str(digest),
-        )
-
-
-# --- step 6 ----------------------------------------------------------------------------------
-
-
-def _require_agreement(
-    manifest: Manifest,
-    component: bytes,
-    bom: bytes,
-    files: Mapping[str, GuardedFile],
-    measure_bytes: MeasureBytes,
-) -> tuple[ComponentFacts, Settings, dict[str, ModelFacts]]:
-    app = describe(component)
-    claim = manifest.component
-    _require_equal("component.imports", claim.imports, app.imports)
-    _require_equal("component.exports", claim.exports, app.exports)
-    _require_parts(claim, app)
-    settings = find_settings(component, app)
-    _require_equal("component.settings", claim.settings, settings.digest())
-
-    models: dict[str, ModelFacts] = {}
-    for model in manifest.models:
-        entry = manifest.entry(model.shards[0])
-        header = parse(files[entry.name])
-        _require_evidence(entry, header)
-        facts = models[model.name] = model_facts(header)
-        where = f"models[{model.name}]"
-        _require_equal(f"{where}.architecture", model.architecture, facts.architecture)
-        template = facts.chat_template
-        digest = None if template is None else chat_template_digest(template)
-        _require_equal(f"{where}.chatTemplate", model.chat_template, digest)
-    _require_declared_model(manifest, settings)
-    _require_bom(manifest, app, models, bom, measure_bytes)
-    return app, settings, models
-
-
-def _require_parts(claim: ComponentClaim, app: ComponentFacts) -> None:
-    nested = {(child.sha256.hex, child.size_bytes) for child in app.children}
-    for part in claim.parts:
-        if (part.sha256.hex, part.size_bytes) not in nested:
-            raise RefusedError(
-                RefusalKind.DISAGREE,
-                "a declared part is not in the component",
-                where=f"component.parts[{part.name}]",
-                expected=str(part.sha256),
-            )
-
-
-def _require_declared_model(manifest: Manifest, settings: Settings) -> None:
-    names = {name for model in manifest.models for name in (model.name, *model.aliases)}
-    if settings.model not in names:
-        raise RefusedError(
-            RefusalKind.DISAGREE,
-            "the settings name a model that is not declared",
-            where="settings.model",
-            got=settings.model,
-        )
-
-
-def _require_evidence(entry: Entry, header: GgufHeader) -> None:
-    """The header that was just parsed is the one that was signed, whatever happened in between."""
-    claim = entry.require_gguf()
-    where = f"entries[{entry.name}].gguf"
-    _require_equal(f"{where}.headerSize", claim.header_bytes, len(header.header_bytes))
-    _require_equal(f"{where}.header", claim.header, header_digest(header))
-    _require_equal(f"{where}.tensorCount", claim.tensor_count, len(header.tensors))
-    _require_equal(f"{where}.tensorTable", claim.tensor_table, tensor_table_digest(header))
-
-
-def _require_bom(
-    manifest: Manifest,
-    app: ComponentFacts,
-    models: Mapping[str, ModelFacts],
-    bom: bytes,
-    measure_bytes: MeasureBytes,
-) -> None:
-    claimed = read_bom(bom)
-    digests: dict[str, str] = {}
-    for entry in manifest.entries:
-        if entry.gguf is None:
-            continue
-        compact = tensor_digests(claimed, entry)
-        root = measure_bytes(compact.concatenated)[Algorithm.BLAKE3]
-        _require_equal(f"entries[{entry.name}].gguf.tensors", entry.gguf.tensors, root)
-        digests[entry.name] = compact.to_text()
-    require_agreement(claimed, derive_facts(manifest, app, models, digests))
-
-
-def _require_equal(where: str, claimed: object, measured: object) -> None:
-    if claimed != measured:
-        raise RefusedError(
-            RefusalKind.DISAGREE,
-            "the manifest contradicts the bytes",
-            where=where,
-            expected=str(claimed)[:200],
-            got=str(measured)[:200],
         )

@@ -4,6 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
+
+# Shrinking may take minutes and explains little more; a failing example is printed as it was found.
+settings.register_profile(
+    "infwasi", phases=(Phase.explicit, Phase.reuse, Phase.generate), deadline=None
+)
+settings.load_profile("infwasi")
 
 ROOT = Path(__file__).resolve().parent.parent
 

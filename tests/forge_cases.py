@@ -7,8 +7,12 @@ import base64
 import json
 import os
 from datetime import timedelta
+from importlib.resources import files
 from pathlib import Path
 
+from infwasi_sign.adapters.measuring import measure_bytes
+from infwasi_sign.domain.component import describe
+from infwasi_sign.domain.digest import Algorithm
 from tests.forge import (
     CASES,
     MANIFEST,
@@ -412,6 +416,14 @@ def name_with_separator(package: Path) -> None:
         value["subject"][0]["name"] = "../app.wasm"
 
 
+@case("malformed", "the component has another name than app.wasm")
+def component_renamed(package: Path) -> None:
+    (package / "app.wasm").rename(package / "apple.wasm")
+    with lie(package) as value:
+        value["predicate"]["entries"][0]["name"] = "apple.wasm"
+        value["subject"][0]["name"] = "apple.wasm"
+
+
 @case("malformed", "an entry is the manifest itself")
 def reserved_entry(package: Path) -> None:
     with lie(package) as value:
@@ -510,6 +522,31 @@ def part_differs(package: Path) -> None:
         value["predicate"]["component"]["parts"][0]["sha256"] = "ab" * 32
 
 
+@case("disagree", "a part is left out")
+def part_hidden(package: Path) -> None:
+    with lie(package) as value:
+        value["predicate"]["component"]["parts"].pop()
+
+
+@case("disagree", "two parts are called by each other's name")
+def parts_swapped(package: Path) -> None:
+    with lie(package) as value:
+        first, second = value["predicate"]["component"]["parts"][:2]
+        first["name"], second["name"] = second["name"], first["name"]
+        value["predicate"]["component"]["parts"][:2] = [second, first]
+
+
+@case("disagree", "the app is an engine alone, which answers nobody")
+def not_an_app(package: Path) -> None:
+    engine = files("infwasi_sign") / "data" / "components" / "engine.wasm"
+    (package / "app.wasm").write_bytes(engine.read_bytes())
+    restate(package)
+    with lie(package) as value:
+        facts = describe(engine.read_bytes())
+        value["predicate"]["component"]["imports"] = list(facts.imports)
+        value["predicate"]["component"]["exports"] = list(facts.exports)
+
+
 @case("disagree", "other settings than the component has")
 def settings_differ(package: Path) -> None:
     with lie(package) as value:
@@ -589,6 +626,31 @@ def bom_part_dropped(package: Path) -> None:
 def bom_name(package: Path) -> None:
     with edited_bom(package) as bom:
         bom["metadata"]["component"]["name"] = "weather"
+
+
+@case("malformed", "the BOM says one property twice: a false one beside the true one")
+def bom_property_twice(package: Path) -> None:
+    with edited_bom(package) as bom:
+        properties = bom_component(bom, "model:model:0")["properties"]
+        properties.insert(0, {"name": "infwasi:gguf:architecture", "value": "gemma3"})
+
+
+@case("malformed", "the BOM is not in its one byte form")
+def bom_not_canonical(package: Path) -> None:
+    path = package / "bom.cdx.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()), indent=1))
+    restate(package)
+
+
+@case("disagree", "the BOM lists fewer tensor digests than there are tensors")
+def bom_tensor_dropped(package: Path) -> None:
+    with edited_bom(package) as bom:
+        for item in bom_component(bom, "model:model:0")["properties"]:
+            if item["name"] == "infwasi:gguf:tensor-digests:blake3":
+                item["value"] = base64.b64encode(base64.b64decode(item["value"])[:-32]).decode()
+                root = measure_bytes(base64.b64decode(item["value"]))[Algorithm.BLAKE3]
+    with lie(package) as value:
+        value["predicate"]["entries"][2]["gguf"]["tensors"] = root.hex
 
 
 @case("malformed", "the BOM is of another specification version")

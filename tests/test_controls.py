@@ -12,7 +12,7 @@ import pytest
 
 from infwasi_sign import verify as verification
 from infwasi_sign.adapters import keys
-from infwasi_sign.domain import manifest, policy, statement
+from infwasi_sign.domain import agreement, manifest, policy, statement
 from infwasi_sign.ports import SignerIdentity
 from tests import forge
 from tests.forge_cases import CASES
@@ -40,11 +40,11 @@ IMPORTS = (policy, "_require_imports", nothing)
 TIME = (policy, "_require_time", nothing)
 SIZE = (verification, "_require_size", nothing)
 DIGEST = (verification, "_require_digest", nothing)
-PARTS = (verification, "_require_parts", nothing)
-DECLARED = (verification, "_require_declared_model", nothing)
-EVIDENCE = (verification, "_require_evidence", nothing)
-EQUAL = (verification, "_require_equal", nothing)
-BOM = (verification, "_require_bom", nothing)
+PARTS = (agreement, "_require_parts", nothing)
+DECLARED = (agreement, "_require_declared_model", nothing)
+EVIDENCE = (agreement, "_require_evidence", nothing)
+EQUAL = (agreement, "_require_equal", nothing)
+BOM = (agreement, "_require_bom", nothing)
 
 # The attacks that pass once these checks are off. Where two checks see an attack, both are named,
 # and the test shows that each of them alone still refuses it.

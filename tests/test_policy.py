@@ -84,8 +84,7 @@ def test_refuses_a_directory_of_another_name(name: str) -> None:
     error = refusal(DirectoryNamed(directory=name), DATED, ANY_TIME)
     assert error.kind is RefusalKind.POLICY
     assert str(error) == (
-        "the manifest is of another package in package.name "
-        f"(expected {name}, got capital 1.0.0)"
+        f"the manifest is of another package in package.name (expected {name}, got capital 1.0.0)"
     )
     assert error.hint == "if capital is what you want, say --name capital"
 

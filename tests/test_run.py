@@ -32,6 +32,10 @@ class FakeHost:
 
     act: Callable[[], None] = lambda: None
     granted: list[tuple[bytes, GuestGrants, str | None]] = field(default_factory=list)
+    prepared: list[bytes] = field(default_factory=list)
+
+    def prepare(self, component: bytes) -> None:
+        self.prepared.append(component)
 
     def run(
         self,
@@ -155,6 +159,7 @@ def test_what_the_package_and_the_caller_say_reaches_the_guest(package: Verified
     assert run_fake(package, request, host=host, backend=backend) == (SUMMARY, "Stockholm")
     ((component, grants, prompt),) = host.granted
     assert component == package.component
+    assert host.prepared == [package.component]
     assert prompt == "Hi?"
     assert grants == GuestGrants(
         imports=frozenset(package.manifest.component.imports),
@@ -292,4 +297,4 @@ def test_nothing_is_loaded_when_the_plan_is_refused(package: VerifiedPackage) ->
     backend, host = FakeBackend(), FakeHost()
     with pytest.raises(RefusedError):
         run_fake(package, RunRequest(prompt=None, seed=8), backend=backend, host=host)
-    assert (backend.loaded, host.granted) == ([], [])
+    assert (backend.loaded, host.prepared, host.granted) == ([], [], [])

@@ -74,6 +74,24 @@ def constructor_with_another_proof(package: VerifiedPackage) -> None:
     )
 
 
+def constructor_with_the_stolen_proof(package: VerifiedPackage) -> None:
+    from infwasi_sign.verify import _PROOF
+
+    VerifiedPackage(
+        proof=_PROOF,  # [arg-type] nothing
+        manifest=package.manifest,
+        signer=package.signer,
+        statement_digest=package.statement_digest,
+        component=b"another",
+        component_facts=package.component_facts,
+        settings=package.settings,
+        model_facts=package.model_facts,
+        entries=package.entries,
+        _models=package._models,
+        _opened=package._opened,
+    )
+
+
 def subclass(package: VerifiedPackage) -> None:
     class Sub(VerifiedPackage):  # [misc] TypeError: only verify\\(\\) makes a VerifiedPackage
         component = b"another"
@@ -131,7 +149,8 @@ def duck_that_runs(package: VerifiedPackage) -> None:
 """
 
 CONTROL = """\
-from infwasi_sign.ports import MeasureBytes, PackageStore, SignatureVerifier
+from infwasi_sign.domain.digest import MeasureBytes
+from infwasi_sign.ports import PackageStore, SignatureVerifier
 from infwasi_sign.run import RunPlan, RunRequest, plan
 from infwasi_sign.verify import VerifiedPackage, VerifyRequest, verify
 
@@ -207,7 +226,11 @@ def test_mypy_refuses_each_attempt_and_passes_the_honest_file(tmp_path: Path) ->
     assert reported == {("attempts", line): {code} for _, line, code, _ in EXPECTED}, done.stdout
 
 
-@pytest.mark.parametrize(("name", "says"), [(name, says) for name, _, _, says in EXPECTED])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    # Python keeps nobody from a private name, so the thief of the proof is left to mypy.
+    [(name, says) for name, _, _, says in EXPECTED if says != "nothing"],
+)
 def test_python_refuses_the_attempt(name: str, says: str, package: VerifiedPackage) -> None:
     functions: dict[str, Any] = {"__name__": "attempts"}
     exec(compile(ATTEMPTS, "attempts.py", "exec"), functions)  # noqa: S102 - written above

@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import errno
 import os
-import secrets
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
@@ -97,7 +96,7 @@ def write_atomic(path: Path, data: bytes, mode: int, *, overwrite: bool = False)
     Raises:
         UndecidedError: the file exists and ``overwrite`` is off, or it cannot be written.
     """
-    temporary = f".{path.name}.{secrets.token_hex(8)}.tmp"
+    temporary = f".{path.name}.{os.urandom(8).hex()}.tmp"
     try:
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as e:

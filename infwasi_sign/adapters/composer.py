@@ -14,10 +14,11 @@ from infwasi_sign.adapters.config_component import config_component
 from infwasi_sign.domain.component import ComponentFacts, describe, find_settings
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.interfaces import ENGINE_INTERFACE, SETTINGS_INTERFACE
+from infwasi_sign.domain.manifest import PartClaim
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.world import require_app, require_inference_part
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
-from infwasi_sign.ports import Composed, Part
+from infwasi_sign.ports import Composed
 
 _DATA: Final = files("infwasi_sign") / "data"
 _WORLD: Final = "infwasi:llm/inference-component"
@@ -169,12 +170,12 @@ def _stock_part(name: str) -> bytes:
     return content
 
 
-def _describe_part(name: str, content: bytes) -> Part:
+def _describe_part(name: str, content: bytes) -> PartClaim:
     digest = Digest(algorithm=Algorithm.SHA256, hex=hashlib.sha256(content).hexdigest())
-    return Part(name=name, size_bytes=len(content), sha256=digest)
+    return PartClaim(name=name, size_bytes=len(content), sha256=digest)
 
 
-def _require_parts(facts: ComponentFacts, parts: Sequence[Part]) -> None:
+def _require_parts(facts: ComponentFacts, parts: Sequence[PartClaim]) -> None:
     nested = {(child.size_bytes, child.sha256) for child in facts.children}
     for part in parts:
         if (part.size_bytes, part.sha256) not in nested:

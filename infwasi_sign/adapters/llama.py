@@ -14,9 +14,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from infwasi_sign.adapters import chat_template
+from infwasi_sign.adapters.background import Background
+from infwasi_sign.adapters.chat_placeholders import Segment
 from infwasi_sign.adapters.cores import usable_cores
 from infwasi_sign.adapters.llama_vocabulary import Vocabulary
 from infwasi_sign.domain.chat import FinishReason, GenerationOptions, Message, Summary
@@ -56,8 +57,17 @@ def bindings() -> ModuleType:
     except (OSError, RuntimeError) as e:
         raise UndecidedError(f"libllama does not load: {e}") from e
     finally:
-        for loaded in [key for key in sys.modules if key.partition(".")[0] == _PACKAGE]:
+        for loaded in [key for key in list(sys.modules) if key.partition(".")[0] == _PACKAGE]:
             del sys.modules[loaded]
+
+
+_Renderer: TypeAlias = "Callable[[str, Sequence[Message], str, str], tuple[Segment, ...]]"
+
+
+def _import_renderer() -> _Renderer:
+    from infwasi_sign.adapters.chat_template import render  # noqa: PLC0415 - 30 ms of jinja2
+
+    return render
 
 
 def _set(struct: ctypes.Structure, **values: object) -> None:
@@ -126,6 +136,7 @@ class LlamaBackend:
         if file.fileno() not in self._adopted:
             self.adopt(file)
         stream = self._adopted.pop(file.fileno())
+        renderer = Background(_import_renderer)  # while llama.cpp maps the model
         llama = self._llama
         params = llama.llama_model_default_params()
         _set(params, n_gpu_layers=0, load_mode=llama.LLAMA_LOAD_MODE_MMAP)
@@ -140,7 +151,7 @@ class LlamaBackend:
             if llama.llama_model_has_encoder(model):
                 raise UndecidedError("models with an encoder are not supported", where=file.name)
             context = self._context(model, context_tokens)
-            return LlamaModel(llama, model, context, self._stop)
+            return LlamaModel(llama, model, context, self._stop, renderer)
         except BaseException:
             llama.llama_model_free(model)
             raise
@@ -172,13 +183,16 @@ class LlamaBackend:
 class LlamaModel:
     """A model with one context: one generation at a time."""
 
-    def __init__(self, llama: Any, model: int, context: int, stop: StopFlag) -> None:
+    def __init__(
+        self, llama: Any, model: int, context: int, stop: StopFlag, renderer: Background[_Renderer]
+    ) -> None:
         self._llama = llama
         self._model: int | None = model
         self._context = context
         self._stop = stop
         self._stream: LlamaStream | None = None
         self._vocabulary = Vocabulary(llama, model)
+        self._renderer = renderer
 
     def start(self, messages: Sequence[Message], options: GenerationOptions) -> "LlamaStream":
         """Render the chat template, evaluate the prompt (see ports.LoadedModel)."""
@@ -217,7 +231,8 @@ class LlamaModel:
         except UnicodeDecodeError as e:
             raise UndecidedError("the model's chat template is not UTF-8") from e
         vocabulary = self._vocabulary
-        segments = chat_template.render(source, messages, vocabulary.bos_text, vocabulary.eos_text)
+        render = self._renderer.get()
+        segments = render(source, messages, vocabulary.bos_text, vocabulary.eos_text)
         tokens = vocabulary.prompt(segments)
         if not tokens:
             raise UndecidedError("the model's chat template gives an empty prompt")

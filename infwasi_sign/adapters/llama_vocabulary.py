@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from infwasi_sign.adapters.chat_template import Segment
+from infwasi_sign.adapters.chat_placeholders import Segment
 from infwasi_sign.errors import UndecidedError
 
 _PIECE_BYTES: Final = 256  # the longest tokens of published vocabularies are below 200 bytes

@@ -63,11 +63,11 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit; no traceback ever leaves this function."""
-    from infwasi_sign.cli.output import report_failure
-
     try:
         cli.main(prog_name="infwasi", standalone_mode=False)
     except BaseException as error:  # the edge: everything becomes one line and a code
+        from infwasi_sign.cli.output import report_failure
+
         code = report_failure(error)
     else:
         code = 0

@@ -35,7 +35,7 @@ def command(package: Path, as_json: bool) -> None:
 
 
 def _as_json(found: "Inspection") -> dict[str, object]:
-    from infwasi_sign.domain.manifest import predicate_json
+    from infwasi_sign.domain.manifest_json import predicate_json
 
     return {
         "type": "inspection",

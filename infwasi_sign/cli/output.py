@@ -7,15 +7,17 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from infwasi_sign.domain.chat import FinishReason, Summary
-from infwasi_sign.domain.manifest import Manifest
 from infwasi_sign.domain.text import escape_controls
 from infwasi_sign.errors import GuestError, InfwasiError, RefusedError
-from infwasi_sign.ports import SignerIdentity
+
+if TYPE_CHECKING:
+    from infwasi_sign.domain.manifest import Manifest
+    from infwasi_sign.ports import SignerIdentity
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -66,9 +68,8 @@ def report_failure(error: BaseException) -> int:
     """Print one line, and a hint where something can be done; returns the exit code."""
     match error:
         case SystemExit(code=code):
-            return code if isinstance(code, int) else 2
-        case click.exceptions.Exit():
-            return error.exit_code
+            # click's way out where nobody reads standard output; its 1 would say refused.
+            return 2 if code else 0
         case KeyboardInterrupt() | click.Abort():
             say("interrupted")
             return 130  # 128 + SIGINT, as shells report it
@@ -81,14 +82,11 @@ def report_failure(error: BaseException) -> int:
 
 
 def _report_usage(error: click.ClickException) -> int:
-    match error:
-        case click.exceptions.NoArgsIsHelpError():
-            error.show()  # the help, and not a word about errors
-            return error.exit_code
-        case click.UsageError(ctx=context) if context is not None:
-            hint = f"{context.command_path} --help shows examples"
-        case _:
-            hint = None
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()  # the help, and not a word about errors
+        return error.exit_code
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = None if context is None else f"{context.command_path} --help shows examples"
     return _report(f"error: {error.format_message()}", hint, 2)
 
 
@@ -182,7 +180,7 @@ class PackageProgress:
     def __init__(self) -> None:
         self._bar: Any = None
 
-    def begin(self, manifest: Manifest, signer: SignerIdentity) -> None:
+    def begin(self, manifest: "Manifest", signer: "SignerIdentity") -> None:
         """The signature is good and the statement read; now come the bytes."""
         if sys.stderr.isatty():
             total = sum(entry.size_bytes for entry in manifest.entries)

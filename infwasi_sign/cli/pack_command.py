@@ -136,8 +136,8 @@ def _pack(
 ) -> None:
     from functools import partial
 
+    from infwasi_sign.adapters.background import BackgroundBomWriter
     from infwasi_sign.adapters.composer import WasmToolsComposer
-    from infwasi_sign.adapters.cyclonedx_bom import CycloneDxWriter
     from infwasi_sign.adapters.key_files import load_private_key
     from infwasi_sign.adapters.keys import sign_payload
     from infwasi_sign.adapters.measuring import measure_bytes
@@ -183,7 +183,7 @@ def _pack(
             composer=WasmToolsComposer(),
             model=model,
             measure_bytes=measure_bytes,
-            bom_writer=CycloneDxWriter(),
+            bom_writer=BackgroundBomWriter(),
             sign=sign,
             target=writer,
         )

@@ -131,8 +131,8 @@ def _run(
     threads: int | None,
     verbose: bool,
 ) -> None:
+    from infwasi_sign.adapters.background import BackgroundHost
     from infwasi_sign.adapters.llama import LlamaBackend
-    from infwasi_sign.adapters.wasm_host import WasmtimeHost
     from infwasi_sign.cli.verification import signed_by, verdict_json
     from infwasi_sign.run import plan, run
 
@@ -148,7 +148,7 @@ def _run(
     summary = run(
         verified,
         replace(request, seed=decided.seed),  # the one that is reported
-        host=WasmtimeHost(),
+        host=BackgroundHost(),
         backend=LlamaBackend(watcher, n_threads=threads, log=say if verbose else None),
         stop=watcher,
         on_piece=answer.write,

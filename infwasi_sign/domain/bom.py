@@ -170,6 +170,7 @@ def read_bom(data: bytes) -> BomFacts:
         MalformedError: not JSON, or not CycloneDX 1.7, or a fact has the wrong shape.
     """
     value = strict_json.parse(data, where="bom", limit_bytes=LIMITS.bom_bytes)
+    strict_json.require_canonical(data, value, "bom")
     document = _object(value, "bom")
     if document.get("bomFormat") != "CycloneDX" or document.get("specVersion") != SPEC_VERSION:
         raise MalformedError("not a CycloneDX BOM", where="bom", expected=f"version {SPEC_VERSION}")
@@ -208,6 +209,8 @@ def _read_component(item: dict[str, JsonValue], where: str) -> BomComponent:
         (_text(_object(entry, where), "name", where), _text(_object(entry, where), "value", where))
         for entry in _array(item.get("properties", []), f"{where}.properties")
     ]
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise MalformedError("a property stands twice", where=f"{where}.properties")
     return BomComponent(
         ref=_text(item, "bom-ref", where),
         type=_text(item, "type", where),

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from infwasi_sign.domain.digest import Algorithm, Digest
-from infwasi_sign.domain.interfaces import SETTINGS_INTERFACE
+from infwasi_sign.domain.interfaces import SETTINGS_INTERFACE, TYPES_INTERFACE
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.settings_module import read_settings_module
@@ -108,6 +108,13 @@ def find_settings(app: bytes, facts: ComponentFacts) -> Settings:
             where="component",
             expected="1",
             got=str(len(configs)),
+        )
+    if surplus := set(configs[0].imports) - {TYPES_INTERFACE}:
+        raise MalformedError(
+            "config component imports something",
+            where=f"component at offset {configs[0].offset_bytes}",
+            expected="constants only",
+            got=ascii(min(surplus))[:80],
         )
     modules = _core_modules(configs[0].children)
     if len(modules) != 1:

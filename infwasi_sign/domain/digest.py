@@ -1,7 +1,9 @@
 """Digests by name and by value. Hex is lower case; values are compared whole."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 from infwasi_sign.errors import MalformedError
 
@@ -40,3 +42,7 @@ class Digest:
                 got=repr(text)[:80],
             )
         return Digest(algorithm=algorithm, hex=text)
+
+
+MeasureBytes: TypeAlias = Callable[[bytes], Mapping[Algorithm, Digest]]
+"""Both digests of bytes in memory."""

@@ -83,7 +83,8 @@ def _require_imports(manifest: Manifest) -> None:
 
 
 def _require_time(manifest: Manifest, now: datetime) -> None:
-    if manifest.issued_at > now + CLOCK_SKEW:
+    # Differences, because ``now`` plus or minus the skew may lie outside of what dates can say.
+    if manifest.issued_at - now > CLOCK_SKEW:
         raise RefusedError(
             RefusalKind.POLICY,
             "the manifest is from the future",
@@ -92,7 +93,7 @@ def _require_time(manifest: Manifest, now: datetime) -> None:
             got=format_time(manifest.issued_at),
             hint="check the clock of this machine",
         )
-    if manifest.expires_at is not None and manifest.expires_at < now - CLOCK_SKEW:
+    if manifest.expires_at is not None and now - manifest.expires_at > CLOCK_SKEW:
         raise RefusedError(
             RefusalKind.EXPIRED,
             "the manifest has expired",

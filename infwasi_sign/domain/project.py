@@ -1,6 +1,7 @@
 """`infwasi.toml`: what a developer writes, read strictly. Every error names the key."""
 
 import json
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -52,14 +53,20 @@ max-tokens = 256
 # timeout-seconds = 600
 """
 
+_LARGEST: Final = 2**53  # a larger integer is out of every range, and maybe too large for a float
 _TYPE_NAMES: Final = {str: "a string", int: "an integer", float: "a number", list: "an array"}
 
 
 def template(name: str, model: PurePath) -> str:
     """A commented `infwasi.toml`; the name is made to fit where it does not."""
     fitting = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:64] or "app"
-    # JSON strings of ASCII are TOML basic strings (TOML 1.0.0, "String").
-    return _TEMPLATE.format(name=json.dumps(fitting), model=json.dumps(str(model)))
+    return _TEMPLATE.format(name=_basic_string(fitting), model=_basic_string(str(model)))
+
+
+def _basic_string(text: str) -> str:
+    """A TOML basic string: JSON's, without surrogate pairs and with DEL escaped (TOML 1.0.0)."""
+    scalars = text.encode("utf-8", "replace").decode()  # file names may hold any byte
+    return json.dumps(scalars, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,7 +218,7 @@ def _check(key: _Key, value: object, where: str) -> object:
             raise UndecidedError("wrong type", where=where, expected="a path", got=_show(value))
         return PurePath(value)
     if key.kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) <= _LARGEST else math.inf
     if not isinstance(value, key.kind) or isinstance(value, bool):
         raise UndecidedError(
             "wrong type", where=where, expected=_TYPE_NAMES[key.kind], got=_show(value)

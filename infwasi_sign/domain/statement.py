@@ -5,7 +5,8 @@ from typing import Final
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.limits import LIMITS
-from infwasi_sign.domain.manifest import Manifest, parse_predicate, predicate_json
+from infwasi_sign.domain.manifest import Manifest
+from infwasi_sign.domain.manifest_json import parse_predicate, predicate_json
 from infwasi_sign.errors import MalformedError, UndecidedError
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from infwasi_sign.domain.component import ComponentFacts
+from infwasi_sign.domain.component import ComponentFacts, NestedKind
 from infwasi_sign.domain.interfaces import (
     APP_IMPORTS,
     ENGINE_INTERFACE,
@@ -10,8 +10,14 @@ from infwasi_sign.domain.interfaces import (
     SETTINGS_INTERFACE,
     TYPES_INTERFACE,
 )
+from infwasi_sign.domain.manifest import PartClaim
 from infwasi_sign.errors import RefusalKind, RefusedError
 
+_PART_NAMES: Final = {
+    ENGINE_INTERFACE: "engine",
+    SETTINGS_INTERFACE: "config",
+    INFERENCE_INTERFACE: "inference",
+}
 _SHOWN_NAMES: Final = 40  # of one kind; componentize-py's output has 25 surplus imports
 _SHOWN_CHARACTERS: Final = 120
 
@@ -54,6 +60,26 @@ def require_inference_part(facts: ComponentFacts) -> tuple[str, ...]:
         },
     )
     return tuple(sorted(exports - {INFERENCE_INTERFACE}))
+
+
+def parts_of(app: ComponentFacts) -> tuple[PartClaim, ...]:
+    """The components that an app holds, called by what they export, sorted by name.
+
+    Raises:
+        RefusedError: kind `disagree`; something in it is none of the three parts, or is one twice.
+    """
+    parts: dict[str, PartClaim] = {}
+    for child in app.children:
+        names = [name for interface, name in _PART_NAMES.items() if interface in child.exports]
+        if child.kind is not NestedKind.COMPONENT or len(names) != 1 or names[0] in parts:
+            raise RefusedError(
+                RefusalKind.DISAGREE,
+                "the component holds something that is no part of an app",
+                where=f"component at offset {child.offset_bytes}",
+                expected="one engine, one config, one inference",
+            )
+        parts[names[0]] = PartClaim(name=names[0], size_bytes=child.size_bytes, sha256=child.sha256)
+    return tuple(parts[name] for name in sorted(parts))
 
 
 def _refuse_differences(what: str, differences: dict[str, set[str] | frozenset[str]]) -> None:

@@ -1,0 +1,94 @@
+"""Adapters whose libraries are imported in a thread of their own, while native code is at work.
+
+Importing wasmtime and jinja2 takes as long as llama.cpp takes to map a small model, and importing
+cyclonedx as long as wasm-tools takes to compose. Only libraries are imported ahead of time: the
+bytes of a package come with `prepare` and `run`, and those are verified.
+"""
+
+from collections.abc import Callable, Mapping
+from threading import Thread
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from infwasi_sign.adapters.wasm_host import WasmtimeHost
+    from infwasi_sign.domain.bom import BomFacts
+    from infwasi_sign.domain.chat import Summary
+    from infwasi_sign.ports import BomWriter, GuestGrants, StopFlag
+
+T = TypeVar("T")
+
+
+class Background(Generic[T]):
+    """A value that a thread makes from now on.
+
+    The interpreter waits for the thread before it ends: one that is cut off within a native
+    library can take the process down.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._thread = Thread(target=self._work)
+        self._made: list[T] = []
+        self._failure: BaseException | None = None
+        self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            self._made.append(self._make())
+        except BaseException as error:  # `get` raises it where somebody can answer
+            self._failure = error
+
+    def get(self) -> T:
+        """Wait for the value; raises what making it raised."""
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._made[0]
+
+
+class BackgroundHost:
+    """The GuestHost on wasmtime; makes itself ready while the caller does something else."""
+
+    def __init__(self) -> None:
+        self._host = Background(_wasmtime_host)
+        self._prepared: Background[None] | None = None
+
+    def prepare(self, component: bytes) -> None:
+        """Begin to compile (see ports.GuestHost)."""
+        self._prepared = Background(lambda: self._host.get().prepare(component))
+
+    def run(
+        self,
+        component: bytes,
+        grants: "GuestGrants",
+        prompt: str | None,
+        stop: "StopFlag",
+        on_piece: Callable[[str], None],
+    ) -> "Summary":
+        """Stream the answer through ``on_piece`` (see ports.GuestHost)."""
+        if self._prepared is not None:
+            self._prepared.get()
+        return self._host.get().run(component, grants, prompt, stop, on_piece)
+
+
+def _wasmtime_host() -> "WasmtimeHost":
+    from infwasi_sign.adapters.wasm_host import WasmtimeHost  # noqa: PLC0415 - the point of it
+
+    return WasmtimeHost()
+
+
+class BackgroundBomWriter:
+    """The BomWriter on cyclonedx-python-lib."""
+
+    def __init__(self) -> None:
+        self._writer = Background(_cyclonedx_writer)
+
+    def write(self, facts: "BomFacts", tools: Mapping[str, str]) -> bytes:
+        """The BOM's bytes (see ports.BomWriter)."""
+        return self._writer.get().write(facts, tools)
+
+
+def _cyclonedx_writer() -> "BomWriter":
+    from infwasi_sign.adapters.cyclonedx_bom import CycloneDxWriter  # noqa: PLC0415 - as above
+
+    return CycloneDxWriter()

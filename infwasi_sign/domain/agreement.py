@@ -1,0 +1,145 @@
+"""Step 6 of verification: the bytes say what the statement says, and so does the BOM.
+
+Pure: component and BOM are bytes that were measured, the model's header is read through a source
+whose header digest is checked here again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from infwasi_sign.domain.bom import derive_facts, read_bom, require_agreement, tensor_digests
+from infwasi_sign.domain.component import ComponentFacts, describe, find_settings
+from infwasi_sign.domain.digest import Algorithm, MeasureBytes
+from infwasi_sign.domain.gguf import ByteSource, GgufHeader, parse
+from infwasi_sign.domain.gguf_facts import ModelFacts, model_facts
+from infwasi_sign.domain.manifest import ComponentClaim, Entry, Manifest
+from infwasi_sign.domain.model_digests import (
+    chat_template_digest,
+    header_digest,
+    tensor_table_digest,
+)
+from infwasi_sign.domain.settings import Settings
+from infwasi_sign.domain.world import parts_of, require_app
+from infwasi_sign.errors import RefusalKind, RefusedError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agreed:
+    """What the bytes were found to be; models by the name that ``load-by-name`` resolves."""
+
+    app: ComponentFacts
+    settings: Settings
+    models: Mapping[str, ModelFacts]
+
+
+def agree(
+    manifest: Manifest,
+    component: bytes,
+    bom: bytes,
+    sources: Mapping[str, ByteSource],
+    measure_bytes: MeasureBytes,
+) -> Agreed:
+    """Hold a manifest to the component, the models' headers (by entry name) and the BOM.
+
+    Raises:
+        RefusedError: kind `disagree`, naming the member; `malformed`, one of them does not parse.
+    """
+    app = describe(component)
+    require_app(app)
+    claim = manifest.component
+    _require_equal("component.imports", claim.imports, app.imports)
+    _require_equal("component.exports", claim.exports, app.exports)
+    _require_parts(claim, app)
+    settings = find_settings(component, app)
+    _require_equal("component.settings", claim.settings, settings.digest())
+
+    models: dict[str, ModelFacts] = {}
+    for model in manifest.models:
+        entry = manifest.entry(model.shards[0])
+        header = parse(sources[entry.name])
+        _require_evidence(entry, header)
+        facts = models[model.name] = model_facts(header)
+        where = f"models[{model.name}]"
+        _require_equal(f"{where}.architecture", model.architecture, facts.architecture)
+        template = facts.chat_template
+        digest = None if template is None else chat_template_digest(template)
+        _require_equal(f"{where}.chatTemplate", model.chat_template, digest)
+    _require_declared_model(manifest, settings)
+    _require_bom(manifest, app, models, bom, measure_bytes)
+    return Agreed(app=app, settings=settings, models=MappingProxyType(models))
+
+
+def _require_parts(claim: ComponentClaim, app: ComponentFacts) -> None:
+    """The declared parts are all that the app holds, each under the name of what it does."""
+    held = parts_of(app)
+    for part in claim.parts:
+        if part not in held:
+            raise RefusedError(
+                RefusalKind.DISAGREE,
+                "a declared part is not in the component",
+                where=f"component.parts[{part.name}]",
+                expected=str(part.sha256),
+            )
+    if len(held) != len(claim.parts):
+        raise RefusedError(
+            RefusalKind.DISAGREE,
+            "the component holds a part that is not declared",
+            where="component.parts",
+            expected=", ".join(part.name for part in claim.parts),
+            got=", ".join(part.name for part in held),
+        )
+
+
+def _require_declared_model(manifest: Manifest, settings: Settings) -> None:
+    names = {name for model in manifest.models for name in (model.name, *model.aliases)}
+    if settings.model not in names:
+        raise RefusedError(
+            RefusalKind.DISAGREE,
+            "the settings name a model that is not declared",
+            where="settings.model",
+            got=settings.model,
+        )
+
+
+def _require_evidence(entry: Entry, header: GgufHeader) -> None:
+    """The header that was just parsed is the one that was signed, whatever happened in between."""
+    claim = entry.require_gguf()
+    where = f"entries[{entry.name}].gguf"
+    _require_equal(f"{where}.headerSize", claim.header_bytes, len(header.header_bytes))
+    _require_equal(f"{where}.header", claim.header, header_digest(header))
+    _require_equal(f"{where}.tensorCount", claim.tensor_count, len(header.tensors))
+    _require_equal(f"{where}.tensorTable", claim.tensor_table, tensor_table_digest(header))
+
+
+def _require_bom(
+    manifest: Manifest,
+    app: ComponentFacts,
+    models: Mapping[str, ModelFacts],
+    bom: bytes,
+    measure_bytes: MeasureBytes,
+) -> None:
+    claimed = read_bom(bom)
+    digests: dict[str, str] = {}
+    for entry in manifest.entries:
+        if entry.gguf is None:
+            continue
+        compact = tensor_digests(claimed, entry)
+        _require_equal(
+            f"entries[{entry.name}].gguf.tensorCount", entry.gguf.tensor_count, len(compact)
+        )
+        root = measure_bytes(compact.concatenated)[Algorithm.BLAKE3]
+        _require_equal(f"entries[{entry.name}].gguf.tensors", entry.gguf.tensors, root)
+        digests[entry.name] = compact.to_text()
+    require_agreement(claimed, derive_facts(manifest, app, models, digests))
+
+
+def _require_equal(where: str, claimed: object, measured: object) -> None:
+    if claimed != measured:
+        raise RefusedError(
+            RefusalKind.DISAGREE,
+            "the manifest contradicts the bytes",
+            where=where,
+            expected=str(claimed)[:200],
+            got=str(measured)[:200],
+        )
