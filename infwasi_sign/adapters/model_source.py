@@ -31,7 +31,7 @@ class LocalModel:
     def measure(
         self, header: GgufHeader, copy: Tee | None, progress: Progress | None
     ) -> ModelDigests:
-        """All digests in one pass, which also feeds ``copy``; nobody holds the file, so it is read."""
+        """All digests in one pass, which also feeds ``copy``."""
         windows = file_windows(self._file.fileno(), self.size_bytes, held=False)
         return measure_model(windows if copy is None else copy(windows), header, progress)
 
