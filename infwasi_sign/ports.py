@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.load_level import LoadLevel
 
 if TYPE_CHECKING:  # a seam costs nobody the import of what lies behind it
     from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # a seam costs nobody the import of what lies behind it
     from infwasi_sign.domain.gguf import GgufHeader
     from infwasi_sign.domain.manifest import PartClaim
     from infwasi_sign.domain.model_digests import ModelDigests
+    from infwasi_sign.domain.rollback import SequenceRecord
     from infwasi_sign.domain.settings import GuestLimits, Settings
 
 Progress: TypeAlias = Callable[[int], None]
@@ -64,22 +66,6 @@ class SignatureVerifier(Protocol):
 
 
 # --- files -----------------------------------------------------------------------------------
-
-
-class LoadLevel(IntEnum):
-    """How surely the bytes that run are the bytes that were measured; higher is better."""
-
-    NONE = 0
-    PRIVATE_COPY = 1
-    SEALED_MEMFD = 2
-    FOREIGN_OWNER = 3
-    READ_LEASE = 4
-    FS_VERITY = 5
-
-    @property
-    def label(self) -> str:
-        """The word for people and for JSON: `read-lease`."""
-        return self.name.lower().replace("_", "-")
 
 
 class EntryFile(Protocol):
@@ -208,6 +194,27 @@ class BomWriter(Protocol):
 
     def write(self, facts: BomFacts, tools: Mapping[str, str]) -> bytes:
         """The same bytes for the same facts and tools, on any machine."""
+        ...
+
+
+class SequenceState(Protocol):
+    """What was accepted before, per policy and package name."""
+
+    def read(self, policy_id: str, package: str) -> SequenceRecord | None:
+        """The highest sequence that was accepted, ``None`` if nothing was.
+
+        Raises:
+            UndecidedError: the state is damaged, unreadable, or could have been changed by others.
+        """
+        ...
+
+    def advance(self, policy_id: str, record: SequenceRecord) -> str | None:
+        """Remember that a package was accepted; gives a note if that was neither done nor demanded.
+
+        Raises:
+            RefusedError: kind `rollback`; meanwhile somebody accepted a newer one.
+            UndecidedError: as `read`, or nothing can be kept and that is demanded.
+        """
         ...
 
 

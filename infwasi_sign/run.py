@@ -2,11 +2,13 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from infwasi_sign.domain.chat import Summary
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.policy import Policy, RunLimit
 from infwasi_sign.domain.settings import GuestLimits
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import GuestGrants, GuestHost, InferenceBackend, StopFlag
@@ -14,6 +16,7 @@ from infwasi_sign.verify import VerifiedPackage
 
 PACKAGE: Final = "package"
 HOST: Final = "host"
+POLICY: Final = "policy"
 CALLER: Final = "caller"
 
 
@@ -45,12 +48,15 @@ class RunPlan:
 
     max_tokens: EffectiveLimit
     timeout_seconds: EffectiveLimit
+    context_tokens: EffectiveLimit
+    memory_bytes: EffectiveLimit
     prompt_bytes: EffectiveLimit
+    output_bytes: EffectiveLimit
     seed: int
 
 
 def plan(package: VerifiedPackage, request: RunRequest) -> RunPlan:
-    """Narrow what the package allows by what the host and the caller say.
+    """Narrow what the package allows by what policy, host and caller say.
 
     Raises:
         RefusedError: kind `limit`; the prompt is too long, or the package fixes another seed.
@@ -63,19 +69,26 @@ def plan(package: VerifiedPackage, request: RunRequest) -> RunPlan:
             "the model cannot chat: it has no tokenizer or no chat template",
             where=package.manifest.models[0].shards[0],
         )
+    granted = settings.limits
+    bound = partial(_smallest, package.policy)
     decided = RunPlan(
-        max_tokens=_smallest(
-            "max-tokens", settings.max_tokens, LIMITS.max_tokens, request.max_tokens
+        max_tokens=bound(
+            RunLimit.MAX_TOKENS, settings.max_tokens, LIMITS.max_tokens, request.max_tokens
         ),
-        timeout_seconds=_smallest(
-            "timeout-seconds",
-            settings.limits.wall_clock_seconds,
+        timeout_seconds=bound(
+            RunLimit.TIMEOUT_SECONDS,
+            granted.wall_clock_seconds,
             LIMITS.wall_clock_seconds,
             request.timeout_seconds,
         ),
-        prompt_bytes=_smallest(
-            "prompt-bytes", settings.limits.prompt_bytes, LIMITS.prompt_bytes, None
+        context_tokens=bound(
+            RunLimit.CONTEXT_TOKENS, settings.context_tokens, LIMITS.context_tokens
         ),
+        memory_bytes=bound(
+            RunLimit.MEMORY_BYTES, granted.memory_bytes, LIMITS.package_memory_bytes
+        ),
+        prompt_bytes=bound(RunLimit.PROMPT_BYTES, granted.prompt_bytes, LIMITS.prompt_bytes),
+        output_bytes=bound(RunLimit.OUTPUT_BYTES, granted.output_bytes, LIMITS.output_bytes),
         seed=_seed(settings.seed, request.seed),
     )
     _check_prompt(request.prompt, decided.prompt_bytes)
@@ -97,8 +110,14 @@ def _seed(package: int | None, caller: int | None) -> int:
     return package
 
 
-def _smallest(name: str, package: int, host: int, caller: int | None) -> EffectiveLimit:
-    bounds = [(package, PACKAGE), (host, HOST)] + ([] if caller is None else [(caller, CALLER)])
+def _smallest(
+    policy: Policy, name: RunLimit, package: int, host: int, caller: int | None = None
+) -> EffectiveLimit:
+    bounds = [(package, PACKAGE), (host, HOST)]
+    if name in policy.limits:
+        bounds.append((policy.limits[name], POLICY))
+    if caller is not None:
+        bounds.append((caller, CALLER))
     value, whose = min(bounds, key=lambda bound: bound[0])
     return EffectiveLimit(name=name, value=value, whose=whose)
 
@@ -137,15 +156,14 @@ def run(
         KeyboardInterrupt: the caller stopped it.
     """
     decided = plan(package, request)
-    settings = package.settings
     claim = package.manifest.models[0]
     host.prepare(package.component)  # is compiled while llama.cpp maps the model
-    model = backend.load(package.model_file(claim.name), settings.context_tokens)
+    model = backend.load(package.model_file(claim.name), decided.context_tokens.value)
     try:
         grants = GuestGrants(
             imports=frozenset(package.manifest.component.imports),
             models=dict.fromkeys((claim.name, *claim.aliases), model),
-            limits=_narrow(settings.limits, decided),
+            limits=_granted(decided),
             max_tokens=decided.max_tokens.value,
             seed=decided.seed,
         )
@@ -156,11 +174,10 @@ def run(
     return summary
 
 
-def _narrow(limits: GuestLimits, decided: RunPlan) -> GuestLimits:
-    return replace(
-        limits,
-        memory_bytes=min(limits.memory_bytes, LIMITS.package_memory_bytes),
+def _granted(decided: RunPlan) -> GuestLimits:
+    return GuestLimits(
+        memory_bytes=decided.memory_bytes.value,
         prompt_bytes=decided.prompt_bytes.value,
-        output_bytes=min(limits.output_bytes, LIMITS.output_bytes),
+        output_bytes=decided.output_bytes.value,
         wall_clock_seconds=decided.timeout_seconds.value,
     )

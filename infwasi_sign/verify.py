@@ -22,8 +22,10 @@ from infwasi_sign.domain.agreement import agree
 from infwasi_sign.domain.bundle import parse_bundle
 from infwasi_sign.domain.component import ComponentFacts
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
+from infwasi_sign.domain.facts import claim_facts, measured_facts
 from infwasi_sign.domain.gguf_facts import ModelFacts
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import (
     MANIFEST_FILE,
     OMS_FILE,
@@ -33,13 +35,13 @@ from infwasi_sign.domain.manifest import (
     EntryRole,
     Manifest,
 )
-from infwasi_sign.domain.policy import Policy, decide_claims, decide_measured
+from infwasi_sign.domain.policy import Policy, decide, decide_claims, decide_measured, require
+from infwasi_sign.domain.rules import Facts
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.statement import parse_statement
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import (
     GuardedFile,
-    LoadLevel,
     OpenedPackage,
     PackageStore,
     Progress,
@@ -53,7 +55,8 @@ class VerifyRequest:
     """One verification: where, by which rules, at what time, and whether the bytes will be used.
 
     ``hold`` keeps the model still (lease or sealed copy) from before it is measured until the
-    result is closed. ``progress`` hears every block of bytes that was hashed.
+    result is closed. ``progress`` hears every block of bytes that was hashed. ``libraries`` gives
+    the digests of the native libraries, and is asked only if a rule is about them.
     """
 
     location: Path
@@ -63,6 +66,7 @@ class VerifyRequest:
     hold: bool = False
     progress: Progress | None = None
     on_claims: Callable[[Manifest, SignerIdentity], None] | None = None
+    libraries: Callable[[], tuple[str, ...]] = tuple
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +100,8 @@ class VerifiedPackage:
     settings: Settings
     model_facts: Mapping[str, ModelFacts] = field(repr=False)
     entries: tuple[MeasuredEntry, ...]
+    policy: Policy = field(repr=False)
+    facts: Facts = field(repr=False)
     _models: Mapping[str, GuardedFile]
     _opened: OpenedPackage
 
@@ -178,6 +184,15 @@ def _verify_opened(
     _require_companion(manifest, opened)
     _require_supported(manifest, opened)
     # 4. policy on the statement's facts
+    statement = measure_bytes(bundle.envelope.payload)[Algorithm.SHA256]
+    claims = claim_facts(
+        manifest,
+        signer=signer.name,
+        key=signer.fingerprint,
+        statement=statement,
+        now=request.now,
+    )
+    require(decide(request.policy, claims))
     decide_claims(request.policy, manifest, request.now)
     if request.on_claims is not None:
         request.on_claims(manifest, signer)
@@ -187,19 +202,27 @@ def _verify_opened(
     # 6. agree
     agreed = agree(manifest, component, small[EntryRole.BOM], files, measure_bytes)
     # 7. policy on the measured facts
-    computed = [frozenset(d.algorithm for d in entry.digests) for entry in measured]
-    decide_measured(request.policy, frozenset.intersection(*computed))
+    computed = frozenset.intersection(
+        *(frozenset(digest.algorithm for digest in entry.digests) for entry in measured)
+    )
+    level = min(files[m.shards[0]].level for m in manifest.models) if request.hold else None
+    libraries = request.libraries() if request.policy.is_host_pinned else None
+    facts = {**claims, **measured_facts(agreed, computed, level, libraries)}
+    require(decide(request.policy, facts))
+    decide_measured(request.policy, computed)
 
     return VerifiedPackage(
         proof=_PROOF,  # type: ignore[arg-type]  # the one place that makes one
         manifest=manifest,
         signer=signer,
-        statement_digest=measure_bytes(bundle.envelope.payload)[Algorithm.SHA256],
+        statement_digest=statement,
         component=component,
         component_facts=agreed.app,
         settings=agreed.settings,
         model_facts=agreed.models,
         entries=measured,
+        policy=request.policy,
+        facts=MappingProxyType(facts),
         _models=MappingProxyType({m.name: files[m.shards[0]] for m in manifest.models}),
         _opened=opened,
     )

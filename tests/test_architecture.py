@@ -128,6 +128,8 @@ def call_offences(module: str, tree: ast.Module) -> Iterator[str]:
 
 def _may_name(module: str, library: str) -> bool:
     # Only a name given to importlib is an import; the other words are click, and blake3 the digest.
+    if module == "adapters/native_host.py":  # finds the files, to measure them; imports nothing
+        return True
     return library in {"click", "blake3"} or module.startswith(DOORS[library])
 
 

@@ -252,7 +252,7 @@ def test_trusts_files_of_the_caller_and_of_root_only(reachable: Path) -> None:
     assert in_child(code, path, is_nobody=True) == f"{size}\np256"
     os.chown(path, NOBODY - 1, NOBODY)
     assert in_child(code, path, is_nobody=True) == (
-        f"{size}\nfile belongs to somebody else in {path} "
+        f"{size}\npublic key belongs to somebody else in {path} "
         f"(expected user {NOBODY} or root, got user {NOBODY - 1})"
     )
 
@@ -396,7 +396,7 @@ def test_refuses_a_public_key_that_others_can_write(tmp_path: Path, permissions:
     path.chmod(permissions)
     error = undecided(lambda: load_public_key(path))
     assert str(error) == (
-        f"file can be written by others than its owner in {path} (got mode {permissions:04o})"
+        f"public key can be written by others than its owner in {path} (got mode {permissions:04o})"
     )
     assert error.hint == f"chmod go-w {path}"
 

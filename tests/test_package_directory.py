@@ -17,7 +17,7 @@ from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.adapters.package_writer import Existing, PackageWriter
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
-from infwasi_sign.ports import LoadLevel
+from infwasi_sign.domain.load_level import LoadLevel
 from tests.unprivileged import (
     TIMEOUT_SECONDS,
     python_output,

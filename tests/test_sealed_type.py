@@ -40,7 +40,7 @@ class Duck:
 
 
 def constructor_without_anything(package: VerifiedPackage) -> None:
-    VerifiedPackage()  # [call-arg] TypeError: .* missing 11 required keyword-only arguments
+    VerifiedPackage()  # [call-arg] TypeError: .* missing 13 required keyword-only arguments
 
 
 def constructor_without_proof(package: VerifiedPackage) -> None:
@@ -53,6 +53,8 @@ def constructor_without_proof(package: VerifiedPackage) -> None:
         settings=package.settings,
         model_facts=package.model_facts,
         entries=package.entries,
+        policy=package.policy,
+        facts=package.facts,
         _models=package._models,
         _opened=package._opened,
     )
@@ -69,6 +71,8 @@ def constructor_with_another_proof(package: VerifiedPackage) -> None:
         settings=package.settings,
         model_facts=package.model_facts,
         entries=package.entries,
+        policy=package.policy,
+        facts=package.facts,
         _models=package._models,
         _opened=package._opened,
     )
@@ -87,6 +91,8 @@ def constructor_with_the_stolen_proof(package: VerifiedPackage) -> None:
         settings=package.settings,
         model_facts=package.model_facts,
         entries=package.entries,
+        policy=package.policy,
+        facts=package.facts,
         _models=package._models,
         _opened=package._opened,
     )

@@ -18,6 +18,10 @@ _HINTS: Final = {
     errno.EACCES: "check the owner and the mode of the file and of its directory",
     errno.EPERM: "check the owner and the mode of the file and of its directory",
     errno.EMFILE: "raise `ulimit -n`",
+    errno.ENFILE: "close other programs: the whole system has no file left",
+    errno.ENOMEM: "close other programs or raise `ulimit -v`",
+    errno.EAGAIN: "close other programs or raise `ulimit -u`",
+    errno.EIO: "the disk or what it is attached by is failing: save what is on it",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 
@@ -36,9 +40,19 @@ class RenameFlag(IntEnum):
 
 def storage_error(error: OSError, where: str | Path, doing: str) -> UndecidedError:
     """Say what the system refused, about which path, and what can be done."""
-    code = error.errno or 0
-    reason = (os.strerror(code) if code else str(error)).lower()
-    return UndecidedError(f"cannot {doing}: {reason}", where=str(where), hint=_HINTS.get(code))
+    return UndecidedError(
+        f"cannot {doing}: {_reason(error)}", where=str(where), hint=_HINTS.get(error.errno or 0)
+    )
+
+
+def system_error(error: OSError) -> UndecidedError:
+    """The same for an error that nobody expected: where it happened is all that is known."""
+    where = None if error.filename is None else os.fsdecode(error.filename)
+    return UndecidedError(_reason(error), where=where, hint=_HINTS.get(error.errno or 0))
+
+
+def _reason(error: OSError) -> str:
+    return (os.strerror(error.errno) if error.errno else str(error) or "an input error").lower()
 
 
 def rename_at(directory: int, source: str, target: str, flag: RenameFlag) -> None:
@@ -102,7 +116,7 @@ def write_atomic(path: Path, data: bytes, mode: int, *, overwrite: bool = False)
     except OSError as e:
         raise storage_error(e, path.parent, "open the directory") from e
     try:
-        _write_durably(directory, temporary, data, mode)
+        write_durably(directory, temporary, data, mode)
         if overwrite:
             os.replace(temporary, path.name, src_dir_fd=directory, dst_dir_fd=directory)
         else:
@@ -118,7 +132,12 @@ def write_atomic(path: Path, data: bytes, mode: int, *, overwrite: bool = False)
         os.close(directory)
 
 
-def _write_durably(directory: int, name: str, data: bytes, mode: int) -> None:
+def write_durably(directory: int, name: str, data: bytes, mode: int) -> None:
+    """Make a file in ``directory`` and see to it that its content outlives a crash.
+
+    Raises:
+        OSError: as open(2), write(2) and fsync(2).
+    """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, mode, dir_fd=directory)
     try:

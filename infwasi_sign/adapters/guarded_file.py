@@ -23,8 +23,9 @@ from infwasi_sign.adapters.holding import (
     take_read_lease,
 )
 from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
-from infwasi_sign.ports import LoadLevel, Progress
+from infwasi_sign.ports import Progress
 
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 

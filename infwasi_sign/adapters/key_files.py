@@ -3,7 +3,6 @@
 import binascii
 import os
 import re
-import stat
 import textwrap
 from base64 import b64encode
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Final, TypeAlias
 
 from infwasi_sign.adapters import keys
 from infwasi_sign.adapters.keys import KeyKind, PrivateKey, PublicKey
+from infwasi_sign.adapters.trusted_file import read_secret, read_trusted
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import UndecidedError
 
@@ -29,9 +29,6 @@ _PEM: Final = re.compile(
     rb"\s*-----BEGIN ([A-Z0-9 ]{1,40})-----\r?\n((?:[A-Za-z0-9+/=]+\r?\n)+)-----END \1-----\s*"
 )
 _PEM_LINE: Final = 64  # RFC 7468 section 2
-
-_SHARED_SECRET: Final = 0o077  # as ssh: a secret is nobody else's, in no way
-_SHARED_WRITE: Final = 0o022
 
 
 # --- writing ---------------------------------------------------------------------------------
@@ -134,7 +131,7 @@ def load_private_key(path: Path, passphrase: PassphraseSource) -> PrivateKey:
     """
     from infwasi_sign.adapters import pkcs8  # noqa: PLC0415 -- 10 ms that only private keys need
 
-    label, der = _from_pem(read_secret(path, LIMITS.key_file_bytes), path)
+    label, der = _from_pem(read_secret(path, LIMITS.key_file_bytes), str(path))
     if label not in {_PLAIN, _ENCRYPTED}:
         raise UndecidedError(
             "not a private key in PKCS#8",
@@ -150,70 +147,22 @@ def load_public_key(path: Path) -> PublicKey:
     """Read a public key of P-256 or Ed25519 that nobody but its owner could have changed.
 
     Raises:
-        UndecidedError: others can write the file, or it holds no such key.
+        UndecidedError: others can write the file or a folder above it, or it holds no such key.
     """
-    data = _read_own(path, LIMITS.key_file_bytes, _SHARED_WRITE, "be written", "go-w")
-    label, der = _from_pem(data, path)
-    if label != _PUBLIC:
-        raise UndecidedError("not a public key", where=str(path), expected=_PUBLIC, got=label)
-    return keys.parse_public_key(der, where=str(path))
+    data = read_trusted(path, LIMITS.key_file_bytes, "public key")
+    return parse_public_pem(data, str(path))
 
 
-def read_secret(path: Path, limit_bytes: int) -> bytes:
-    """The content of a file that only its owner can read: a private key, a passphrase.
+def parse_public_pem(data: bytes, where: str) -> PublicKey:
+    """A public key of P-256 or Ed25519 from its PEM text.
 
     Raises:
-        UndecidedError: it is not such a file, or longer than ``limit_bytes``.
+        UndecidedError: it is no such key.
     """
-    return _read_own(path, limit_bytes, _SHARED_SECRET, "be accessed", "600")
-
-
-def read_descriptor(descriptor: int, limit_bytes: int) -> bytes:
-    """Everything up to the end, or ``limit_bytes`` and one more that tells it was too long."""
-    data = b""
-    while len(data) <= limit_bytes and (part := os.read(descriptor, limit_bytes + 1 - len(data))):
-        data += part
-    return data
-
-
-def _read_own(path: Path, limit_bytes: int, shared: int, danger: str, remedy: str) -> bytes:
-    """Open once, judge the descriptor, read from it; of a symlink the target is judged."""
-    try:
-        # O_NONBLOCK: a pipe without a writer must not hold us up before we can refuse it
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
-    except OSError as e:
-        raise _failed("cannot read", path, e) from e
-    try:
-        _require_own(descriptor, path, shared, danger, remedy)
-        data = read_descriptor(descriptor, limit_bytes)
-    except OSError as e:
-        raise _failed("cannot read", path, e) from e
-    finally:
-        os.close(descriptor)
-    if len(data) > limit_bytes:
-        raise UndecidedError("too long", where=str(path), expected=f"at most {limit_bytes} bytes")
-    return data
-
-
-def _require_own(descriptor: int, path: Path, shared: int, danger: str, remedy: str) -> None:
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        raise UndecidedError("not a regular file", where=str(path))
-    mode = stat.S_IMODE(status.st_mode)
-    if mode & shared:
-        raise UndecidedError(
-            f"file can {danger} by others than its owner",
-            where=str(path),
-            got=f"mode {mode:04o}",
-            hint=f"chmod {remedy} {path}",
-        )
-    if status.st_uid not in {os.geteuid(), 0}:
-        raise UndecidedError(
-            "file belongs to somebody else",
-            where=str(path),
-            expected=f"user {os.geteuid()} or root",
-            got=f"user {status.st_uid}",
-        )
+    label, der = _from_pem(data, where)
+    if label != _PUBLIC:
+        raise UndecidedError("not a public key", where=where, expected=_PUBLIC, got=label)
+    return keys.parse_public_key(der, where=where)
 
 
 def _exists(path: Path) -> UndecidedError:
@@ -234,14 +183,14 @@ def _to_pem(label: str, der: bytes) -> bytes:
     return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n".encode("ascii")
 
 
-def _from_pem(data: bytes, path: Path) -> tuple[str, bytes]:
+def _from_pem(data: bytes, where: str) -> tuple[str, bytes]:
     found = _PEM.fullmatch(data)
     if found is None:
         raise UndecidedError(
-            "not a key file", where=str(path), expected="exactly one PEM block and nothing else"
+            "not a key file", where=where, expected="exactly one PEM block and nothing else"
         )
     try:
         der = binascii.a2b_base64(b"".join(found[2].split()), strict_mode=True)
     except binascii.Error as e:
-        raise UndecidedError("not base64", where=str(path)) from e
+        raise UndecidedError("not base64", where=where) from e
     return found[1].decode("ascii"), der

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from infwasi_sign.adapters.key_files import PassphraseSource, read_descriptor, read_secret
+from infwasi_sign.adapters.key_files import PassphraseSource
+from infwasi_sign.adapters.trusted_file import read_descriptor, read_secret
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import UndecidedError
 

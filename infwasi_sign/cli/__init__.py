@@ -18,7 +18,9 @@ _COMMANDS: Final = {
     "pack": "compose, describe and sign a package",
     "verify": "check a package against a key",
     "verify-and-run": "check a package, and only then run it",
+    "policy": "write, check and explain policies",
     "inspect": "show what is in a package, verified or not",
+    "state": "show or reset what was accepted before",
 }
 
 

@@ -55,8 +55,13 @@ def package_options(command: Command) -> Command:
             "--key",
             "key_path",
             type=click.Path(path_type=Path),
-            required=True,
-            help="Public key of the signer you trust.",
+            help="Public key of the signer you trust; short for a policy with one key.",
+        ),
+        click.option(
+            "--policy",
+            "policy_path",
+            type=click.Path(path_type=Path),
+            help="Policy file [default: $INFWASI_POLICY, ~/.config/infwasi, /etc/infwasi].",
         ),
         click.argument("package", type=click.Path(path_type=Path)),
     ):

@@ -1,22 +1,24 @@
 """What the commands print: one voice for failures, names made harmless, JSON in one order."""
 
+import contextlib
 import errno
-import json
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
 import click
 
+from infwasi_sign.adapters.atomic import storage_error, system_error
 from infwasi_sign.domain.chat import FinishReason, Summary
 from infwasi_sign.domain.text import escape_controls
-from infwasi_sign.errors import GuestError, InfwasiError, RefusedError
+from infwasi_sign.domain.result import json_line
+from infwasi_sign.errors import InfwasiError, RefusedError, UndecidedError
 
 if TYPE_CHECKING:
     from infwasi_sign.domain.manifest import Manifest
+    from infwasi_sign.domain.result import Circumstances, NotAccepted
     from infwasi_sign.ports import SignerIdentity
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -24,48 +26,139 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def say(text: str) -> None:
     """One line for people, on standard error, with control characters shown and not obeyed."""
-    click.echo(escape_controls(text), err=True)
+    # Nobody who closed standard error wants to hear that it is closed.
+    with contextlib.suppress(OSError):
+        click.echo(_painted(_fitting(escape_controls(text), sys.stderr), sys.stderr), err=True)
 
 
 def show(*lines: str) -> None:
     """Lines of data for people, on standard output; none of them can become two."""
-    click.echo("\n".join(escape_controls(line, keep_layout=False) for line in lines))
+    for line in lines:
+        text = _fitting(escape_controls(line, keep_layout=False), sys.stdout)
+        write_out(_painted(text, sys.stdout) + "\n")
 
 
 def emit_json(value: Mapping[str, object]) -> None:
     """One JSON object on one line, members sorted."""
-    click.echo(json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":")))
+    write_out(json_line(value))
 
 
-def failure_json(error: InfwasiError) -> dict[str, object]:
-    """The same facts as the line on standard error (docs/format.md section 9)."""
-    verdict = {1: "refused", 2: "undecided", 3: "guest-failed"}[error.exit_code]
-    facts = {
-        "type": "verdict",
-        "verdict": verdict,
-        "kind": str(error.kind) if isinstance(error, RefusedError) else None,
-        "what": error.what,
-        "where": error.where,
-        "expected": error.expected,
-        "got": error.got,
-        "hint": error.hint,
-    }
-    return {name: value for name, value in facts.items() if value is not None}
+def write_out(text: str) -> None:
+    """Write to standard output now, or say why not: half a result is none.
+
+    Raises:
+        UndecidedError: standard output is closed, or takes no more.
+        BrokenPipeError: nobody reads it any more.
+    """
+    with writing_out():
+        click.echo(text, nl=False)
 
 
-@contextmanager
-def failures_as_json(is_wanted: bool) -> Iterator[None]:
-    """Also print a failure as JSON, where the caller reads JSON."""
+@contextlib.contextmanager
+def writing_out() -> Iterator[None]:
+    """Explain what goes wrong while standard output is written to."""
+    if sys.stdout is None:
+        raise UndecidedError("standard output is closed", hint="redirect it, or use --quiet")
     try:
         yield
-    except InfwasiError as error:
-        if is_wanted:
-            emit_json(failure_json(error))
+    except BrokenPipeError:
         raise
+    except OSError as error:
+        raise storage_error(error, "standard output", "write the result") from error
+
+
+def _fitting(text: str, stream: TextIO | None) -> str:
+    """Text as the stream can take it: without a locale that is ASCII, and the rest is shown."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+_COLOURS: Final = {"verified": "green", "refused": "red"}
+
+
+def _painted(line: str, stream: TextIO | None) -> str:
+    """The verdict in its colour, on terminals whose user has nothing against it (no-color.org)."""
+    word, colon, rest = line.partition(":")
+    is_wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    if word in _COLOURS and colon and is_wanted and is_terminal(stream):
+        return click.style(word, fg=_COLOURS[word], bold=True) + colon + rest
+    return line
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody looks at ``stream``; a closed one is None."""
+    return stream is not None and stream.isatty()
+
+
+@contextlib.contextmanager
+def failures_as_json(
+    is_wanted: bool, circumstances: "Circumstances | None" = None
+) -> Iterator[None]:
+    """Also print a failure as JSON, where the caller reads JSON (docs/results.md)."""
+
+    def emit(failure: "NotAccepted") -> None:
+        if is_wanted:
+            emit_json(failure.to_json())
+
+    with failures_delivered(emit, circumstances):
+        yield
+
+
+@contextlib.contextmanager
+def failures_delivered(
+    deliver: Callable[["NotAccepted"], None], circumstances: "Circumstances | None"
+) -> Iterator[None]:
+    """Give a failure to ``deliver`` too; that it cannot be delivered never hides what it was."""
+    from infwasi_sign.domain.result import NotAccepted
+
+    try:
+        yield
+    except (InfwasiError, OSError, MemoryError, ImportError) as error:
+        failure = as_failure(error)
+        if failure is None:
+            raise
+        try:
+            deliver(NotAccepted.of(failure, circumstances))
+        except (InfwasiError, OSError) as undelivered:
+            if not isinstance(failure, RefusedError):
+                raise
+            report_failure(undelivered)
+        raise failure from error
+
+
+def as_failure(error: BaseException) -> InfwasiError | None:
+    """Our errors, and those of the operating system in our words; nothing else has a verdict."""
+    match error:
+        case InfwasiError():
+            return error
+        case OSError(errno=errno.EPIPE):
+            return None  # nobody reads any more; there is nobody to tell
+        case OSError():
+            return system_error(error)
+        case MemoryError():
+            return UndecidedError("out of memory", hint="close other programs or raise `ulimit -v`")
+        case ImportError():
+            # Our own modules are there, so this is a library that could not be mapped or opened.
+            return UndecidedError(
+                f"a part of infwasi cannot be loaded: {_first_line(error)}",
+                hint="raise `ulimit -v` and `ulimit -n`, or install infwasi again",
+            )
+        case _:
+            return None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).split("\n", 1)[0][:200]
 
 
 def report_failure(error: BaseException) -> int:
     """Print one line, and a hint where something can be done; returns the exit code."""
+    from infwasi_sign.domain.result import NotAccepted
+
+    failure = as_failure(error)
+    if failure is not None:
+        facts = NotAccepted.of(failure)
+        return _report(facts.headline, facts.hint, failure.exit_code)
     match error:
         case SystemExit(code=code):
             # click's way out where nobody reads standard output; its 1 would say refused.
@@ -73,12 +166,12 @@ def report_failure(error: BaseException) -> int:
         case KeyboardInterrupt() | click.Abort():
             say("interrupted")
             return 130  # 128 + SIGINT, as shells report it
-        case InfwasiError():
-            return _report(_headline(error), error.hint, error.exit_code)
         case click.ClickException():
             return _report_usage(error)
+        case OSError():
+            return 2
         case _:
-            return _report_system_failure(error)
+            return _report_mistake(error)
 
 
 def _report_usage(error: click.ClickException) -> int:
@@ -90,16 +183,6 @@ def _report_usage(error: click.ClickException) -> int:
     return _report(f"error: {error.format_message()}", hint, 2)
 
 
-def _headline(error: InfwasiError) -> str:
-    match error:
-        case RefusedError():
-            return f"refused: {error.kind}: {error.sentence()}"
-        case GuestError():
-            return f"guest failed: {error.sentence()}"
-        case _:
-            return f"error: {error.sentence()}"
-
-
 def _report(line: str, hint: str | None, exit_code: int) -> int:
     say(line.replace("\n", " "))
     if hint is not None:
@@ -107,29 +190,18 @@ def _report(line: str, hint: str | None, exit_code: int) -> int:
     return exit_code
 
 
-def _report_system_failure(error: BaseException) -> int:
-    """Errors of the operating system, and our own mistakes: never a verdict."""
-    match error:
-        case OSError(errno=errno.EPIPE):
-            return 2  # nobody reads any more; there is nobody to tell
-        case OSError():
-            place = f" in {error.filename}" if error.filename else ""
-            say(f"error: {(error.strerror or str(error)).lower()}{place}")
-        case MemoryError():
-            say("error: out of memory")
-        case _:
-            if os.environ.get("INFWASI_TRACEBACK"):
-                traceback.print_exception(error, file=sys.stderr)
-            reason = str(error).split("\n", 1)[0][:200]
-            say(f"error: internal error: {type(error).__name__}: {reason}")
-            say("hint: please report this; INFWASI_TRACEBACK=1 shows where it happened")
-    return 2
+def _report_mistake(error: BaseException) -> int:
+    """Our own mistakes: never a verdict."""
+    if os.environ.get("INFWASI_TRACEBACK"):
+        traceback.print_exception(error, file=sys.stderr)
+    line = f"error: internal error: {type(error).__name__}: {_first_line(error)}"
+    return _report(line, "please report this; INFWASI_TRACEBACK=1 shows where it happened", 2)
 
 
-@contextmanager
+@contextlib.contextmanager
 def progress_bar(label: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
     """A bar on standard error while it is a terminal; silence otherwise."""
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         yield lambda _: None
         return
     with click.progressbar(length=total_bytes, label=label, file=sys.stderr) as bar:
@@ -141,7 +213,7 @@ class AnswerWriter:
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
-        self._is_terminal = sys.stdout.isatty()
+        self._is_terminal = is_terminal(sys.stdout)
         self._ends_line = True
 
     def write(self, text: str) -> None:
@@ -150,8 +222,7 @@ class AnswerWriter:
             emit_json({"type": "piece", "text": text})
             return
         shown = escape_controls(text, keep_layout=True) if self._is_terminal else text
-        sys.stdout.buffer.write(shown.encode())
-        sys.stdout.buffer.flush()
+        self._write(shown.encode())
         self._ends_line = text.endswith("\n")
 
     def end(self, summary: Summary, seed: int) -> None:
@@ -168,10 +239,15 @@ class AnswerWriter:
             )
             return
         if not self._ends_line:
-            sys.stdout.buffer.write(b"\n")
-            sys.stdout.buffer.flush()
+            self._write(b"\n")
         if summary.finish_reason is not FinishReason.STOP:
             say(f"answer ended early: {summary.finish_reason} after {summary.output_tokens} tokens")
+
+    @staticmethod
+    def _write(data: bytes) -> None:
+        with writing_out():
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
 
 
 class PackageProgress:
@@ -182,7 +258,7 @@ class PackageProgress:
 
     def begin(self, manifest: "Manifest", signer: "SignerIdentity") -> None:
         """The signature is good and the statement read; now come the bytes."""
-        if sys.stderr.isatty():
+        if is_terminal(sys.stderr):
             total = sum(entry.size_bytes for entry in manifest.entries)
             label = f"measuring {manifest.package_name} by {escape_controls(signer.name)}"
             self._bar = click.progressbar(length=total, label=label, file=sys.stderr)
@@ -200,7 +276,7 @@ class PackageProgress:
             self._bar = None
 
 
-@contextmanager
+@contextlib.contextmanager
 def package_progress() -> Iterator[PackageProgress]:
     """A `PackageProgress` that is ended on every way out."""
     progress = PackageProgress()

@@ -1,5 +1,7 @@
 """What `verify` and `verify-and-run` share: the request, the adapters, the verdict."""
 
+import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,30 +9,59 @@ from infwasi_sign.adapters.key_files import load_public_key
 from infwasi_sign.adapters.keys import KeyVerifier, TrustedKey
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
+from infwasi_sign.adapters.policy_source import find_policy, load_policy
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.manifest import Manifest, format_time
 from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
+from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import SignerIdentity
 from infwasi_sign.verify import VerifiedPackage, VerifyRequest, verify
 
 
-def key_policy(package: Path, name: str | None, digests: frozenset[Algorithm]) -> Policy:
-    """The policy that ``--key`` stands for: that one key, and one package by name."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trust:
+    """Whom a command trusts and by whose rules: one key, or a policy file."""
+
+    policy: Policy
+    keys: tuple[TrustedKey, ...]
+
+
+def choose_trust(
+    package: Path,
+    *,
+    name: str | None,
+    key_path: Path | None,
+    policy_path: Path | None,
+    digests: frozenset[Algorithm],
+) -> Trust:
+    """The trust that the options name, else the policy in its usual place.
+
+    ``--key`` is the short form of a policy with that one key, called by its file's name, and one
+    package.
+
+    Raises:
+        UndecidedError: both are named, or there is neither.
+    """
     wanted = (
         NamedPackage(name=name)
         if name is not None
         else DirectoryNamed(directory=package.resolve().name)
     )
-    return Policy(package=wanted, digests=digests)
+    if key_path is not None:
+        if policy_path is not None:
+            raise UndecidedError("a key and a policy are named", hint="a policy names its keys")
+        key = TrustedKey(name=key_path.stem, public_key=load_public_key(key_path))
+        return Trust(policy=Policy(package=wanted, digests=digests), keys=(key,))
+    loaded = load_policy(find_policy(policy_path, os.environ))
+    return Trust(policy=loaded.policy(wanted, digests), keys=loaded.keys)
 
 
-def verify_with_key(request: VerifyRequest, key_path: Path) -> VerifiedPackage:
-    """Verify by the rules of a single trusted key, called by its file's name."""
-    trusted = TrustedKey(name=key_path.stem, public_key=load_public_key(key_path))
+def verify_trusting(request: VerifyRequest, trust: Trust) -> VerifiedPackage:
+    """Verify with the adapters of this machine."""
     return verify(
         request,
         store=DirectoryStore(),
-        signatures=KeyVerifier([trusted]),
+        signatures=KeyVerifier(trust.keys),
         measure_bytes=measure_bytes,
     )
 
@@ -63,6 +94,10 @@ def verdict_json(package: VerifiedPackage) -> dict[str, object]:
             "name": package.signer.name,
             "algorithm": package.signer.algorithm,
             "fingerprint": package.signer.fingerprint,
+        },
+        "policy": {
+            "source": package.policy.source,
+            "digest": None if package.policy.digest is None else str(package.policy.digest),
         },
         "statement": str(package.statement_digest),
         "entries": [

@@ -21,6 +21,7 @@ from infwasi_sign.ports import StopReason
 
 if TYPE_CHECKING:
     from infwasi_sign.adapters.watcher import Watcher
+    from infwasi_sign.cli.verification import Trust
     from infwasi_sign.run import RunRequest
     from infwasi_sign.verify import VerifiedPackage
 
@@ -41,7 +42,8 @@ _LAST_WORDS = {
 @click.option("-v", "--verbose", is_flag=True, help="Show llama.cpp's own log.")
 def command(
     package: Path,
-    key_path: Path,
+    key_path: Path | None,
+    policy_path: Path | None,
     name: str | None,
     model_path: Path | None,
     as_json: bool,
@@ -64,6 +66,8 @@ def command(
     can only narrow what the package allows.
     """
     from infwasi_sign.adapters.watcher import Watcher
+    from infwasi_sign.cli.verification import choose_trust
+    from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.run import RunRequest
 
     # Before any thread exists: signals must reach the watcher and nobody else.
@@ -76,7 +80,14 @@ def command(
             seed=seed,
             timeout_seconds=timeout_seconds,
         )
-        with _verified(package, key_path, name, model_path, watcher) as verified:
+        trust = choose_trust(
+            package,
+            name=name,
+            key_path=key_path,
+            policy_path=policy_path,
+            digests=frozenset({Algorithm.BLAKE3}),
+        )
+        with _verified(package, trust, model_path, watcher) as verified:
             _run(verified, run_request, watcher, as_json, threads, verbose)
 
 
@@ -98,11 +109,11 @@ def _read_standard_input() -> str:
 
 
 def _verified(
-    package: Path, key_path: Path, name: str | None, model_path: Path | None, watcher: "Watcher"
+    package: Path, trust: "Trust", model_path: Path | None, watcher: "Watcher"
 ) -> "VerifiedPackage":
     """Verify, and hold the model still from before it is measured."""
-    from infwasi_sign.cli.verification import key_policy, now_utc, verify_with_key
-    from infwasi_sign.domain.digest import Algorithm
+    from infwasi_sign.adapters.native_host import library_digests
+    from infwasi_sign.cli.verification import now_utc, verify_trusting
     from infwasi_sign.verify import VerifyRequest
 
     with package_progress() as progress:
@@ -113,14 +124,15 @@ def _verified(
 
         request = VerifyRequest(
             location=package,
-            policy=key_policy(package, name, frozenset({Algorithm.BLAKE3})),
+            policy=trust.policy,
             now=now_utc(),
             detached=() if model_path is None else (model_path,),
             hold=True,
             progress=advance,
             on_claims=progress.begin,
+            libraries=library_digests,
         )
-        return verify_with_key(request, key_path)
+        return verify_trusting(request, trust)
 
 
 def _run(

@@ -20,29 +20,32 @@ from infwasi_sign.cli.output import emit_json, failures_as_json, package_progres
 @click.option("--at", "at_time", type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ"]), help="For audits.")
 def command(
     package: Path,
-    key_path: Path,
+    key_path: Path | None,
+    policy_path: Path | None,
     name: str | None,
     model_path: Path | None,
     as_json: bool,
     digests: str,
     at_time: object,
 ) -> None:
-    """Check that PACKAGE is what the holder of a key signed. Nothing in it is executed.
+    """Check that PACKAGE is what somebody you trust signed. Nothing in it is executed.
 
     \b
     Examples:
       infwasi verify dist/capital-1.0.0 --key release.pub
       infwasi verify downloads/x --name capital --key release.pub --json
       infwasi verify dist/capital-1.0.0 --key release.pub --digests all
+      infwasi verify dist/capital-1.0.0 --policy site.toml
     """
     from datetime import UTC, datetime
 
+    from infwasi_sign.adapters.native_host import library_digests
     from infwasi_sign.cli.verification import (
-        key_policy,
+        choose_trust,
         now_utc,
         verdict_json,
         verdict_text,
-        verify_with_key,
+        verify_trusting,
     )
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.verify import VerifyRequest
@@ -50,15 +53,19 @@ def command(
     algorithms = frozenset(Algorithm) if digests == "all" else frozenset({Algorithm.BLAKE3})
     now = at_time.replace(tzinfo=UTC) if isinstance(at_time, datetime) else now_utc()
     with failures_as_json(as_json), package_progress() as progress:
+        trust = choose_trust(
+            package, name=name, key_path=key_path, policy_path=policy_path, digests=algorithms
+        )
         request = VerifyRequest(
             location=package,
-            policy=key_policy(package, name, algorithms),
+            policy=trust.policy,
             now=now,
             detached=() if model_path is None else (model_path,),
             progress=progress.update,
             on_claims=progress.begin,
+            libraries=library_digests,
         )
-        with verify_with_key(request, key_path) as verified:
+        with verify_trusting(request, trust) as verified:
             progress.end()
             if as_json:
                 emit_json(verdict_json(verified))

@@ -8,7 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from infwasi_sign.domain.bom import derive_facts, read_bom, require_agreement, tensor_digests
+from infwasi_sign.domain.bom import (
+    BomFacts,
+    derive_facts,
+    read_bom,
+    require_agreement,
+    tensor_digests,
+)
 from infwasi_sign.domain.component import ComponentFacts, describe, find_settings
 from infwasi_sign.domain.digest import Algorithm, MeasureBytes
 from infwasi_sign.domain.gguf import ByteSource, GgufHeader, parse
@@ -31,6 +37,7 @@ class Agreed:
     app: ComponentFacts
     settings: Settings
     models: Mapping[str, ModelFacts]
+    bom: BomFacts
 
 
 def agree(
@@ -66,8 +73,9 @@ def agree(
         digest = None if template is None else chat_template_digest(template)
         _require_equal(f"{where}.chatTemplate", model.chat_template, digest)
     _require_declared_model(manifest, settings)
-    _require_bom(manifest, app, models, bom, measure_bytes)
-    return Agreed(app=app, settings=settings, models=MappingProxyType(models))
+    claimed = read_bom(bom)
+    _require_bom(manifest, app, models, claimed, measure_bytes)
+    return Agreed(app=app, settings=settings, models=MappingProxyType(models), bom=claimed)
 
 
 def _require_parts(claim: ComponentClaim, app: ComponentFacts) -> None:
@@ -116,10 +124,9 @@ def _require_bom(
     manifest: Manifest,
     app: ComponentFacts,
     models: Mapping[str, ModelFacts],
-    bom: bytes,
+    claimed: BomFacts,
     measure_bytes: MeasureBytes,
 ) -> None:
-    claimed = read_bom(bom)
     digests: dict[str, str] = {}
     for entry in manifest.entries:
         if entry.gguf is None:

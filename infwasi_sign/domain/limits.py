@@ -51,6 +51,10 @@ class Limits:
     key_file_bytes: int = 64 * KIB
     passphrase_bytes: int = 1024
 
+    # --- what was accepted before (per policy; pins count alike)
+    state_packages: int = 4096  # far more than any site runs
+    state_bytes: int = 1 * MIB  # so many of the longest records are below it
+
     # --- running a guest (defaults; the package states its own, the caller narrows)
     wasm_memory_bytes: int = 16 * MIB  # per memory; the stock parts use below 1 MiB
     package_memory_bytes: int = 1 * GIB  # what a user's component may be granted at most

@@ -1,16 +1,21 @@
 """By whose rules: what a verifier demands, decided on facts alone.
 
-``decide_claims`` runs on what the signed statement says, before gigabytes are read;
-``decide_measured`` on what was measured. Both return nothing or raise.
+``decide`` holds a policy's rules to the facts and is called twice: on what the signed statement
+says, before gigabytes are read, and on what was measured. ``decide_claims`` and ``decide_measured``
+hold what every policy demands.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final, assert_never
 
-from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.facts import HOST_LIBRARIES
 from infwasi_sign.domain.interfaces import APP_IMPORTS
 from infwasi_sign.domain.manifest import Manifest, format_time
+from infwasi_sign.domain.rules import Facts, FactValue, Outcome, Rule, evaluate, expectation
 from infwasi_sign.errors import RefusalKind, RefusedError
 
 CLOCK_SKEW: Final = timedelta(minutes=5)  # docs/format.md section 8: clocks of CI and site differ
@@ -33,16 +38,70 @@ class DirectoryNamed:
     directory: str
 
 
+class RunLimit(StrEnum):
+    """What a policy may bound in a run; the names of `infwasi.toml` and of the flags."""
+
+    MAX_TOKENS = "max-tokens"
+    TIMEOUT_SECONDS = "timeout-seconds"
+    CONTEXT_TOKENS = "context-tokens"
+    MEMORY_BYTES = "memory-bytes"
+    PROMPT_BYTES = "prompt-bytes"
+    OUTPUT_BYTES = "output-bytes"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """The rules of one verification. Who may sign is held by the signature verifier."""
+    """The rules of one verification. Who may sign is held by the signature verifier.
+
+    ``source`` and ``digest`` say which policy it was; ``--key`` is a policy of its own.
+    ``is_host_pinned``: the native libraries must be measured, because a rule asks for them.
+    """
 
     package: NamedPackage | DirectoryNamed
     digests: frozenset[Algorithm] = frozenset({Algorithm.BLAKE3})
+    rules: tuple[Rule, ...] = ()
+    limits: Mapping[RunLimit, int] = field(default_factory=dict)
+    source: str = "--key"
+    digest: Digest | None = None
+
+    @property
+    def is_host_pinned(self) -> bool:
+        """Whether some rule is about the native libraries."""
+        return any(rule.fact == HOST_LIBRARIES for rule in self.rules)
+
+
+def decide(policy: Policy, facts: Facts) -> tuple[Outcome, ...]:
+    """What every rule says to the facts known so far, in the order of the policy."""
+    return tuple(evaluate(rule, facts) for rule in policy.rules)
+
+
+def require(outcomes: tuple[Outcome, ...]) -> None:
+    """Refuse the first rule that says no; a denial comes before everything else.
+
+    Raises:
+        RefusedError: of the rule's kind, naming file and line.
+    """
+    refused = [outcome for outcome in outcomes if outcome.is_met is False]
+    for outcome in sorted(refused, key=lambda o: o.rule.kind is not RefusalKind.REVOKED):
+        rule = outcome.rule
+        reason = "" if rule.reason is None else f": {rule.reason}"
+        raise RefusedError(
+            rule.kind,
+            f"the policy refuses {rule.fact}{reason}",
+            where=f"{rule.place} {rule.name}",
+            expected=expectation(rule.test)[:300],
+            got=_shown(outcome.seen),
+            hint="`infwasi policy why` shows every rule and the fact it saw",
+        )
+
+
+def _shown(seen: FactValue | None) -> str:
+    text = ", ".join(seen) if isinstance(seen, tuple) else str(seen)
+    return text[:200] or "nothing"
 
 
 def decide_claims(policy: Policy, manifest: Manifest, now: datetime) -> None:
-    """Whether what the statement says is permitted at ``now``.
+    """What holds under every policy: the package that was asked for, in its time, with its imports.
 
     Raises:
         RefusedError: kinds `policy`, `expired`.

@@ -1,0 +1,138 @@
+"""Where the result of `verify` goes, and in which form."""
+
+import contextlib
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from infwasi_sign.cli.output import Command, failures_delivered, show, write_out
+from infwasi_sign.cli.renderers import Format, render, text_lines
+from infwasi_sign.domain.result import (
+    Accepted,
+    Circumstances,
+    ComputedEntry,
+    NotAccepted,
+    SignedBy,
+    VerifyResult,
+)
+from infwasi_sign.errors import UndecidedError
+
+if TYPE_CHECKING:
+    from infwasi_sign.verify import VerifiedPackage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """A form, and a file instead of standard output. Standard error is not affected by either."""
+
+    form: Format = Format.TEXT
+    is_quiet: bool = False
+    file: Path | None = None
+
+    def deliver(self, result: VerifyResult) -> None:
+        """Write the result once.
+
+        Raises:
+            UndecidedError: the file or standard output cannot be written.
+        """
+        if self.file is not None:
+            _write_file(self.file, render(result, self.form))
+        elif self.is_quiet:
+            return
+        elif self.form is not Format.TEXT:
+            write_out(render(result, self.form))
+        elif isinstance(result, Accepted):
+            show(*text_lines(result))
+        # A failure as text is on standard error, and data on standard output only if it is data.
+
+    @contextlib.contextmanager
+    def of_failures(self, circumstances: Circumstances) -> Iterator[None]:
+        """Deliver a failure as well, before it goes its way."""
+
+        def deliver(failure: NotAccepted) -> None:
+            self.deliver(failure)
+
+        with failures_delivered(deliver, circumstances):
+            yield
+
+
+def _write_file(path: Path, text: str) -> None:
+    from infwasi_sign.adapters.atomic import storage_error, write_atomic
+
+    try:
+        # A rename would put a file into the place of /dev/null or of what a link names.
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise UndecidedError("not a regular file", where=str(path), hint="choose another name")
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise storage_error(error, path, "look at the file") from error
+    write_atomic(path, text.encode(), mode=0o644, overwrite=True)
+
+
+def delivery_options(command: Command) -> Command:
+    """``--format``, ``--json``, ``--quiet``, ``--output``; `chosen_delivery` takes their values."""
+    for option in (
+        click.option(
+            "--output",
+            "output_file",
+            type=click.Path(path_type=Path),
+            help="Write the result to this file, whole or not at all.",
+        ),
+        click.option("-q", "--quiet", is_flag=True, help="Nothing on standard output."),
+        click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
+        click.option(
+            "--format",
+            "form",
+            type=click.Choice([str(form) for form in Format]),
+            help="The form of the result. [default: text]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen_delivery(form: str | None, as_json: bool, is_quiet: bool, file: Path | None) -> Delivery:
+    """What the options say together.
+
+    Raises:
+        UndecidedError: ``--json`` and another ``--format``.
+    """
+    if as_json and form not in {None, Format.JSON}:
+        raise UndecidedError(f"--json and --format {form} cannot both be", hint="leave one out")
+    return Delivery(
+        form=Format.JSON if as_json else Format(form or Format.TEXT), is_quiet=is_quiet, file=file
+    )
+
+
+def accepted(package: "VerifiedPackage", circumstances: Circumstances) -> Accepted:
+    """A verified package as a result: exactly the digests that were computed."""
+    manifest = package.manifest
+    signer = package.signer
+    return Accepted(
+        circumstances=circumstances,
+        package_name=manifest.package_name,
+        package_version=manifest.package_version,
+        sequence=manifest.sequence,
+        issued_at=manifest.issued_at,
+        expires_at=manifest.expires_at,
+        signers=(
+            SignedBy(name=signer.name, algorithm=signer.algorithm, fingerprint=signer.fingerprint),
+        ),
+        statement=package.statement_digest,
+        entries=tuple(
+            ComputedEntry(
+                name=entry.name,
+                role=str(entry.role),
+                size_bytes=entry.size_bytes,
+                digests=entry.digests,
+            )
+            for entry in package.entries
+        ),
+        level=package.level.label,
+        level_reason=package.level_reason,
+    )

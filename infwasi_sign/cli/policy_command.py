@@ -1,0 +1,143 @@
+"""`infwasi policy`: check, why, init."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from infwasi_sign.cli.options import package_options
+from infwasi_sign.cli.output import emit_json, failures_as_json, say, show
+from infwasi_sign.errors import UndecidedError
+
+if TYPE_CHECKING:
+    from infwasi_sign.cli.verification import Trust
+    from infwasi_sign.domain.rules import Facts, Outcome
+
+
+@click.group(name="policy")
+def command() -> None:
+    """Write, check and explain policies: by whose rules a package is judged.
+
+    \b
+      infwasi policy init dist/capital-1.0.0 --key release.pub > policy.toml
+      infwasi policy check policy.toml
+      infwasi policy why dist/capital-1.0.0 --policy policy.toml
+    """
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="Warnings are errors.")
+def check(file: Path, strict: bool) -> None:
+    """Read FILE as a verifier would, and warn of what is allowed but hardly meant."""
+    from datetime import UTC, datetime
+
+    from infwasi_sign.adapters.policy_source import load_policy
+    from infwasi_sign.domain.policy_file import warnings
+
+    loaded = load_policy(file)
+    found = warnings((*loaded.file.rules, *loaded.key_rules), datetime.now(UTC))
+    for warning in found:
+        say(f"warning: {warning}")
+    if found and strict:
+        raise UndecidedError(f"{len(found)} warnings", where=str(file))
+    signers = {key.name for key in loaded.keys}
+    show(f"{file}: {len(signers)} signers, {len(loaded.keys)} keys, {len(loaded.file.rules)} rules")
+
+
+@command.command()
+@package_options
+def why(
+    package: Path,
+    key_path: Path | None,
+    policy_path: Path | None,
+    name: str | None,
+    model_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Show what each rule says about PACKAGE: the fact it saw, the verdict, file and line.
+
+    The package is verified first; what no rule decides (its signature, its digests) must hold.
+    """
+    from infwasi_sign.cli.verification import choose_trust
+    from infwasi_sign.domain.digest import Algorithm
+    from infwasi_sign.domain.policy import decide
+
+    with failures_as_json(as_json):
+        trust = choose_trust(
+            package,
+            name=name,
+            key_path=key_path,
+            policy_path=policy_path,
+            digests=frozenset({Algorithm.BLAKE3}),
+        )
+        outcomes = decide(trust.policy, _facts(package, trust, model_path))
+        if as_json:
+            emit_json({"type": "why", "rules": [_outcome_json(outcome) for outcome in outcomes]})
+        else:
+            show(*(_outcome_line(outcome) for outcome in outcomes))
+
+
+def _facts(package: Path, trust: "Trust", model_path: Path | None) -> "Facts":
+    """All facts of a package that verifies, whatever the rules say to them."""
+    from infwasi_sign.adapters.native_host import library_digests
+    from infwasi_sign.cli.verification import now_utc, verify_trusting
+    from infwasi_sign.domain.facts import HOST_LIBRARIES
+    from infwasi_sign.verify import VerifyRequest
+
+    request = VerifyRequest(
+        location=package,
+        policy=replace(trust.policy, rules=()),
+        now=now_utc(),
+        detached=() if model_path is None else (model_path,),
+    )
+    with verify_trusting(request, trust) as verified:
+        return {**verified.facts, HOST_LIBRARIES: library_digests()}
+
+
+def _outcome_json(outcome: "Outcome") -> dict[str, object]:
+    from infwasi_sign.domain.rules import expectation
+
+    rule = outcome.rule
+    return {
+        "rule": rule.name,
+        "place": rule.place,
+        "fact": rule.fact,
+        "kind": str(rule.kind),
+        "expected": expectation(rule.test),
+        "got": outcome.seen,
+        "met": outcome.is_met,
+    }
+
+
+def _outcome_line(outcome: "Outcome") -> str:
+    from infwasi_sign.domain.rules import expectation
+
+    words = {True: "yes", False: "NO", None: "-"}
+    rule = outcome.rule
+    seen = ", ".join(outcome.seen) if isinstance(outcome.seen, tuple) else outcome.seen
+    got = "not about this package, or not known" if outcome.is_met is None else f"is {seen}"
+    return (
+        f"{words[outcome.is_met]:<4} {rule.place} {rule.name}: {rule.fact} {got}; "
+        f"must be {expectation(rule.test)}"
+    )
+
+
+@command.command()
+@click.argument("package", type=click.Path(path_type=Path))
+@click.option("--key", "key_path", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--name", default=None, help="The package you want (default: by the directory's name)."
+)
+def init(package: Path, key_path: Path, name: str | None) -> None:
+    """Print a policy that accepts PACKAGE and its successors, as tight as the package allows."""
+    from infwasi_sign.cli.verification import choose_trust
+    from infwasi_sign.domain.digest import Algorithm
+    from infwasi_sign.domain.policy_template import policy_template
+
+    trust = choose_trust(
+        package, name=name, key_path=key_path, policy_path=None, digests=frozenset(Algorithm)
+    )
+    facts = _facts(package, trust, None)
+    show(*policy_template(facts, key_path.read_text()).splitlines())

@@ -1,0 +1,77 @@
+"""What rules can ask about: every fact by name, with its type and where it comes from.
+
+docs/policy.md lists them for authors of policies; a test holds that list to this module.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from infwasi_sign.domain.agreement import Agreed
+from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.manifest import EntryRole, Manifest
+from infwasi_sign.domain.rules import Facts, FactValue
+
+HOST_LIBRARIES: Final = "host.libraries"
+
+
+def claim_facts(
+    manifest: Manifest, *, signer: str, key: str, statement: Digest, now: datetime
+) -> Facts:
+    """The facts of a signed statement, before anything is measured (docs/policy.md).
+
+    ``signer`` is what the policy calls who signed, ``key`` the hex SHA-256 of their key's SPKI.
+    """
+    component = manifest.only(EntryRole.COMPONENT)
+    models = [entry for entry in manifest.entries if entry.role is EntryRole.MODEL]
+    return {
+        "now": int(now.timestamp()),
+        "package.name": manifest.package_name,
+        "package.version": manifest.package_version,
+        "package.release": f"{manifest.package_name} {manifest.package_version}",
+        "package.sequence": manifest.sequence,
+        "package.age-days": (now - manifest.issued_at).days,
+        "package.expires": "never" if manifest.expires_at is None else "yes",
+        "signer.name": signer,
+        "signer.key": f"sha256:{key}",
+        "statement.digest": str(statement),
+        "component.size": component.size_bytes,
+        "component.imports": manifest.component.imports,
+        "component.digests": (str(component.sha256), str(component.blake3)),
+        "component.parts": tuple(str(part.sha256) for part in manifest.component.parts),
+        "model.architectures": tuple(model.architecture for model in manifest.models),
+        "model.size": sum(entry.size_bytes for entry in models),
+        "model.digests": tuple(str(d) for e in models for d in (e.sha256, e.blake3)),
+        "model.chat-templates": tuple(
+            str(model.chat_template) for model in manifest.models if model.chat_template
+        ),
+    }
+
+
+def measured_facts(
+    agreed: Agreed,
+    computed: frozenset[Algorithm],
+    level: int | None,
+    libraries: tuple[str, ...] | None,
+) -> Facts:
+    """The facts that only the bytes can tell, once they agree with the statement.
+
+    ``level`` and ``libraries`` are ``None`` where nothing is held or measured: rules about them are
+    then not decided, which only happens when nothing will run.
+    """
+    models = agreed.models.values()
+    facts: dict[str, FactValue] = {
+        "digests.computed": tuple(sorted(computed)),
+        "model.licenses": tuple((model.license or "unknown").lower() for model in models),
+        "model.quantizations": tuple(
+            sorted({count.type_name for model in models for count in model.quantization})
+        ),
+        "model.parameters": sum(model.parameter_count for model in models),
+        "bom.properties": tuple(
+            sorted({n for c in agreed.bom.components for n, _ in c.properties})
+        ),
+    }
+    if level is not None:
+        facts["load.level"] = level
+    if libraries is not None:
+        facts[HOST_LIBRARIES] = libraries
+    return facts

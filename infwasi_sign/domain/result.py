@@ -1,0 +1,228 @@
+"""What a verification came to, as one documented form for machines (docs/results.md).
+
+The form has a name, `RESULT_SCHEMA`, and a JSON schema, docs/schemas/result.v1.schema.json. A
+member that is not in the schema is a new version of it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from infwasi_sign.domain.digest import Digest
+from infwasi_sign.domain.manifest import format_time
+from infwasi_sign.domain.refusals import hint_for
+from infwasi_sign.errors import GuestError, InfwasiError, RefusalKind, RefusedError
+
+RESULT_SCHEMA: Final = "urn:infwasi:result:v1"
+
+JsonObject: TypeAlias = dict[str, object]
+
+
+class Verdict(StrEnum):
+    """The four ways a verification can end."""
+
+    VERIFIED = "verified"
+    REFUSED = "refused"
+    UNDECIDED = "undecided"
+    GUEST_FAILED = "guest-failed"
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that says the same (docs/format.md section 9)."""
+        return {"verified": 0, "refused": 1, "undecided": 2, "guest-failed": 3}[self.value]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PolicyUsed:
+    """By whose rules: where the policy came from (a file, or `--key`), and what it was."""
+
+    source: str
+    name: str | None = None
+    digest: Digest | None = None
+
+    def to_json(self) -> JsonObject:
+        """The member ``policy``."""
+        digest = None if self.digest is None else str(self.digest)
+        return _present(source=self.source, name=self.name, digest=digest)
+
+    def __str__(self) -> str:
+        digest = None if self.digest is None else str(self.digest)
+        return " ".join(part for part in (self.name, self.source, digest) if part is not None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Circumstances:
+    """What the caller brought to the verification, so that every result can say so.
+
+    ``location`` is the package as the caller named it; ``at`` the time it was judged by;
+    ``is_pinned`` says that the signer is trusted only because he was the first to be met.
+    """
+
+    location: str
+    at: datetime
+    policy: PolicyUsed | None = None
+    is_pinned: bool = False
+
+    def to_json(self) -> JsonObject:
+        """The members that every result of a package has."""
+        return {
+            "location": _text(self.location),
+            "at": format_time(self.at),
+            "pinned": self.is_pinned,
+        } | _present(policy=None if self.policy is None else self.policy.to_json())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignedBy:
+    """One signer, as the verifier calls them; ``fingerprint`` is hex SHA-256 of the SPKI DER."""
+
+    name: str
+    algorithm: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComputedEntry:
+    """One entry, its size in bytes, and the digests that were computed over it: no others."""
+
+    name: str
+    role: str
+    size_bytes: int
+    digests: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """Every step said yes; ``expires_at`` absent means never."""
+
+    circumstances: Circumstances
+    package_name: str
+    package_version: str
+    sequence: int
+    issued_at: datetime
+    expires_at: datetime | None
+    signers: tuple[SignedBy, ...]
+    statement: Digest
+    entries: tuple[ComputedEntry, ...]
+    level: str
+    level_reason: str
+    verdict: Verdict = field(default=Verdict.VERIFIED, init=False)
+
+    def to_json(self) -> JsonObject:
+        """The result for machines."""
+        return {
+            **_head(self.verdict),
+            **self.circumstances.to_json(),
+            "package": {"name": self.package_name, "version": self.package_version},
+            "sequence": self.sequence,
+            "issuedAt": format_time(self.issued_at),
+            "expiresAt": None if self.expires_at is None else format_time(self.expires_at),
+            "signers": [
+                {"name": _text(s.name), "algorithm": s.algorithm, "fingerprint": s.fingerprint}
+                for s in self.signers
+            ],
+            "statement": str(self.statement),
+            "entries": [
+                {
+                    "name": entry.name,
+                    "role": entry.role,
+                    "size": entry.size_bytes,
+                    "computed": {str(d.algorithm): d.hex for d in entry.digests},
+                }
+                for entry in self.entries
+            ],
+            "level": self.level,
+            "levelReason": self.level_reason,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotAccepted:
+    """Some step said no, or could say nothing; made by `of`. ``kind`` is there if refused."""
+
+    verdict: Verdict
+    kind: RefusalKind | None
+    what: str
+    where: str | None
+    expected: str | None
+    got: str | None
+    hint: str | None
+    sentence: str
+    circumstances: Circumstances | None
+
+    @staticmethod
+    def of(error: InfwasiError, circumstances: Circumstances | None = None) -> "NotAccepted":
+        """The same facts as the error's line and its hint."""
+        match error:
+            case RefusedError():
+                verdict = Verdict.REFUSED
+            case GuestError():
+                verdict = Verdict.GUEST_FAILED
+            case _:
+                verdict = Verdict.UNDECIDED
+        return NotAccepted(
+            verdict=verdict,
+            kind=error.kind if isinstance(error, RefusedError) else None,
+            what=error.what,
+            where=error.where,
+            expected=error.expected,
+            got=error.got,
+            hint=hint_for(error),
+            sentence=error.sentence(),
+            circumstances=circumstances,
+        )
+
+    @property
+    def headline(self) -> str:
+        """The one line that people see."""
+        match self.verdict:
+            case Verdict.REFUSED:
+                return f"refused: {self.kind}: {self.sentence}"
+            case Verdict.GUEST_FAILED:
+                return f"guest failed: {self.sentence}"
+            case _:
+                return f"error: {self.sentence}"
+
+    def to_json(self) -> JsonObject:
+        """The result for machines."""
+        return (
+            _head(self.verdict)
+            | ({} if self.circumstances is None else self.circumstances.to_json())
+            | _present(
+                kind=None if self.kind is None else str(self.kind),
+                what=self.what,
+                where=self.where,
+                expected=self.expected,
+                got=self.got,
+                hint=self.hint,
+            )
+        )
+
+
+VerifyResult: TypeAlias = Accepted | NotAccepted
+
+
+def json_line(value: Mapping[str, object]) -> str:
+    """One object on one line of ASCII, members sorted."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":")) + "\n"
+
+
+def _head(verdict: Verdict) -> JsonObject:
+    # `type` tells this line from the others of `verify-and-run --json`.
+    return {"schema": RESULT_SCHEMA, "type": "verdict", "verdict": str(verdict)}
+
+
+def _present(**members: str | Mapping[str, object] | None) -> JsonObject:
+    return {
+        name: _text(value) if isinstance(value, str) else value
+        for name, value in members.items()
+        if value is not None
+    }
+
+
+def _text(value: str) -> str:
+    """File names may hold bytes that are no text, and JSON may not (RFC 7493 section 2.1)."""
+    return value.encode("utf-8", "backslashreplace").decode()

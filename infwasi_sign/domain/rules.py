@@ -1,0 +1,184 @@
+"""Rules as data: a fact, a test, the line that wrote it. What a policy is made of.
+
+A fact is a name and a value: text, an integer, or several texts. A rule whose fact is not known
+yet is not decided yet; a rule whose fact is empty where something must be there says no.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TypeAlias, assert_never
+
+from infwasi_sign.errors import RefusalKind
+
+FactValue: TypeAlias = str | int | tuple[str, ...]
+Facts: TypeAlias = Mapping[str, FactValue]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OneOf:
+    """Every value of the fact is one of these, and there is at least one."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoneOf:
+    """No value of the fact is one of these."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnyOf:
+    """At least one value of the fact is one of these."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Matching:
+    """Every value of the fact fits one of these shell patterns, whole and with case."""
+
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Including:
+    """The fact has all of these values."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AtMost:
+    """The fact is a number and not larger."""
+
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AtLeast:
+    """The fact is a number and not smaller."""
+
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VersionAtLeast:
+    """The fact is a version and not older (Semantic Versioning 2.0.0 section 11)."""
+
+    version: str
+
+
+Test: TypeAlias = OneOf | AnyOf | NoneOf | Matching | Including | AtMost | AtLeast | VersionAtLeast
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """One line of a policy. ``when`` limits it to packages or keys: a fact, and a pattern for it.
+
+    ``place`` is file and line; ``reason`` is what the author of the policy wants to be said.
+    """
+
+    name: str
+    fact: str
+    test: Test
+    place: str
+    kind: RefusalKind = RefusalKind.POLICY
+    when: tuple[str, str] | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a rule said: yes, no, or nothing (it is not about this package, or not known yet)."""
+
+    rule: Rule
+    seen: FactValue | None
+    is_met: bool | None
+
+
+def evaluate(rule: Rule, facts: Facts) -> Outcome:
+    """Hold one rule to the facts."""
+    if rule.when is not None:
+        fact, pattern = rule.when
+        condition = facts.get(fact)
+        if not isinstance(condition, str) or not fnmatchcase(condition, pattern):
+            return Outcome(rule=rule, seen=None, is_met=None)
+    if rule.fact not in facts:
+        return Outcome(rule=rule, seen=None, is_met=None)
+    seen = facts[rule.fact]
+    return Outcome(rule=rule, seen=seen, is_met=_is_met(rule.test, seen))
+
+
+def _is_met(test: Test, seen: FactValue) -> bool:  # noqa: PLR0911 - one return per kind of test
+    match test:
+        case AtMost(number=number):
+            return isinstance(seen, int) and seen <= number
+        case AtLeast(number=number):
+            return isinstance(seen, int) and seen >= number
+        case VersionAtLeast(version=version):
+            return isinstance(seen, str) and version_key(seen) >= version_key(version)
+        case OneOf(values=values):
+            found = _texts(seen)
+            return bool(found) and set(found) <= set(values)
+        case AnyOf(values=values):
+            return not set(values).isdisjoint(_texts(seen))
+        case NoneOf(values=values):
+            return set(values).isdisjoint(_texts(seen))
+        case Including(values=values):
+            return set(values) <= set(_texts(seen))
+        case Matching(patterns=patterns):
+            found = _texts(seen)
+            return bool(found) and all(
+                any(fnmatchcase(text, pattern) for pattern in patterns) for text in found
+            )
+        case _:
+            assert_never(test)
+
+
+def _texts(seen: FactValue) -> tuple[str, ...]:
+    if isinstance(seen, int):
+        return (str(seen),)
+    return (seen,) if isinstance(seen, str) else seen
+
+
+def expectation(test: Test) -> str:  # noqa: PLR0911 - one return per kind of test
+    """What the test demands, for people."""
+    match test:
+        case AtMost(number=number):
+            return f"at most {number}"
+        case AtLeast(number=number):
+            return f"at least {number}"
+        case VersionAtLeast(version=version):
+            return f"at least {version}"
+        case OneOf(values=values):
+            return f"one of {', '.join(values)}"
+        case AnyOf(values=values):
+            return f"one of {', '.join(values)}"
+        case NoneOf(values=values):
+            return f"none of {', '.join(values)}"
+        case Including(values=values):
+            return f"all of {', '.join(values)}"
+        case Matching(patterns=patterns):
+            return f"like {', '.join(patterns)}"
+        case _:
+            assert_never(test)
+
+
+def version_key(version: str) -> tuple[object, ...]:
+    """An order of versions: numbers by value, a pre-release before its release.
+
+    Build metadata (after ``+``) does not count. Versions that are not semantic get an order too.
+    """
+    core, _, pre = version.split("+", 1)[0].partition("-")
+    numbers = tuple(_identifier(part) for part in core.split("."))
+    while numbers and numbers[-1] == (0, 0, ""):
+        numbers = numbers[:-1]  # 1.0 is 1.0.0
+    return (numbers, not pre, tuple(_identifier(part) for part in pre.split(".")) if pre else ())
+
+
+def _identifier(part: str) -> tuple[int, int, str]:
+    return (0, int(part), "") if re.fullmatch("[0-9]{1,18}", part) else (1, 0, part)
