@@ -12,6 +12,7 @@ from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import BOM_FILE, COMPONENT_FILE, MANIFEST_FILE, Manifest
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.statement import parse_statement
+from infwasi_sign.errors import RefusalKind, RefusedError
 from infwasi_sign.ports import PackageStore
 
 
@@ -40,6 +41,11 @@ def inspect(location: Path, *, store: PackageStore) -> Inspection:
     """
     opened = store.open(location)
     try:
+        for name in (MANIFEST_FILE, COMPONENT_FILE, BOM_FILE):
+            if name not in opened.files:
+                raise RefusedError(
+                    RefusalKind.MISSING, "a file of the package is missing", where=name
+                )
         bundle = parse_bundle(opened.files[MANIFEST_FILE].read(LIMITS.bundle_bytes))
         manifest = parse_statement(bundle.envelope.payload)
         component = opened.files[COMPONENT_FILE].read(LIMITS.component_bytes)

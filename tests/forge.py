@@ -101,6 +101,7 @@ def make_package(
     inference: bytes | None = None,
 ) -> Path:
     """An honest package ``folder/name-version``, made by the very code that `infwasi pack` runs."""
+    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}-{version}"
     source = folder / f"{name}-{version}.gguf"
     source.write_bytes(tiny_gguf() if model is None else model)

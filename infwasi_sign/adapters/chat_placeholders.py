@@ -9,6 +9,7 @@ from typing import Final, SupportsIndex
 from infwasi_sign.domain.chat import Message
 from infwasi_sign.errors import UndecidedError
 
+_SEPARATOR: Final = 256  # the longest role markers of published templates are below 40
 _PARTS: Final = 4_096  # of one message, when a template splits it
 
 # Characters of a placeholder: from a plane for private use (Unicode 16.0, section 23.5), so nothing
@@ -35,11 +36,15 @@ class MessageLostError(UndecidedError):
 class Placeholders:
     """Which placeholder stands for which text of which message."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_characters: int) -> None:
         self._known: dict[str, tuple[int, str]] = {}
+        self._left = most_characters
 
     def new(self, number: int, content: str) -> "MessageText":
         """Stand in for ``content``, a part of message ``number``."""
+        self._left -= len(content)
+        if self._left < 0:
+            raise UndecidedError("chat template makes too many copies of a message")
         inner = "".join(chr(_BASE + byte) for byte in secrets.token_bytes(_PLACEHOLDER - 2))
         name = f"{_OPEN}{inner}{_CLOSE}"
         self._known[name] = (number, content)
@@ -74,6 +79,13 @@ def _template_text(text: str) -> Segment:
     if not PRIVATE.isdisjoint(text):
         raise MessageLostError("chat template changes the text of a message")
     return Segment(text=text, is_template=True)
+
+
+def _separator(separator: str | None) -> str | None:
+    """Searching backwards for a long text takes the product of both lengths (fastsearch.h)."""
+    if separator is not None and len(separator) > _SEPARATOR:
+        raise UndecidedError("chat template splits a message at too long a text")
+    return separator
 
 
 class MessageText(str):
@@ -154,13 +166,13 @@ class MessageText(str):
         self, sep: str | None = None, maxsplit: SupportsIndex = -1
     ) -> "list[MessageText]":
         """As ``str.split``, of the text behind."""
-        return self._parts(self._content.split(sep, maxsplit))
+        return self._parts(self._content.split(_separator(sep), maxsplit))
 
     def rsplit(  # type: ignore[override]  # as split
         self, sep: str | None = None, maxsplit: SupportsIndex = -1
     ) -> "list[MessageText]":
         """As ``str.rsplit``, of the text behind."""
-        return self._parts(self._content.rsplit(sep, maxsplit))
+        return self._parts(self._content.rsplit(_separator(sep), maxsplit))
 
     def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> "MessageText":
         """As ``str.replace``, of the text behind."""

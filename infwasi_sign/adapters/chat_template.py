@@ -7,16 +7,19 @@ control tokens.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from jinja2 import TemplateError
 
 from infwasi_sign.adapters.chat_placeholders import PRIVATE, MessageLostError, Placeholders, Segment
 from infwasi_sign.adapters.template_sandbox import RaisedByTemplateError, SandboxEnvironment
 from infwasi_sign.domain.chat import Message, Role
-from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.limits import KIB, LIMITS
 from infwasi_sign.errors import UndecidedError
 
 __all__ = ["Segment", "render"]
+
+_COPIES: Final = 16
 
 
 def render(template: str, messages: Sequence[Message], bos: str, eos: str) -> tuple[Segment, ...]:
@@ -64,7 +67,8 @@ def _undecided(error: Exception) -> UndecidedError:
 
 
 def _render(template: str, messages: Sequence[Message], bos: str, eos: str) -> tuple[Segment, ...]:
-    table = Placeholders()
+    # Room for a strip, a split and a replacement of every message, and no more.
+    table = Placeholders(_COPIES * sum(len(message.content) + 1 for message in messages) + KIB)
     turns = [
         {"role": str(message.role), "content": table.new(number, message.content)}
         for number, message in enumerate(messages)

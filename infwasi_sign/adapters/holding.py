@@ -24,6 +24,7 @@ LEASE_SIGNAL: Final = signal.SIGRTMIN + 3
 A real-time signal, because those queue and the C library uses none of them beyond the first two.
 """
 
+_SHORTEST_BREAK_SECONDS: Final = 3  # the grace of a run is 1 s, and its end takes some time
 _LEASE_FILE_SYSTEMS: Final = {
     # statfs(2): all writers of these go through the inode that holds the lease. On overlayfs a
     # lease is granted as well, but writers in the lower layer do not meet it.
@@ -44,6 +45,8 @@ def take_read_lease(descriptor: int) -> str | None:
     kind = _file_system(descriptor)
     if kind not in _LEASE_FILE_SYSTEMS:
         return f"a lease means nothing on this file system (type 0x{kind:x})"
+    if _break_seconds() < _SHORTEST_BREAK_SECONDS:
+        return "a lease would be taken away before a run can end (fs.lease-break-time)"
     # SIGURG, whose default is to be ignored (signal(7)), where nobody waits for the lease's own
     # signal: that one, unblocked, would end the process. `still_held` tells either way.
     is_awaited = LEASE_SIGNAL in signal.pthread_sigmask(signal.SIG_BLOCK, ())
@@ -59,6 +62,15 @@ def take_read_lease(descriptor: int) -> str | None:
             case _:
                 return f"a lease is denied: {os.strerror(e.errno or 0).lower()}"
     return None
+
+
+def _break_seconds() -> int:
+    """How long the kernel holds a writer back once a lease is broken (proc_sys_fs(5))."""
+    try:
+        with open("/proc/sys/fs/lease-break-time", "rb") as file:
+            return int(file.read(16))
+    except (OSError, ValueError):
+        return 45  # the kernel's default
 
 
 def holds_read_lease(descriptor: int) -> bool:

@@ -178,6 +178,11 @@ def _failed(what: str, path: Path, error: OSError) -> UndecidedError:
 # --- PEM -------------------------------------------------------------------------------------
 
 
+def public_pem(key: PublicKey) -> str:
+    """A public key as PEM text (RFC 7468 section 13), as key files have it."""
+    return _to_pem(_PUBLIC, key.spki_der).decode("ascii")
+
+
 def _to_pem(label: str, der: bytes) -> bytes:
     body = "\n".join(textwrap.wrap(b64encode(der).decode("ascii"), _PEM_LINE))
     return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n".encode("ascii")

@@ -95,7 +95,6 @@ class LlamaBackend:
         self._libc.fdopen.argtypes = (ctypes.c_int, ctypes.c_char_p)
         self._libc.fdopen.restype = ctypes.c_void_p
         self._libc.fclose.argtypes = (ctypes.c_void_p,)
-        self._adopted: dict[int, int] = {}
         self._send_log_to(log)
         self._llama.llama_backend_init()
 
@@ -111,21 +110,17 @@ class LlamaBackend:
         _KEPT.append(sink)
         llama.llama_log_set(sink, None)
 
-    def adopt(self, file: EntryFile) -> None:
-        """Duplicate ``file``'s descriptor for `load` now, before no new descriptor can be made.
-
-        Raises:
-            UndecidedError: there is no descriptor left.
-        """
+    def _stream(self, file: EntryFile) -> int:
+        """A ``FILE *`` on a duplicate of the descriptor that was measured."""
         try:
             duplicate = os.dup(file.fileno())
         except OSError as e:
             raise UndecidedError(f"no descriptor for the model: {e.strerror}") from e
-        stream = self._libc.fdopen(duplicate, b"rb")
+        stream: int | None = self._libc.fdopen(duplicate, b"rb")
         if not stream:
             os.close(duplicate)
             raise UndecidedError("no stream for the model")
-        self._adopted[file.fileno()] = stream
+        return stream
 
     def load(self, file: EntryFile, context_tokens: int) -> "LlamaModel":
         """Map the model from ``file``'s descriptor and make its one context.
@@ -133,9 +128,7 @@ class LlamaBackend:
         Raises:
             UndecidedError: llama.cpp cannot load it, or it is not a model that chats.
         """
-        if file.fileno() not in self._adopted:
-            self.adopt(file)
-        stream = self._adopted.pop(file.fileno())
+        stream = self._stream(file)
         renderer = Background(_import_renderer)  # while llama.cpp maps the model
         llama = self._llama
         params = llama.llama_model_default_params()

@@ -86,8 +86,7 @@ class Vocabulary:
                     text = text[:-1]
                 tokens += self.tokenize(text, parse_special=True)
             else:
-                for part in _without(text, markers):
-                    tokens += self._data(part)
+                tokens += self._data(text, markers)
         return tokens
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
@@ -102,13 +101,26 @@ class Vocabulary:
             raise UndecidedError("the model's tokenizer fails")
         return list(buffer[:made])
 
-    def _data(self, text: str) -> list[int]:
-        tokens = self.tokenize(text, parse_special=False)
+    def _data(self, text: str, markers: set[str]) -> list[int]:
+        """The tokens of a message: no control token, and no marker whatever the template uses.
+
+        Each round cuts the text at the markers known so far and learns those that are left, so
+        there are at most as many rounds as the text has different markers.
+        """
         llama, vocab = self._llama, self._vocab
-        for token in set(tokens):
-            if llama.llama_vocab_is_control(vocab, token) or self._is_eog(vocab, token):
-                raise UndecidedError("the model's tokenizer makes control tokens of message text")
-        return tokens
+        while True:
+            tokens: list[int] = []
+            for part in _without(text, markers):
+                tokens += self.tokenize(part, parse_special=False)
+            for token in set(tokens):
+                if llama.llama_vocab_is_control(vocab, token) or self._is_eog(vocab, token):
+                    raise UndecidedError(
+                        "the model's tokenizer makes control tokens of message text"
+                    )
+            found = set(self._markers(tokens)) - markers
+            if not found:
+                return tokens
+            markers |= found
 
     def _markers(self, tokens: Sequence[int]) -> Iterator[str]:
         """Texts of tokens that a badly converted model has as `user defined` instead of control.

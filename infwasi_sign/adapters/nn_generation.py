@@ -12,6 +12,7 @@ from typing import Final, NoReturn, TypeAlias
 
 from infwasi_sign.domain.chat import FinishReason, GenerationOptions, Message, Role, Summary
 from infwasi_sign.domain.limits import KIB, LIMITS
+from infwasi_sign.domain.settings import SAMPLING_MAX, SAMPLING_MIN, SEED_MAX
 from infwasi_sign.domain.text import PieceJoiner
 from infwasi_sign.errors import InfwasiError, RefusalKind, RefusedError
 from infwasi_sign.ports import GuestGrants, LoadedModel, StopFlag, TokenStream
@@ -81,11 +82,11 @@ def _stop_strings(key: str, value: Json) -> tuple[str, ...]:
 
 
 _N_PREDICT: Final = _integer(1, 2**31 - 1)
-_TEMP: Final = _number(0, 100)
+_TEMP: Final = _number(0, SAMPLING_MAX)
 _TOP_K: Final = _integer(0, 2**31 - 1)
 _SHARE: Final = _number(0, 1)
-_PENALTY: Final = _number(0.01, 100)
-_SEED: Final = _integer(0, 2**32 - 1)
+_PENALTY: Final = _number(SAMPLING_MIN, SAMPLING_MAX)
+_SEED: Final = _integer(0, SEED_MAX)
 _KEYS: Final = frozenset(
     ("n-predict", "temp", "top-k", "top-p", "min-p", "repeat-penalty", "seed", "stop")
 )

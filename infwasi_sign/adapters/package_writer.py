@@ -15,9 +15,17 @@ from types import TracebackType
 from typing import Final, Self
 
 from infwasi_sign.adapters.atomic import RenameFlag, rename_at, storage_error, write_all
-from infwasi_sign.domain.limits import LIMITS
-from infwasi_sign.domain.manifest import COMPONENT_FILE, MANIFEST_FILE, SIGNATURES_FOLDER
-from infwasi_sign.errors import UndecidedError
+from infwasi_sign.domain.bundle import KeyHint, parse_bundle
+from infwasi_sign.domain.manifest import (
+    BOM_FILE,
+    COMPONENT_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    OMS_FILE,
+    SIGNATURES_FOLDER,
+)
+from infwasi_sign.domain.statement import parse_statement
+from infwasi_sign.errors import MalformedError, RefusedError, UndecidedError
 
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -27,7 +35,7 @@ class Existing(StrEnum):
     """What may happen to a package that is there already."""
 
     KEEP = "keep"
-    REPLACE_IF_SAME = "replace-if-same"  # all bytes but the manifest's, whose signature is new
+    REPLACE_IF_SAME = "replace-if-same"  # all bytes but the signature's, by the same key
     REPLACE = "replace"
 
 
@@ -150,7 +158,7 @@ class PackageWriter:
             _, different, missing = filecmp.cmpfiles(
                 temporary, self._target, sorted(names), shallow=False
             )
-            if different or missing:
+            if different or missing or _signed(temporary) != _signed(self._target):
                 raise self._exists_already()
         return True
 
@@ -165,7 +173,7 @@ class PackageWriter:
                 raise self._not_a_package() from e
             raise
         try:
-            is_package = _looks_like_package(directory)
+            is_package = _looks_like_package(self._target, directory)
         finally:
             os.close(directory)
         if not is_package:
@@ -213,15 +221,29 @@ class PackageWriter:
                 os.close(descriptor)
 
 
-def _looks_like_package(directory: int) -> bool:
-    """Whether a manifest or an unsigned app lies there, and no directory that packages lack."""
+def _signed(folder: Path) -> tuple[bytes, KeyHint] | None:
+    """What is signed and by which key; nothing for an unsigned package or another kind of file."""
+    try:
+        bundle = parse_bundle((folder / MANIFEST_FILE).read_bytes())
+    except (FileNotFoundError, MalformedError):
+        return None
+    return bundle.envelope.payload, bundle.material
+
+
+def _looks_like_package(folder: Path, directory: int) -> bool:
+    """Whether everything there is a file of a package: what else there is would be lost."""
+    known = {COMPONENT_FILE, BOM_FILE, MODEL_FILE, MANIFEST_FILE, OMS_FILE, SIGNATURES_FOLDER}
+    signed = _signed(folder)
+    if signed is not None:
+        with contextlib.suppress(RefusedError, UndecidedError):
+            known |= {entry.name for entry in parse_statement(signed[0]).entries}
     has_app = False
     with os.scandir(directory) as entries:
-        for count, entry in enumerate(entries):
-            has_app |= entry.name in {MANIFEST_FILE, COMPONENT_FILE}
+        for entry in entries:
             is_folder = entry.is_dir(follow_symlinks=False)
-            if count > LIMITS.package_files or (is_folder and entry.name != SIGNATURES_FOLDER):
+            if entry.name not in known or is_folder != (entry.name == SIGNATURES_FOLDER):
                 return False
+            has_app |= entry.name in {MANIFEST_FILE, COMPONENT_FILE}
     return has_app
 
 

@@ -6,7 +6,7 @@ with a package does not say by whose rules it is judged.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -27,9 +27,10 @@ SYSTEM_POLICY: Final = Path("/etc/infwasi/policy.toml")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedPolicy:
-    """A policy file with the keys of its signers; ``digest`` is SHA-256 of the file's bytes."""
+    """A policy file with the keys of its signers; ``digest`` is SHA-256 of its bytes, ``data``."""
 
     path: Path
+    data: bytes = field(repr=False)
     digest: Digest
     file: PolicyFile
     keys: tuple[TrustedKey, ...]
@@ -58,9 +59,15 @@ def find_policy(explicit: Path | None, environment: Mapping[str, str]) -> Path:
     if explicit is not None:
         return explicit
     if named := environment.get(VARIABLE):
+        if not Path(named).is_absolute():
+            raise UndecidedError(
+                f"${VARIABLE} is not an absolute path",
+                got=named,
+                hint="a policy is never looked for in the current folder",
+            )
         return Path(named)
     for path in _usual_places(environment):
-        if path.exists():
+        if _is_there(path):
             return path
     raise UndecidedError(
         "nothing says whom to trust",
@@ -70,16 +77,30 @@ def find_policy(explicit: Path | None, environment: Mapping[str, str]) -> Path:
 
 
 def _usual_places(environment: Mapping[str, str]) -> Sequence[Path]:
-    places = [SYSTEM_POLICY]
-    if folder := environment.get("XDG_CONFIG_HOME"):
-        places.insert(0, Path(folder) / "infwasi" / "policy.toml")
-    elif home := environment.get("HOME"):
-        places.insert(0, Path(home) / ".config" / "infwasi" / "policy.toml")
-    return [place for place in places if place.is_absolute()]
+    # A relative path in these variables counts as none (XDG Base Directory Specification 0.8,
+    # "Environment variables").
+    candidates = (
+        Path(environment.get("XDG_CONFIG_HOME", "")),
+        Path(environment.get("HOME", "")) / ".config",
+    )
+    folders = [folder for folder in candidates if folder.is_absolute()][:1]
+    return [*(folder / "infwasi" / "policy.toml" for folder in folders), SYSTEM_POLICY]
+
+
+def _is_there(path: Path) -> bool:
+    """Whether the name exists; a link to nothing does, and is an error later, not "no policy"."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        reason = (error.strerror or "an input error").lower()
+        raise UndecidedError(f"cannot look for {path}", got=reason) from error
+    return True
 
 
 def load_policy(path: Path) -> LoadedPolicy:
-    """Read a policy and the keys that it names; key files lie beside it or are absolute.
+    """Read a policy and the keys that it names; paths of key files begin where it lies.
 
     Raises:
         UndecidedError: it cannot be read or trusted, or says something that no policy can say.
@@ -96,6 +117,7 @@ def load_policy(path: Path) -> LoadedPolicy:
                 rules.append(_not_after(spec, key))
     return LoadedPolicy(
         path=path,
+        data=data,
         digest=measure_bytes(data)[Algorithm.SHA256],
         file=file,
         keys=tuple(keys),

@@ -111,10 +111,11 @@ class NoState:
 
     reason: NotKeptError
 
-    def read(self, policy_id: str, package: str) -> None:  # noqa: ARG002 -- the port's signature
+    def read(self, policy_id: str, package: str) -> SequenceRecord | None:  # noqa: ARG002 -- the port's signature
         """Nothing is known of any package."""
+        return None
 
-    def advance(self, policy_id: str, record: SequenceRecord) -> str:  # noqa: ARG002 -- the port's
+    def advance(self, policy_id: str, record: SequenceRecord) -> str:  # noqa: ARG002 -- the port's signature
         """The note that nothing was remembered."""
         return _note(self.reason)
 

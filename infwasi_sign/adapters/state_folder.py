@@ -88,7 +88,8 @@ class StateFolder:
         """The names of the files that were kept, sorted."""
         with ExitStack() as opened:
             try:
-                names = os.listdir(self._open(opened))
+                with os.scandir(self._open(opened)) as entries:
+                    names = [entry.name for entry in entries]
             except FileNotFoundError:
                 return ()
             except OSError as e:

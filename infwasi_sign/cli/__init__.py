@@ -5,7 +5,9 @@ guest failed, 130 interrupted.
 """
 
 import importlib
+import os
 import sys
+import threading
 from typing import Final, NoReturn
 
 import click
@@ -74,6 +76,10 @@ def main() -> NoReturn:
     else:
         code = 0
     _flush_or_forget()
+    if len(threading.enumerate()) > 1:
+        # A thread is still in native code (compiling, importing); nobody needs its result, and
+        # the watcher that could end it is gone. Everything is flushed and closed by now.
+        os._exit(code)
     sys.exit(code)
 
 
@@ -81,5 +87,5 @@ def _flush_or_forget() -> None:
     """A reader that went away must not turn into a traceback at interpreter exit."""
     try:
         sys.stdout.flush()
-    except OSError:
+    except (OSError, ValueError):
         sys.stdout = None

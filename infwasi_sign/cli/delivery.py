@@ -1,33 +1,37 @@
 """Where the result of `verify` goes, and in which form."""
 
-import contextlib
 import stat
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from infwasi_sign.cli.output import Command, failures_delivered, show, write_out
+from infwasi_sign.cli.output import Command, show, write_out
 from infwasi_sign.cli.renderers import Format, render, text_lines
 from infwasi_sign.domain.result import (
     Accepted,
     Circumstances,
     ComputedEntry,
-    NotAccepted,
+    PolicyUsed,
     SignedBy,
     VerifyResult,
 )
 from infwasi_sign.errors import UndecidedError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from infwasi_sign.domain.policy import Policy
     from infwasi_sign.verify import VerifiedPackage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """A form, and a file instead of standard output. Standard error is not affected by either."""
+    """A form, and a file instead of standard output; neither has a say in standard error.
+
+    `deliver` is for a verified package, and for failures by `output.failures_delivered`.
+    """
 
     form: Format = Format.TEXT
     is_quiet: bool = False
@@ -48,16 +52,6 @@ class Delivery:
         elif isinstance(result, Accepted):
             show(*text_lines(result))
         # A failure as text is on standard error, and data on standard output only if it is data.
-
-    @contextlib.contextmanager
-    def of_failures(self, circumstances: Circumstances) -> Iterator[None]:
-        """Deliver a failure as well, before it goes its way."""
-
-        def deliver(failure: NotAccepted) -> None:
-            self.deliver(failure)
-
-        with failures_delivered(deliver, circumstances):
-            yield
 
 
 def _write_file(path: Path, text: str) -> None:
@@ -109,12 +103,18 @@ def chosen_delivery(form: str | None, as_json: bool, is_quiet: bool, file: Path 
     )
 
 
-def accepted(package: "VerifiedPackage", circumstances: Circumstances) -> Accepted:
+def circumstances(package: Path, at: "datetime", policy: "Policy | None" = None) -> Circumstances:
+    """What the caller brought; ``policy`` is absent until one was found."""
+    used = None if policy is None else PolicyUsed(source=policy.source, digest=policy.digest)
+    return Circumstances(location=str(package), at=at, policy=used)
+
+
+def accepted(package: "VerifiedPackage", brought: Circumstances) -> Accepted:
     """A verified package as a result: exactly the digests that were computed."""
     manifest = package.manifest
     signer = package.signer
     return Accepted(
-        circumstances=circumstances,
+        circumstances=brought,
         package_name=manifest.package_name,
         package_version=manifest.package_version,
         sequence=manifest.sequence,

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import sys
 import traceback
@@ -10,10 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
 import click
 
-from infwasi_sign.adapters.atomic import storage_error, system_error
 from infwasi_sign.domain.chat import FinishReason, Summary
 from infwasi_sign.domain.text import escape_controls
-from infwasi_sign.domain.result import json_line
 from infwasi_sign.errors import InfwasiError, RefusedError, UndecidedError
 
 if TYPE_CHECKING:
@@ -43,6 +42,11 @@ def emit_json(value: Mapping[str, object]) -> None:
     write_out(json_line(value))
 
 
+def json_line(value: Mapping[str, object]) -> str:
+    """One object on one line of ASCII, members sorted."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":")) + "\n"
+
+
 def write_out(text: str) -> None:
     """Write to standard output now, or say why not: half a result is none.
 
@@ -64,6 +68,8 @@ def writing_out() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
+        from infwasi_sign.adapters.atomic import storage_error
+
         raise storage_error(error, "standard output", "write the result") from error
 
 
@@ -134,6 +140,8 @@ def as_failure(error: BaseException) -> InfwasiError | None:
         case OSError(errno=errno.EPIPE):
             return None  # nobody reads any more; there is nobody to tell
         case OSError():
+            from infwasi_sign.adapters.atomic import system_error
+
             return system_error(error)
         case MemoryError():
             return UndecidedError("out of memory", hint="close other programs or raise `ulimit -v`")

@@ -1,6 +1,7 @@
-"""`infwasi policy`: check, why, init."""
+"""`infwasi policy`: check, why, init, rotate."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ def command() -> None:
       infwasi policy init dist/capital-1.0.0 --key release.pub > policy.toml
       infwasi policy check policy.toml
       infwasi policy why dist/capital-1.0.0 --policy policy.toml
+      infwasi policy rotate release.pub release-2.pub policy.toml > policy.new
     """
 
 
@@ -31,10 +33,8 @@ def command() -> None:
 @click.option("--strict", is_flag=True, help="Warnings are errors.")
 def check(file: Path, strict: bool) -> None:
     """Read FILE as a verifier would, and warn of what is allowed but hardly meant."""
-    from datetime import UTC, datetime
-
     from infwasi_sign.adapters.policy_source import load_policy
-    from infwasi_sign.domain.policy_file import warnings
+    from infwasi_sign.domain.policy_warnings import warnings
 
     loaded = load_policy(file)
     found = warnings((*loaded.file.rules, *loaded.key_rules), datetime.now(UTC))
@@ -132,6 +132,7 @@ def _outcome_line(outcome: "Outcome") -> str:
 )
 def init(package: Path, key_path: Path, name: str | None) -> None:
     """Print a policy that accepts PACKAGE and its successors, as tight as the package allows."""
+    from infwasi_sign.adapters.key_files import public_pem
     from infwasi_sign.cli.verification import choose_trust
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.domain.policy_template import policy_template
@@ -140,4 +141,45 @@ def init(package: Path, key_path: Path, name: str | None) -> None:
         package, name=name, key_path=key_path, policy_path=None, digests=frozenset(Algorithm)
     )
     facts = _facts(package, trust, None)
-    show(*policy_template(facts, key_path.read_text()).splitlines())
+    pem = public_pem(trust.keys[0].public_key)
+    show(*policy_template(facts, pem).splitlines())
+
+
+@command.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.argument("file", metavar="POLICY", type=click.Path(path_type=Path))
+@click.option(
+    "--until",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ"]),
+    help="When OLD ends [default: in 30 days].",
+)
+def rotate(old: Path, new: Path, file: Path, until: datetime | None) -> None:
+    """Print POLICY with the public key NEW beside OLD, and an end for OLD.
+
+    \b
+      infwasi policy rotate release.pub release-2.pub policy.toml > policy.new
+
+    Comments and layout stay. At its end OLD is no longer trusted for older packages either.
+    """
+    from infwasi_sign.adapters.key_files import load_public_key, public_pem
+    from infwasi_sign.adapters.policy_source import load_policy
+    from infwasi_sign.cli.output import writing_out
+    from infwasi_sign.domain.manifest import format_time
+    from infwasi_sign.domain.policy_rotation import rotate as rotated
+
+    loaded, new_key = load_policy(file), load_public_key(new)
+    specs = [spec for signer in loaded.file.signers for spec in signer.keys]
+    wanted = load_public_key(old).fingerprint
+    prints = [key.public_key.fingerprint for key in loaded.keys]
+    if prints.count(wanted) != 1:
+        raise UndecidedError("the policy does not have this key once", where=str(old))
+    if new_key.fingerprint in prints:
+        raise UndecidedError("the policy has this key already", where=str(new))
+    end = until.replace(tzinfo=UTC) if until else datetime.now(UTC) + timedelta(days=30)
+    is_beside = new.absolute().parent.resolve() == file.absolute().parent.resolve()
+    given = ("file", new.name) if is_beside else ("pem", public_pem(new_key))
+    text = rotated(loaded.data, specs[prints.index(wanted)], given, end, where=file.name)
+    with writing_out():
+        click.echo(text.encode(), nl=False)
+    say(f"sha256:{wanted} ends at {format_time(end)}; sha256:{new_key.fingerprint} is new")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import assert_never
 
+from infwasi_sign.cli.output import json_line
 from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.result import (
     Accepted,
@@ -16,7 +17,6 @@ from infwasi_sign.domain.result import (
     NotAccepted,
     SignedBy,
     VerifyResult,
-    json_line,
 )
 from infwasi_sign.domain.text import escape_controls
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from infwasi_sign.domain.digest import Algorithm, Digest
-from infwasi_sign.domain.interfaces import SETTINGS_INTERFACE, TYPES_INTERFACE
+from infwasi_sign.domain.interfaces import SETTINGS_INTERFACE
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.settings_module import read_settings_module
@@ -31,6 +31,13 @@ _LAST_SECTION: Final = 12
 # Sorts, Binary.md "Instance Definitions". Values (2) are not part of the ratified binary format.
 _CORE_SORT, _FUNC_SORT, _TYPE_SORT, _COMPONENT_SORT, _INSTANCE_SORT = 0, 1, 3, 4, 5
 _CORE_MODULE_SORT: Final = 0x11
+
+
+CONFIG_WRAPPERS: Final = frozenset(
+    # wit-component's wrapper for world `config-component` of infwasi:llm@0.1.0, wasm-tools 1.262.0
+    {"c156d28e1931190bcc0ef7abfaddc90b9221f571967758786f289d326b31caa3"}
+)
+"""SHA-256 of a config component without its core module's section; a test makes it again."""
 
 
 class NestedKind(StrEnum):
@@ -109,13 +116,6 @@ def find_settings(app: bytes, facts: ComponentFacts) -> Settings:
             expected="1",
             got=str(len(configs)),
         )
-    if surplus := set(configs[0].imports) - {TYPES_INTERFACE}:
-        raise MalformedError(
-            "config component imports something",
-            where=f"component at offset {configs[0].offset_bytes}",
-            expected="constants only",
-            got=ascii(min(surplus))[:80],
-        )
     modules = _core_modules(configs[0].children)
     if len(modules) != 1:
         raise MalformedError(
@@ -125,7 +125,28 @@ def find_settings(app: bytes, facts: ComponentFacts) -> Settings:
             got=str(len(modules)),
         )
     module = modules[0]
-    return read_settings_module(app[module.offset_bytes : module.offset_bytes + module.size_bytes])
+    image = app[module.offset_bytes : module.offset_bytes + module.size_bytes]
+    settings = read_settings_module(image)
+    _require_known_wrapper(app, configs[0], module)
+    return settings
+
+
+def _require_known_wrapper(app: bytes, config: Nested, module: Nested) -> None:
+    """Around its module the config component is always the same: nothing lifts the text otherwise.
+
+    Without this a component could hand out the bytes of the image as Latin-1 or UTF-16.
+    """
+    size_field = (module.size_bytes.bit_length() + 6) // 7  # LEB128, seven bits to a byte
+    before = app[config.offset_bytes : module.offset_bytes - size_field - 1]
+    after = app[module.offset_bytes + module.size_bytes : config.offset_bytes + config.size_bytes]
+    digest = hashlib.sha256(before + after).hexdigest()
+    if digest not in CONFIG_WRAPPERS:
+        raise MalformedError(
+            "config component is not one that infwasi makes",
+            where=f"component at offset {config.offset_bytes}",
+            expected="a known wrapper around its module",
+            got=f"sha256:{digest}",
+        )
 
 
 def _core_modules(nested: tuple[Nested, ...]) -> list[Nested]:

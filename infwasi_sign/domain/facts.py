@@ -8,10 +8,12 @@ from typing import Final
 
 from infwasi_sign.domain.agreement import Agreed
 from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import EntryRole, Manifest
 from infwasi_sign.domain.rules import Facts, FactValue
 
 HOST_LIBRARIES: Final = "host.libraries"
+MODEL_DIGESTS: Final = "model.digests"
 
 
 def claim_facts(
@@ -27,7 +29,10 @@ def claim_facts(
         "now": int(now.timestamp()),
         "package.name": manifest.package_name,
         "package.version": manifest.package_version,
-        "package.release": f"{manifest.package_name} {manifest.package_version}",
+        "package.release": (
+            f"{manifest.package_name} {manifest.package_version}",
+            f"{manifest.package_name} sequence {manifest.sequence}",
+        ),
         "package.sequence": manifest.sequence,
         "package.age-days": (now - manifest.issued_at).days,
         "package.expires": "never" if manifest.expires_at is None else "yes",
@@ -40,7 +45,7 @@ def claim_facts(
         "component.parts": tuple(str(part.sha256) for part in manifest.component.parts),
         "model.architectures": tuple(model.architecture for model in manifest.models),
         "model.size": sum(entry.size_bytes for entry in models),
-        "model.digests": tuple(str(d) for e in models for d in (e.sha256, e.blake3)),
+        MODEL_DIGESTS: tuple(str(d) for e in models for d in (e.sha256, e.blake3)),
         "model.chat-templates": tuple(
             str(model.chat_template) for model in manifest.models if model.chat_template
         ),
@@ -50,7 +55,7 @@ def claim_facts(
 def measured_facts(
     agreed: Agreed,
     computed: frozenset[Algorithm],
-    level: int | None,
+    level: LoadLevel | None,
     libraries: tuple[str, ...] | None,
 ) -> Facts:
     """The facts that only the bytes can tell, once they agree with the statement.
@@ -60,7 +65,7 @@ def measured_facts(
     """
     models = agreed.models.values()
     facts: dict[str, FactValue] = {
-        "digests.computed": tuple(sorted(computed)),
+        "digests.computed": tuple(sorted(str(algorithm) for algorithm in computed)),
         "model.licenses": tuple((model.license or "unknown").lower() for model in models),
         "model.quantizations": tuple(
             sorted({count.type_name for model in models for count in model.quantization})
@@ -71,7 +76,7 @@ def measured_facts(
         ),
     }
     if level is not None:
-        facts["load.level"] = level
+        facts["load.level"] = level.label
     if libraries is not None:
         facts[HOST_LIBRARIES] = libraries
     return facts

@@ -23,6 +23,8 @@ SIGNATURES_FOLDER: Final = "signatures"
 RESERVED_NAMES: Final = frozenset({MANIFEST_FILE, OMS_FILE, SIGNATURES_FOLDER})
 
 WORD: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+# No hyphen before a digit: `weather-1.0.0` is version 1.0.0 of `weather`, and of nothing else.
+PACKAGE_NAME: Final = re.compile(r"(?!.*-[0-9])[a-z0-9][a-z0-9._-]{0,63}")
 VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,63}")
 
 
@@ -175,7 +177,12 @@ def require_package_names(name: str, version: str) -> None:
         UndecidedError: one of them cannot.
     """
     for value, pattern, what, expected in (
-        (name, WORD, "package name", "1 to 64 of a-z 0-9 . _ - beginning with a letter or digit"),
+        (
+            name,
+            PACKAGE_NAME,
+            "package name",
+            "1 to 64 of a-z 0-9 . _ - beginning with a letter or digit, no - before a digit",
+        ),
         (version, VERSION, "version", "1 to 64 of A-Z a-z 0-9 . + - beginning with one of them"),
     ):
         if not pattern.fullmatch(value):

@@ -12,6 +12,7 @@ from typing import Final
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import (
+    PACKAGE_NAME,
     VERSION,
     WORD,
     AttachmentClaim,
@@ -54,7 +55,7 @@ def parse_predicate(predicate: Cursor, sha256_by_name: dict[str, Digest]) -> Man
             "subjects and entries do not name the same files", where=members["entries"].path
         )
     return Manifest(
-        package_name=_match(package["name"], WORD, "a package name"),
+        package_name=_match(package["name"], PACKAGE_NAME, "a package name"),
         package_version=_match(package["version"], VERSION, "a version"),
         sequence=members["sequence"].integer(0, LIMITS.json_integer),
         issued_at=_parse_time(members["issuedAt"]),

@@ -5,16 +5,17 @@ nothing are errors: whom to trust is never guessed.
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
 from infwasi_sign.domain.digest import Algorithm
-from infwasi_sign.domain.facts import HOST_LIBRARIES
+from infwasi_sign.domain.facts import HOST_LIBRARIES, MODEL_DIGESTS
 from infwasi_sign.domain.load_level import LoadLevel
+from infwasi_sign.domain.manifest import VERSION, WORD
 from infwasi_sign.domain.policy import RunLimit
+from infwasi_sign.domain.policy_reader import ANY_TEXT, Form, Reader, bare
 from infwasi_sign.domain.rules import (
     AnyOf,
     AtLeast,
@@ -27,17 +28,20 @@ from infwasi_sign.domain.rules import (
     Test,
     VersionAtLeast,
 )
-from infwasi_sign.errors import RefusalKind, UndecidedError
+from infwasi_sign.domain.toml_text import read_toml
+from infwasi_sign.errors import RefusalKind
 
-VERSION: Final = 1
-
-Table = Mapping[str, object]
+POLICY_VERSION: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeySpec:
-    """A public key of a signer: its PEM text, or a file beside the policy."""
+    """A public key of a signer: its PEM text, or a file beside the policy.
 
+    ``path`` is where the document has it: ``signer[0].keys[1]``.
+    """
+
+    path: str
     pem: str | None
     file: str | None
     not_after: datetime | None
@@ -65,49 +69,72 @@ class PolicyFile:
 # --- one key, one rule -----------------------------------------------------------------------
 
 
-def _texts(make: Callable[[tuple[str, ...]], Test]) -> Callable[["_Reader", object, str], Test]:
-    return lambda reader, value, where: make(reader.texts(value, where))
+_SHA256: Final = Form(re.compile(r"sha256:[0-9a-f]{64}"), "sha256: and 64 digits of 0-9 a-f")
+_DIGEST: Final = Form(
+    re.compile(r"(sha256|blake3):[0-9a-f]{64}"), "sha256: or blake3:, and 64 digits of 0-9 a-f"
+)
+_RELEASE: Final = Form(
+    re.compile(rf"{WORD.pattern} ({VERSION.pattern}|sequence (0|[1-9][0-9]{{0,15}}))"),
+    "NAME VERSION or NAME sequence NUMBER",
+)
+_EXPIRY: Final = Form(re.compile("yes|never"), "yes or never")
+
+_Make = Callable[[Reader, object, str], Test]
 
 
-def _number(make: Callable[[int], Test]) -> Callable[["_Reader", object, str], Test]:
+def _texts(make: Callable[[tuple[str, ...]], Test], form: Form = ANY_TEXT) -> _Make:
+    return lambda reader, value, where: make(reader.texts(value, where, form))
+
+
+def _one_of(form: Form = ANY_TEXT) -> _Make:
+    return _texts(lambda values: OneOf(values=values), form)
+
+
+def _any_of(form: Form) -> _Make:
+    return _texts(lambda values: AnyOf(values=values), form)
+
+
+def _number(make: Callable[[int], Test]) -> _Make:
     return lambda reader, value, where: make(reader.number(value, where))
 
 
-def _level(reader: "_Reader", value: object, where: str) -> Test:
-    labels = {level.label: level for level in LoadLevel}
+def _level(reader: Reader, value: object, where: str) -> Test:
+    labels = [level.label for level in sorted(LoadLevel)]
     label = reader.text(value, where)
     if label not in labels:
-        raise reader.error("unknown level", where, expected=", ".join(labels))
-    return AtLeast(number=int(labels[label]))
+        raise reader.error("unknown level", where, expected=", ".join(labels), got=label)
+    return OneOf(values=tuple(labels[labels.index(label) :]))
 
 
 @dataclass(frozen=True, slots=True)
 class _Key:
     fact: str
-    make: Callable[["_Reader", object, str], Test]
+    make: _Make
     kind: RefusalKind = RefusalKind.POLICY
 
 
-_ONE_OF: Final = _texts(lambda values: OneOf(values=values))
-_ANY_OF: Final = _texts(lambda values: AnyOf(values=values))
 _AT_MOST: Final = _number(lambda number: AtMost(number=number))
 _RULE_KEYS: Final[Mapping[str, Mapping[str, _Key]]] = {
     "component": {
         "imports": _Key("component.imports", _texts(lambda values: Matching(patterns=values))),
         "max-bytes": _Key("component.size", _AT_MOST),
-        "digests": _Key("component.digests", _ANY_OF),
+        "digests": _Key("component.digests", _any_of(_DIGEST)),
     },
     "model": {
-        "architectures": _Key("model.architectures", _ONE_OF),
-        "licenses": _Key("model.licenses", _ONE_OF),
-        "quantizations": _Key("model.quantizations", _ONE_OF),
-        "digests": _Key("model.digests", _ANY_OF),
-        "chat-templates": _Key("model.chat-templates", _ONE_OF),
+        "architectures": _Key("model.architectures", _one_of()),
+        # The fact is in lower case: models and lists of licences do not agree about it.
+        "licenses": _Key(
+            "model.licenses",
+            _texts(lambda values: OneOf(values=tuple(value.lower() for value in values))),
+        ),
+        "quantizations": _Key("model.quantizations", _one_of()),
+        "digests": _Key(MODEL_DIGESTS, _any_of(_DIGEST)),
+        "chat-templates": _Key("model.chat-templates", _one_of(_SHA256)),
         "max-bytes": _Key("model.size", _AT_MOST),
         "max-parameters": _Key("model.parameters", _AT_MOST),
     },
     "bom": {"require": _Key("bom.properties", _texts(lambda values: Including(values=values)))},
-    "host": {"libraries": _Key(HOST_LIBRARIES, _ONE_OF)},
+    "host": {"libraries": _Key(HOST_LIBRARIES, _one_of(_SHA256))},
     "load": {"minimum-level": _Key("load.level", _level, RefusalKind.LEVEL)},
 }
 _PACKAGE_KEYS: Final[Mapping[str, _Key]] = {
@@ -117,16 +144,16 @@ _PACKAGE_KEYS: Final[Mapping[str, _Key]] = {
     ),
     "minimum-sequence": _Key("package.sequence", _number(lambda number: AtLeast(number=number))),
     "maximum-age-days": _Key("package.age-days", _AT_MOST, RefusalKind.EXPIRED),
-    "expires": _Key("package.expires", _ONE_OF),
+    "expires": _Key("package.expires", _one_of(_EXPIRY)),
 }
-_DENY_FACTS: Final = {
-    "key": "signer.key",
-    "statement": "statement.digest",
-    "model": "model.digests",
-    "component": "component.digests",
-    "part": "component.parts",
-    "library": HOST_LIBRARIES,
-    "package": "package.release",
+_DENIALS: Final = {
+    "key": ("signer.key", _SHA256),
+    "statement": ("statement.digest", _SHA256),
+    "model": (MODEL_DIGESTS, _DIGEST),
+    "component": ("component.digests", _DIGEST),
+    "part": ("component.parts", _SHA256),
+    "library": (HOST_LIBRARIES, _SHA256),
+    "package": ("package.release", _RELEASE),
 }
 _SECTIONS: Final = frozenset(
     {*_RULE_KEYS, "version", "description", "signer", "package", "run", "digests", "deny"}
@@ -139,92 +166,32 @@ def parse_policy(data: bytes, *, where: str) -> PolicyFile:
     Raises:
         UndecidedError: naming the key, what it must be and what it is.
     """
-    try:
-        text = data.decode()
-        document = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UndecidedError(f"not TOML: {str(error).splitlines()[0]}", where=where) from error
-    return _Reader(document, _lines(text), where).policy()
+    return _Sections(read_toml(data, where=where), where).policy()
 
 
-class _Reader:
-    """Walks one document; knows the line of every key for the errors and for `policy why`."""
-
-    def __init__(self, document: Table, lines: Mapping[str, int], where: str) -> None:
-        self._document = document
-        self._lines = lines
-        self._where = where
-
-    def place(self, key: str) -> str:
-        """File and line of a key like ``signer[0].name``."""
-        section = key.rsplit(".", 1)[0]
-        line = self._lines.get(key, self._lines.get(section))
-        return self._where if line is None else f"{self._where}:{line}"
-
-    def error(
-        self, what: str, key: str, *, expected: str | None = None, got: object = None
-    ) -> UndecidedError:
-        """An error at a key."""
-        shown = None if got is None else f"{type(got).__name__} {ascii(got)[:60]}"
-        return UndecidedError(what, where=f"{self.place(key)} {key}", expected=expected, got=shown)
-
-    # --- typed values
-
-    def text(self, value: object, key: str) -> str:
-        """A string that is not empty."""
-        if not isinstance(value, str) or not value:
-            raise self.error("wrong type", key, expected="a text that is not empty", got=value)
-        return value
-
-    def number(self, value: object, key: str) -> int:
-        """A non-negative integer."""
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**53:
-            raise self.error("wrong type", key, expected="an integer from 0 on", got=value)
-        return value
-
-    def texts(self, value: object, key: str) -> tuple[str, ...]:
-        """An array of texts, at least one: an empty list permits nothing."""
-        if not isinstance(value, list) or not value:
-            raise self.error("wrong type", key, expected="an array of texts, not empty", got=value)
-        return tuple(self.text(item, key) for item in value)
-
-    def table(self, value: object, key: str, known: frozenset[str]) -> Table:
-        """A table with no other keys than these."""
-        if not isinstance(value, dict):
-            raise self.error("wrong type", key, expected="a table", got=value)
-        for name in value:
-            if name not in known:
-                raise self.error("unknown key", f"{key}.{name}", expected=", ".join(sorted(known)))
-        return value
-
-    def tables(self, name: str, known: frozenset[str]) -> list[tuple[str, Table]]:
-        """An array of tables, each with its key for places."""
-        value = self._document.get(name, [])
-        if not isinstance(value, list):
-            raise self.error("wrong type", name, expected=f"[[{name}]]", got=value)
-        return [
-            (f"{name}[{index}]", self.table(item, f"{name}[{index}]", known))
-            for index, item in enumerate(value)
-        ]
-
-    # --- sections
+class _Sections(Reader):
+    """Reads one section after the other."""
 
     def policy(self) -> PolicyFile:
-        for name in self._document:
+        for name in self.document:
             if name not in _SECTIONS:
-                raise self.error("unknown section", name, expected=", ".join(sorted(_SECTIONS)))
-        if self._document.get("version") != VERSION or self._document["version"] is True:
+                raise self.error(
+                    "unknown section", bare(name), expected=", ".join(sorted(_SECTIONS))
+                )
+        version = self.document.get("version")
+        if type(version) is not int or version != POLICY_VERSION:  # neither 1.0 nor true
             raise self.error(
-                "unknown version",
-                "version",
-                expected=str(VERSION),
-                got=self._document.get("version"),
+                "unknown version", "version", expected=str(POLICY_VERSION), got=version
             )
+        if "description" in self.document:
+            self.text(self.document["description"], "description")
+        signers = self._signers()
+        rules = (*self._deny(), *self._packages(), *self._simple())
         return PolicyFile(
-            signers=self._signers(),
-            rules=(*self._deny(), *self._packages(), *self._simple()),
+            signers=signers,
+            rules=rules,
             limits=self._limits(),
-            digests=self._digests(),
+            digests=self._digests() | _digests_of_models(rules),
         )
 
     def _rule(self, key: str, name: str, spec: _Key, value: object, **more: object) -> Rule:
@@ -241,8 +208,8 @@ class _Reader:
     def _simple(self) -> list[Rule]:
         rules = []
         for section, keys in _RULE_KEYS.items():
-            if section in self._document:
-                table = self.table(self._document[section], section, frozenset(keys))
+            if section in self.document:
+                table = self.table(self.document[section], section, frozenset(keys))
                 rules += [self._rule(section, name, keys[name], table[name]) for name in table]
         return rules
 
@@ -278,9 +245,8 @@ class _Reader:
                 raise self.error("a signer has no keys", f"{key}.keys", expected="an array of keys")
             if any(signer.name == name for signer in signers):
                 raise self.error("a signer stands twice", f"{key}.name", got=name)
-            signers.append(
-                SignerSpec(name=name, keys=tuple(self._key(item, f"{key}.keys") for item in keys))
-            )
+            specs = [self._key(item, f"{key}.keys[{i}]") for i, item in enumerate(keys)]
+            signers.append(SignerSpec(name=name, keys=tuple(specs)))
         if not signers:
             raise self.error("nobody is trusted", "signer", expected="[[signer]] entries")
         return tuple(signers)
@@ -293,41 +259,46 @@ class _Reader:
         if not_after is not None and (
             not isinstance(not_after, datetime) or not_after.tzinfo is None
         ):
-            raise self.error("wrong type", key, expected="a time with its zone", got=not_after)
+            raise self.error(
+                "wrong type", f"{key}.not-after", expected="a time with its zone", got=not_after
+            )
         return KeySpec(
-            pem=self.text(table["pem"], key) if "pem" in table else None,
-            file=self.text(table["file"], key) if "file" in table else None,
+            path=key,
+            pem=self.text(table["pem"], f"{key}.pem") if "pem" in table else None,
+            file=self.text(table["file"], f"{key}.file") if "file" in table else None,
             not_after=not_after,
-            place=self.place(key),
+            place=self.place(f"{key}.not-after"),
         )
 
     def _deny(self) -> list[Rule]:
         rules = []
-        known = frozenset({*_DENY_FACTS, "reason", "date"})
+        known = frozenset({*_DENIALS, "reason", "date"})
         for key, table in self.tables("deny", known):
-            what = sorted(table.keys() & _DENY_FACTS.keys())
-            if len(what) != 1:
+            things = sorted(table.keys() & _DENIALS.keys())
+            if len(things) != 1:
                 raise self.error(
-                    "a denial is of one thing", key, expected=f"one of {', '.join(_DENY_FACTS)}"
+                    "a denial is of one thing", key, expected=f"one of {', '.join(_DENIALS)}"
                 )
+            name = f"{key}.{things[0]}"
+            fact, form = _DENIALS[things[0]]
             reason = self.text(table.get("reason"), f"{key}.reason")
             day = table.get("date")
-            if not isinstance(day, date):
+            if not isinstance(day, date) or isinstance(day, datetime):
                 raise self.error("wrong type", f"{key}.date", expected="a date", got=day)
             rules.append(
                 Rule(
-                    name=f"{key}.{what[0]}",
-                    fact=_DENY_FACTS[what[0]],
-                    test=NoneOf(values=self.texts(table[what[0]], f"{key}.{what[0]}")),
-                    place=self.place(f"{key}.{what[0]}"),
+                    name=name,
+                    fact=fact,
+                    test=NoneOf(values=self.texts(table[things[0]], name, form)),
+                    place=self.place(name),
                     kind=RefusalKind.REVOKED,
-                    reason=f"{reason} ({day.isoformat()[:10]})",
+                    reason=f"{reason} ({day.isoformat()})",
                 )
             )
         return rules
 
     def _limits(self) -> dict[RunLimit, int]:
-        value = self._document.get("run", {})
+        value = self.document.get("run", {})
         table = self.table(value, "run", frozenset(RunLimit))
         limits = {RunLimit(name): self.number(table[name], f"run.{name}") for name in table}
         for name, number in limits.items():
@@ -336,58 +307,28 @@ class _Reader:
         return limits
 
     def _digests(self) -> frozenset[Algorithm]:
-        value = self._document.get("digests", {})
+        value = self.document.get("digests", {})
         table = self.table(value, "digests", frozenset({"require"}))
         if "require" not in table:
             return frozenset({Algorithm.BLAKE3})
         names = self.texts(table["require"], "digests.require")
-        for name in names:
+        for index, name in enumerate(names):
             if name not in set(Algorithm):
-                raise self.error("unknown digest", "digests.require", expected=", ".join(Algorithm))
+                key = f"digests.require[{index}]"
+                raise self.error("unknown digest", key, expected=", ".join(Algorithm), got=name)
         return frozenset(Algorithm(name) for name in names)
 
 
-def warnings(rules: tuple[Rule, ...], now: datetime) -> list[str]:
-    """What is allowed in a policy and hardly meant."""
-    found = []
+def _digests_of_models(rules: tuple[Rule, ...]) -> frozenset[Algorithm]:
+    """What must be computed of a model because a rule names it by that digest.
+
+    A digest that is signed and not computed is only what the signer says.
+    """
+    named: set[str] = set()
     for rule in rules:
         match rule.test:
-            case Matching(patterns=patterns) if "*" in patterns:
-                found.append(f"{rule.place} {rule.name} permits everything")
-            case AtMost(number=0):
-                found.append(f"{rule.place} {rule.name} can never hold")
-            case AtMost(number=number) if rule.fact == "now" and number < now.timestamp():
-                found.append(f"{rule.place} {rule.name}: the time of this key is over")
+            case AnyOf(values=values) | NoneOf(values=values) if rule.fact == MODEL_DIGESTS:
+                named |= {value.partition(":")[0] for value in values}
             case _:
                 pass
-    return found
-
-
-# --- lines -----------------------------------------------------------------------------------
-
-_HEADER: Final = re.compile(r"\s*\[(\[?)\s*([A-Za-z0-9_-]+)\s*\]?\]")
-_ASSIGNMENT: Final = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
-
-
-def _lines(text: str) -> dict[str, int]:
-    """The line of each section and key, for messages only; `tomllib` tells none."""
-    lines: dict[str, int] = {}
-    counts: dict[str, int] = {}
-    section = ""
-    is_inside_text = False
-    for number, line in enumerate(text.split("\n"), 1):
-        is_key = not is_inside_text
-        if (line.count('"""') + line.count("'''")) % 2:
-            is_inside_text = not is_inside_text
-        if not is_key:
-            continue
-        if header := _HEADER.match(line):
-            section = header[2]
-            if header[1]:
-                index = counts.get(section, 0)
-                counts[section] = index + 1
-                section = f"{section}[{index}]"
-            lines.setdefault(section, number)
-        elif found := _ASSIGNMENT.match(line):
-            lines.setdefault(f"{section}.{found[1]}" if section else found[1], number)
-    return lines
+    return frozenset(Algorithm(name) for name in named)

@@ -1,9 +1,10 @@
 """A policy to start from, as tight as one package allows."""
 
-import json
+import re
 from typing import Final
 
-from infwasi_sign.domain.policy_file import VERSION
+from infwasi_sign.domain.facts import HOST_LIBRARIES
+from infwasi_sign.domain.policy_file import POLICY_VERSION
 from infwasi_sign.domain.rules import Facts, FactValue
 
 _TEMPLATE: Final = '''\
@@ -36,6 +37,9 @@ quantizations = {quantizations}
 [digests]
 require = ["blake3"]
 
+# [host]
+# libraries = {libraries}
+
 # [load]
 # minimum-level = "sealed-memfd"
 
@@ -49,24 +53,34 @@ require = ["blake3"]
 '''
 
 
+_HARMFUL: Final = re.compile(r"[^ !#-\[\]-~]")
+
+
 def policy_template(facts: Facts, pem: str) -> str:
     """A policy that accepts the package of these facts, signed by the key in ``pem``."""
     return _TEMPLATE.format(
-        version=VERSION,
-        signer=_toml(facts["signer.name"]),
+        version=POLICY_VERSION,
+        signer=toml_value(facts["signer.name"]),
         pem=pem.strip(),
-        package=_toml(facts["package.name"]),
+        package=toml_value(facts["package.name"]),
         name=facts["package.name"],
         sequence=facts["package.sequence"],
-        imports=_toml(facts["component.imports"]),
-        architectures=_toml(facts["model.architectures"]),
-        licenses=_toml(facts["model.licenses"]),
-        quantizations=_toml(facts["model.quantizations"]),
-        model_digests=_toml(facts["model.digests"]),
-        templates=_toml(facts["model.chat-templates"]),
+        imports=toml_value(facts["component.imports"]),
+        architectures=toml_value(facts["model.architectures"]),
+        licenses=toml_value(facts["model.licenses"]),
+        quantizations=toml_value(facts["model.quantizations"]),
+        model_digests=toml_value(facts["model.digests"]),
+        templates=toml_value(facts["model.chat-templates"]),
+        libraries=toml_value(facts[HOST_LIBRARIES]),
     )
 
 
-def _toml(value: FactValue) -> str:
-    """A TOML value; JSON's strings of ASCII are TOML's basic strings (TOML 1.0.0, "String")."""
-    return json.dumps(list(value) if isinstance(value, tuple) else value)
+def toml_value(value: FactValue) -> str:
+    """A TOML value (TOML 1.0.0, "String"); everything but plain ASCII is escaped."""
+    match value:
+        case int():
+            return str(value)
+        case str():
+            return '"' + _HARMFUL.sub(lambda found: f"\\U{ord(found[0]):08x}", value) + '"'
+        case _:
+            return f"[{', '.join(toml_value(item) for item in value)}]"

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Final
 
 from infwasi_sign.domain.limits import KIB, LIMITS, MIB
-from infwasi_sign.domain.settings import GuestLimits, Settings
+from infwasi_sign.domain.settings import SAMPLING_MAX, SAMPLING_MIN, SEED_MAX, GuestLimits, Settings
 from infwasi_sign.errors import UndecidedError
 
 PROJECT_FILE: Final = "infwasi.toml"
@@ -60,6 +60,7 @@ _TYPE_NAMES: Final = {str: "a string", int: "an integer", float: "a number", lis
 def template(name: str, model: PurePath) -> str:
     """A commented `infwasi.toml`; the name is made to fit where it does not."""
     fitting = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:64] or "app"
+    fitting = re.sub(r"-(?=[0-9])", "_", fitting)  # a hyphen and a digit begin the version
     return _TEMPLATE.format(name=_basic_string(fitting), model=_basic_string(str(model)))
 
 
@@ -152,13 +153,13 @@ _KEYS: Final[Mapping[str, Mapping[str, _Key]]] = {
         "stop": _Key("stop", list),
     },
     "sampling": {
-        "temperature": _Key("temperature", float, 0, 10),
+        "temperature": _Key("temperature", float, 0, SAMPLING_MAX),
         "max-tokens": _Key("max_tokens", int, 1, LIMITS.max_tokens),
-        "seed": _Key("seed", int, 0, 2**32 - 2),
+        "seed": _Key("seed", int, 0, SEED_MAX),
         "top-k": _Key("top_k", int, 0, 1_000_000),
         "top-p": _Key("top_p", float, 0, 1),
         "min-p": _Key("min_p", float, 0, 1),
-        "repeat-penalty": _Key("repeat_penalty", float, 0.000001, 10),
+        "repeat-penalty": _Key("repeat_penalty", float, SAMPLING_MIN, SAMPLING_MAX),
     },
     "component": {"inference": _Key("inference_path", PurePath)},
     "limits": {
@@ -234,7 +235,10 @@ def _check(key: _Key, value: object, where: str) -> object:
         and (key.maximum is None or value <= key.maximum)
     ):
         raise UndecidedError(
-            "out of range", where=where, expected=f"{key.minimum} to {key.maximum}", got=str(value)
+            "out of range",
+            where=where,
+            expected=f"{key.minimum:.10g} to {key.maximum:.10g}",
+            got=str(value),
         )
     if key.words and value not in key.words:
         raise UndecidedError(

@@ -20,7 +20,7 @@ EXPLANATIONS: Final[Mapping[RefusalKind, Explanation]] = MappingProxyType(
     {
         RefusalKind.UNSIGNED: Explanation(
             meaning="The package has no signature, so nobody answers for it.",
-            hint="get the signed package; its publisher signs with `infwasi pack --sign --key FILE`",
+            hint="get the signed package; who publishes it signs it with `infwasi pack --sign`",
         ),
         RefusalKind.MALFORMED: Explanation(
             meaning="Bytes are not what their format demands: damaged, or made to mislead.",
@@ -74,8 +74,7 @@ EXPLANATIONS: Final[Mapping[RefusalKind, Explanation]] = MappingProxyType(
         ),
         RefusalKind.LIMIT: Explanation(
             meaning="More is asked for than a bound permits.",
-            hint="stay within the bound; `infwasi inspect` shows those of a package, "
-            "docs/format.md section 2 those of the format",
+            hint="ask for no more than the bound; `infwasi inspect` shows the bounds of a package",
         ),
     }
 )

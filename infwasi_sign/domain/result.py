@@ -4,7 +4,6 @@ The form has a name, `RESULT_SCHEMA`, and a JSON schema, docs/schemas/result.v1.
 member that is not in the schema is a new version of it.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -203,11 +202,6 @@ class NotAccepted:
 
 
 VerifyResult: TypeAlias = Accepted | NotAccepted
-
-
-def json_line(value: Mapping[str, object]) -> str:
-    """One object on one line of ASCII, members sorted."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":")) + "\n"
 
 
 def _head(verdict: Verdict) -> JsonObject:

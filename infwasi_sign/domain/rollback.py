@@ -69,7 +69,7 @@ def decide_sequence(
     if sequence > highest and not accept_jump:
         raise RefusedError(
             RefusalKind.ROLLBACK,
-            "the sequence is more than a year ahead",
+            "the release is more than a year ahead",
             where="sequence",
             expected=f"at most {highest}",
             got=str(sequence),

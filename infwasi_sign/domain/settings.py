@@ -13,13 +13,13 @@ from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError
 
 _U32_MAX: Final = 2**32 - 1
 _I32_MAX: Final = 2**31 - 1  # llama.cpp keeps top-k in an int32
-_SEED_MAX: Final = 2**32 - 2  # llama.h: LLAMA_DEFAULT_SEED 0xFFFFFFFF asks for a random seed
+SEED_MAX: Final = 2**32 - 2  # llama.h: LLAMA_DEFAULT_SEED 0xFFFFFFFF asks for a random seed
 _WASM_PAGE: Final = 65_536  # WebAssembly core specification, section 4.2.8
 
 # Below 16 the f32 neighbours lie less than a millionth apart, so that six decimals survive the
 # guest's f32 and come back as the same decimal; nobody samples above 10.
-_SAMPLING_MAX: Final = 10.0
-_SMALLEST: Final = 0.000_001  # the repeat penalty is a divisor
+SAMPLING_MAX: Final = 10.0
+SAMPLING_MIN: Final = 0.000_001  # the repeat penalty is a divisor
 
 _JsonValue: TypeAlias = "str | int | float | tuple[str, ...] | dict[str, int]"
 
@@ -77,12 +77,12 @@ class Settings:
         _check_integer("maxTokens", self.max_tokens, 1, LIMITS.context_tokens)
         _check_integer("topK", self.top_k, 0, _I32_MAX)
         if self.seed is not None:
-            _check_integer("seed", self.seed, 0, _SEED_MAX)
+            _check_integer("seed", self.seed, 0, SEED_MAX)
         for name, where, low, high in (
-            ("temperature", "temperature", 0.0, _SAMPLING_MAX),
+            ("temperature", "temperature", 0.0, SAMPLING_MAX),
             ("top_p", "topP", 0.0, 1.0),
             ("min_p", "minP", 0.0, 1.0),
-            ("repeat_penalty", "repeatPenalty", _SMALLEST, _SAMPLING_MAX),
+            ("repeat_penalty", "repeatPenalty", SAMPLING_MIN, SAMPLING_MAX),
         ):
             # The one place that writes to a frozen value: before anybody has seen it.
             object.__setattr__(self, name, _six_decimals(where, getattr(self, name), low, high))

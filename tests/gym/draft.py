@@ -17,6 +17,7 @@ from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import encode_bundle
 from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.errors import MalformedError
 from tests import forge
 from tests.forge import MANIFEST, NOW, TRUSTED, VectorSigner
 from tests.gguf_forge import PAIRS, text_pair, tiny_gguf
@@ -184,7 +185,7 @@ def to_bytes(value: Json) -> bytes:
     """RFC 8785 bytes of a value; of one that has none, something near to it."""
     try:
         return strict_json.canonical(value)
-    except (strict_json.MalformedError, RecursionError):
+    except (MalformedError, RecursionError):
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return text.encode("utf-8", "surrogatepass")
 

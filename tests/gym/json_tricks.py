@@ -90,7 +90,7 @@ def twist_text(value: Json, rng: Random) -> None:
 
 
 def twisted(text: str, rng: Random) -> str:
-    """Another text that a careless reader takes for the same; it never is a valid digest or time."""
+    """Another text that a careless reader takes for the same; never a valid digest or time."""
     at = rng.randrange(len(text) + 1)
     same = [index for index, character in enumerate(text) if character in _LOOKALIKES]
     choices = [

@@ -225,14 +225,20 @@ def changed_after_opening(draft: Draft, rng: Random) -> None:
 
 @mutator("race")
 def overwritten_after_opening(draft: Draft, rng: Random) -> None:
-    """Other bytes of the same length, written into the file that is open."""
+    """Other bytes of the same length, written into the file that is open.
+
+    Its time tells or, because it can be set, does not tell.
+    """
     name = rng.choice(_KEPT)
+    tells = rng.random() < 0.5
     data = bytearray(draft.content(name))
     data[rng.randrange(len(data))] ^= 0xFF
 
     def change(package: Path) -> None:
+        before = (package / name).stat().st_mtime_ns
         with (package / name).open("r+b") as file:
             file.write(data)
+        os.utime(package / name, ns=(before, before + 10**9 * tells))
 
     draft.race = change
 

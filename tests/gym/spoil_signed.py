@@ -78,7 +78,8 @@ def payload_type(draft: Draft, rng: Random) -> None:
 def _base64_trick(text: str, rng: Random) -> str:
     at = rng.randrange(1, len(text))
     tricks = [
-        text[:at] + inserted + text[at:] for inserted in (" ", "\n", "=", "-", "_", "%3D", "\\", "é")
+        text[:at] + inserted + text[at:]
+        for inserted in (" ", "\n", "=", "-", "_", "%3D", "\\", "é")
     ]
     tricks += [text + "=", text + "====", text.rstrip("=") + "A", text[:at], text + "\n"]
     if any(character in text for character in "+/"):
@@ -291,7 +292,17 @@ def name_lies(draft: Draft, rng: Random) -> None:
     value = draft.statement()
     index = rng.randrange(3)
     old = value["subject"][index]["name"]
-    names = ("../app.wasm", "/etc/passwd", "", ".", "..", "a/b", ".x", "app.wasm\0", "APP.WASM")
+    names: tuple[str, ...] = (
+        "../app.wasm",
+        "/etc/passwd",
+        "",
+        ".",
+        "..",
+        "a/b",
+        ".x",
+        "app.wasm\0",
+        "APP.WASM",
+    )
     names += ("model.sig", MANIFEST, "signatures", "é", "x" * 256, "zz", "a.b", "bom.cdx.json ")
     new = rng.choice(names)
     value["subject"][index]["name"] = value["predicate"]["entries"][index]["name"] = new
@@ -396,7 +407,7 @@ def model_lies(draft: Draft, rng: Random) -> None:
         lambda: model.update(shards=rng.choice(([], [APP], ["x"], [MODEL, MODEL], [MODEL, "x"]))),
         lambda: value["predicate"]["models"].append(dict(model)),
         lambda: value["predicate"]["models"].append(dict(model, name="twin")),
-        lambda: value["predicate"]["models"].clear(),
+        value["predicate"]["models"].clear,
     )
     rng.choice(lies)()
     draft.state(value)
@@ -439,7 +450,12 @@ def other_type_of_statement(draft: Draft, rng: Random) -> None:
     value = draft.statement()
     member = rng.choice(("_type", "predicateType"))
     value[member] = rng.choice(
-        ("", "https://in-toto.io/Statement/v0.1", "https://cyclonedx.org/bom", "urn:infwasi:manifest")
+        (
+            "",
+            "https://in-toto.io/Statement/v0.1",
+            "https://cyclonedx.org/bom",
+            "urn:infwasi:manifest",
+        )
     )
     draft.state(value)
 
@@ -452,7 +468,7 @@ def read_too_late(draft: Draft, rng: Random) -> None:
     """Verified when the manifest has expired."""
     end = NOW + timedelta(days=365, minutes=5)
     latest = datetime.max.replace(tzinfo=UTC) - end
-    late = rng.choice((1, 60, 86_400, rng.randrange(1, 10**9), int(latest.total_seconds())))
+    late = rng.choice((1, 60, 86_400, rng.randrange(1, 10**9), int(latest.total_seconds()) - 1))
     draft.now = end + timedelta(seconds=late)
 
 
@@ -461,7 +477,7 @@ def read_too_early(draft: Draft, rng: Random) -> None:
     """Verified long before the manifest was issued: the clock is wrong, or the manifest lies."""
     start = NOW - timedelta(minutes=5)
     since = start - datetime.min.replace(tzinfo=UTC)
-    early = rng.choice((1, 60, 86_400, rng.randrange(1, 10**9), int(since.total_seconds())))
+    early = rng.choice((1, 60, 86_400, rng.randrange(1, 10**9), int(since.total_seconds()) - 1))
     draft.now = start - timedelta(seconds=early)
 
 
@@ -498,7 +514,13 @@ def package_renamed(draft: Draft, rng: Random) -> None:
     draft.directory = rng.choice(
         (
             *("weather-1.0.0", "capital-2.0.0", "capital-1.0", "capital-1.0.0.", "Capital-1.0.0"),
-            *("capital-", "capital1.0.0", " capital-1.0.0", "capital-1.0.0\n", "сapital-1.0.0"),
+            *(
+                "capital-",
+                "capital1.0.0",
+                " capital-1.0.0",
+                "capital-1.0.0\n",
+                "\u0441apital-1.0.0",
+            ),
             *("capital-1.0.0\x1b[0m", "c" * 200, f"capital-{rng.randrange(2, 10**6)}.0.0"),
         )
     )
@@ -510,7 +532,9 @@ def identity_lies(draft: Draft, rng: Random) -> None:
     value = draft.statement()
     package = value["predicate"]["package"]
     if rng.random() < 0.5:
-        package["name"] = rng.choice(("weather", "Capital", "", "capital-1.0.0", "capital ", "../x"))
+        package["name"] = rng.choice(
+            ("weather", "Capital", "", "capital-1.0.0", "capital ", "../x")
+        )
     else:
         package["version"] = rng.choice(("2.0.0", "", "1.0.0 ", "v1.0.0", "-1", "1.0.0\n"))
     draft.state(value)

@@ -1,0 +1,125 @@
+"""Fuzzes the parsers: `python -m tests.fuzz all --runs 1000000`, or one of them by its name.
+
+Each target runs in a process of its own under libFuzzer, which stops at the first finding and
+leaves its input in `.cache/fuzz/`; `python -m tests.fuzz TARGET --input FILE` shows it again.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from tests.conftest import ROOT
+
+FINDINGS: Final = ROOT / ".cache" / "fuzz"
+RESULTS: Final = ROOT / "benchmarks" / "results"
+_EACH_SECONDS: Final = 10  # for one input, as for one mutant of the gym
+_MOST_MIB: Final = 2048  # of the process; libFuzzer keeps a corpus in it
+_DONE: Final = re.compile(r"stat::number_of_executed_units: (\d+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of one target."""
+
+    target: str
+    executions: int
+    seconds: float
+    finding: str
+
+
+def fuzz(target: str, runs: int, seed: int) -> Outcome:
+    """Fuzz one target in a process of its own."""
+    command = [sys.executable, "-m", "tests.fuzz", target, "--runs", str(runs), "--seed", str(seed)]
+    started = time.monotonic()
+    # what is left of other libraries' threads would only disturb
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    done = subprocess.run(
+        [*command, "--here"], cwd=ROOT, env=environment, capture_output=True, check=False, text=True
+    )
+    counted = _DONE.search(done.stderr)
+    is_complete = done.returncode == 0 and counted is not None and int(counted[1]) >= runs
+    return Outcome(
+        target=target,
+        executions=int(counted[1]) if counted else 0,
+        seconds=round(time.monotonic() - started, 1),
+        finding="" if is_complete else f"exit {done.returncode}: {done.stderr[-3000:]}",
+    )
+
+
+def fuzz_here(name: str, runs: int, seed: int) -> None:
+    """Fuzz one target in this process, which libFuzzer ends."""
+    atheris = importlib.import_module("atheris")  # not there on every platform
+    with atheris.instrument_imports(include=["infwasi_sign"]):
+        targets = importlib.import_module("tests.fuzz.targets")
+    target = targets.TARGETS[name]
+    FINDINGS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as corpus:
+        for data in target.seeds():
+            (Path(corpus) / sha256(data).hexdigest()).write_bytes(data)
+        flags = (f"-runs={runs}", f"-seed={seed}", f"-timeout={_EACH_SECONDS}")
+        flags += (
+            f"-rss_limit_mb={_MOST_MIB}",
+            f"-max_len={target.longest}",
+            "-print_final_stats=1",
+        )
+        flags += (f"-artifact_prefix={FINDINGS}/{name}-", "-verbosity=0", corpus)
+        atheris.Setup([sys.argv[0], *flags], target)
+        atheris.Fuzz()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fuzz what was asked for; write the result; 1 if there are findings."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
+    parser.add_argument("target", help="a target, or all")
+    parser.add_argument("--runs", type=int, default=1_000_000, help="executions, of all together")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--input", type=Path, help="run this input only")
+    parser.add_argument("--output", type=Path, default=RESULTS / "fuzz.json")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.here:
+        fuzz_here(options.target, options.runs, options.seed)
+        return 0
+
+    known = importlib.import_module("tests.fuzz.targets").TARGETS
+    if options.input is not None:
+        known[options.target](options.input.read_bytes())
+        return 0
+    names = sorted(known) if options.target == "all" else [options.target]
+    each = -(-options.runs // len(names))
+    with ThreadPoolExecutor(options.workers) as pool:
+        outcomes = list(pool.map(lambda name: fuzz(name, each, options.seed), names))
+    return _report(outcomes, options.output)
+
+
+def _report(outcomes: list[Outcome], output: Path) -> int:
+    findings = [one for one in outcomes if one.finding]
+    executions = sum(one.executions for one in outcomes)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    result = {
+        "executions": executions,
+        "findings": len(findings),
+        "targets": [asdict(one) for one in outcomes],
+        "verdict": "failed" if findings else "passed",
+    }
+    output.write_text(json.dumps(result, indent=1) + "\n")
+    for one in findings:
+        print(f"{one.target}: {one.finding}", file=sys.stderr)  # noqa: T201 -- the outcome
+    print(f"{executions} executions of {len(outcomes)} targets, {len(findings)} findings")  # noqa: T201 -- the outcome
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""Inputs to begin with, made by the forge when they are needed; none are kept in files."""
+
+import base64
+import json
+from functools import cache
+from pathlib import PurePath
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from infwasi_sign.domain.component import Nested, describe
+from infwasi_sign.domain.project import template
+from infwasi_sign.domain.settings_layout import memory_image
+from infwasi_sign.domain.settings_module import settings_module
+from tests import gguf_forge
+from tests.forge import MANIFEST, SETTINGS, TRUSTED
+from tests.gguf_forge import PAIRS, tiny_gguf
+from tests.gym.draft import APP, BOM, MODEL, Honest
+from tests.settings_samples import make_settings
+
+_TEMPLATES = (
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content']"
+    " + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n'"
+    " }}{% endif %}",
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}"
+    "{{ raise_exception('no system turn') }}{% endif %}[INST] {{ m.content | trim }} [/INST]"
+    "{% endfor %}",
+    "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}"
+    "{{ m['content'] }}{{ ns.n }}{% endfor %}",
+    "{% macro turn(m) %}{{ m.content }}{% endmacro %}{% for m in messages %}{{ turn(m) }}{% endfor %}",
+    "{%- for m in messages[:1] + messages[1:] -%}{{ m['content'] ~ eos_token }}{%- endfor -%}",
+    "{% for i in range(9) %}{{ i * 'x' }}{% endfor %}{{ messages | tojson }}",
+    gguf_forge.TEMPLATE,
+)
+
+
+@cache
+def honest() -> Honest:
+    """The forge's packages."""
+    return Honest.make()
+
+
+def bundles() -> list[bytes]:
+    """Signed bundles."""
+    return [honest().capital[MANIFEST], honest().weather[MANIFEST]]
+
+
+def statements() -> list[bytes]:
+    """Statements, also with everything that format v1 has a place for."""
+    found = []
+    for bundle in (honest().capital[MANIFEST], honest().detached[MANIFEST]):
+        found.append(base64.b64decode(json.loads(bundle)["dsseEnvelope"]["payload"]))
+    value = json.loads(found[0])
+    entry = value["predicate"]["entries"][2]
+    entry["fsVerity"] = {"digest": "ab" * 32, "blockSize": 4096, "salt": ""}
+    entry["offset"] = {"file": APP, "at": 4096}
+    value["predicate"]["models"][0]["aliases"] = ["chat"]
+    claim = {"name": "extra", "model": "model", "entry": MODEL}
+    value["predicate"] |= {"loras": [claim], "projectors": [claim], "omsPayload": "00" * 32}
+    return [*found, json.dumps(value, sort_keys=True, separators=(",", ":")).encode()]
+
+
+def boms() -> list[bytes]:
+    """Bills of materials."""
+    return [honest().capital[BOM], honest().detached[BOM]]
+
+
+def json_texts() -> list[bytes]:
+    """JSON of all kinds."""
+    values = (b'{"a":[1,-0.5,1e3,true,null,"\\u00e9\\ud83d\\ude00"],"b":{}}', b"[]", b'"\\ud800"')
+    return [*values, b"9007199254740991", b"1E400", b"NaN", b'{"a":1,"a":2}', b"[" * 40, *boms()]
+
+
+def models() -> list[bytes]:
+    """Models: small ones, with arrays in arrays, with other alignments."""
+    nested = gguf_forge.array(gguf_forge.ARRAY, gguf_forge.strings("a", "b"), 1)
+    return [
+        tiny_gguf(),
+        tiny_gguf(states_alignment=True, alignment=64),
+        tiny_gguf(pairs=(*PAIRS, gguf_forge.pair("nested", gguf_forge.ARRAY, nested))),
+        tiny_gguf(tensors=()),
+        tiny_gguf(version=2),
+    ]
+
+
+def _parts(nested: tuple[Nested, ...]) -> list[Nested]:
+    return [found for one in nested for found in (one, *_parts(one.children))]
+
+
+def components() -> list[bytes]:
+    """The app and every component in it."""
+    app = honest().capital[APP]
+    parts = _parts(describe(app).children)
+    found = [app[part.offset_bytes : part.offset_bytes + part.size_bytes] for part in parts]
+    return [app, *(data for data in found if data[4] == 0x0D), b"\0asm\x0d\0\x01\0"]
+
+
+def settings_modules() -> list[bytes]:
+    """Core modules of config components."""
+    return [settings_module(SETTINGS), settings_module(make_settings())]
+
+
+def settings_images() -> list[bytes]:
+    """Settings as they lie in memory."""
+    return [memory_image(SETTINGS, 1024), memory_image(make_settings(), 1024)]
+
+
+def tensor_digests() -> list[bytes]:
+    """Digests of tensors in base64."""
+    return [base64.b64encode(bytes(range(32 * count))) for count in (0, 1, 3)]
+
+
+def projects() -> list[bytes]:
+    """Project files, with every key."""
+    text = template("capital", PurePath("model.gguf"))
+    full = "\n".join(line.removeprefix("# ") for line in text.splitlines())
+    return [text.encode(), full.encode(), b'[package]\nname = "x"\nversion = "1"\n']
+
+
+def options() -> list[bytes]:
+    """Options of a guest."""
+    full = {"n-predict": 5, "temp": 0.5, "top-k": 4, "top-p": 0.9, "min-p": 0.1, "seed": 1}
+    return [b"{}", json.dumps(full | {"repeat-penalty": 1.1, "stop": ["a", "\n"]}).encode()]
+
+
+def templates() -> list[bytes]:
+    """Chat templates."""
+    return [text.encode() for text in _TEMPLATES]
+
+
+def public_keys() -> list[bytes]:
+    """Public keys, of supported and other types."""
+    spki = serialization.PublicFormat.SubjectPublicKeyInfo
+    others = (
+        ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key(),
+        ec.derive_private_key(7, ec.SECP384R1()).public_key(),
+        ec.derive_private_key(7, ec.SECP256K1()).public_key(),
+    )
+    ders = [key.public_bytes(serialization.Encoding.DER, spki) for key in others]
+    compressed = TRUSTED.secret.public_key().public_bytes(
+        serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint
+    )
+    return [TRUSTED.public_key(), *ders, compressed]
+
+
+def private_keys() -> list[bytes]:
+    """Private keys without protection."""
+    found = (TRUSTED.secret, ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32)))
+    return [
+        key.private_bytes(
+            serialization.Encoding.DER,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        for key in found
+    ]
+
+
+def key_files() -> list[bytes]:
+    """Key files in PEM."""
+    secret = TRUSTED.secret.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return [TRUSTED.public_pem(), secret, b"-----BEGIN X-----\nAA==\n-----END X-----\n"]

@@ -1,0 +1,250 @@
+"""Each check of verification, switched off: then a mutant gets through that it alone had stopped.
+
+A check whose removal nobody notices is a check that the gym does not train. The switches are
+monkeypatches and exist here only.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any, Final
+
+import pytest
+
+from infwasi_sign import verify as verification
+from infwasi_sign.adapters import guarded_file, keys, measuring, package_directory
+from infwasi_sign.domain import bom as bom_module
+from infwasi_sign.domain import bundle, manifest, statement, strict_json
+from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.manifest import Manifest
+from infwasi_sign.ports import GuardedFile, OpenedPackage, Progress, SignerIdentity
+from tests.gym.draft import Draft, Honest, scratch
+from tests.gym.oracle import ACCEPTED, judge, mutant
+from tests.test_controls import (
+    BOM,
+    BYTE_FORM,
+    COMPANION,
+    DECLARED,
+    DIGEST,
+    EQUAL,
+    EVIDENCE,
+    IMPORTS,
+    NAME,
+    NOTHING_ELSE,
+    PARTS,
+    SIGNATURE,
+    SIZE,
+    SUPPORTED,
+    TIME,
+    nothing,
+)
+
+Switch = tuple[object, str, Any]
+
+# --- switches that `tests/test_controls.py` does not have -------------------------------------
+
+
+class _EqualToAll:
+    """What every comparison takes for the same."""
+
+    def __ne__(self, _: object) -> bool:
+        return False
+
+    def __eq__(self, _: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]  # nobody keeps it in a set
+
+
+def _equal_to_all(_: object) -> _EqualToAll:
+    return _EqualToAll()
+
+
+def _whoever_signed(self: keys.KeyVerifier, found: bundle.Bundle) -> SignerIdentity:
+    """As `KeyVerifier.verify`, but the hint is believed to be right."""
+    hint = self._trusted[0].public_key.hint
+    return _VERIFY(self, replace(found, material=bundle.KeyHint(hint=hint)))
+
+
+_VERIFY: Final = keys.KeyVerifier.verify
+
+
+def _last_wins(_: object, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return dict(pairs)
+
+
+def _members_known(
+    self: strict_json.Cursor, required: Any, optional: Any = ()
+) -> dict[str, strict_json.Cursor]:
+    """As `Cursor.object`, but members that nobody knows are passed over."""
+    if isinstance(self.value, dict):
+        known = {name: self.value[name] for name in self.value if name in {*required, *optional}}
+        return _OBJECT(strict_json.Cursor(known, self.path), required, optional)
+    return _OBJECT(self, required, optional)
+
+
+_OBJECT: Final = strict_json.Cursor.object
+
+
+def _matched_by_size(found: Manifest, opened: OpenedPackage) -> Mapping[str, GuardedFile]:
+    """As `_match_files`, but any file of the right size will do."""
+    by_size = {file.size_bytes: file for file in opened.files.values()}
+    return {entry.name: by_size[entry.size_bytes] for entry in found.entries}
+
+
+def _no_folder_counts(folders: list[str]) -> None:
+    """As `_require_folders`, but every folder may be there."""
+
+
+_MEASURE: Final = measuring.measure
+
+
+def _only_blake3(
+    windows: Any, algorithms: frozenset[Algorithm], progress: Progress | None = None
+) -> Mapping[Algorithm, Digest]:
+    """As `measuring.measure`, but it computes less than it was asked for."""
+    return _MEASURE(windows, algorithms & {Algorithm.BLAKE3}, progress)
+
+
+_FOLLOWING: Final = guarded_file._OPEN_FLAGS & ~os.O_NOFOLLOW
+_ROOMY: Final = replace(LIMITS, bom_bytes=LIMITS.bom_bytes * 2)
+
+FILE_NAME: Switch = (package_directory, "_require_name", nothing)
+FILE_COUNT: Switch = (package_directory, "_require_count", nothing)
+FOLDERS: Switch = (package_directory, "_require_folders", _no_folder_counts)
+REGULAR: Switch = (guarded_file, "_require_regular", nothing)
+NO_LINKS: Switch = (guarded_file, "_OPEN_FLAGS", _FOLLOWING)
+FILE_SIZE: Switch = (guarded_file, "_require_size", nothing)
+BOM_SIZE: Switch = (bom_module, "LIMITS", _ROOMY)
+UNCHANGED: Switch = (guarded_file.LocalFile, "_require_unchanged", nothing)
+HINT: Switch = (keys.KeyVerifier, "verify", _whoever_signed)
+BUNDLE_FORM: Switch = (bundle, "encode_bundle", _equal_to_all)
+DOUBLES: Switch = (strict_json._Reader, "_object", _last_wins)
+MEMBERS: Switch = (strict_json.Cursor, "object", _members_known)
+KIND: Switch = (statement, "_refuse_predicate_type", nothing)
+CONSISTENCY: Switch = (manifest, "_check_consistency", nothing)
+MODELS: Switch = (manifest, "_check_models", nothing)
+ENTRY: Switch = (manifest, "_check_entry", nothing)
+MATCH: Switch = (verification, "_match_files", _matched_by_size)
+CANONICAL_BOM: Switch = (strict_json, "require_canonical", nothing)
+ENOUGH: Switch = (verification, "decide_measured", nothing)
+MEASURES_ALL: Switch = (measuring, "measure", _only_blake3)
+
+
+# --- the table --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Control:
+    """Checks that see the same attack, and the mutators that make it.
+
+    Switched off together they let a mutant through; each of them alone still refuses it.
+    """
+
+    step: int
+    claim: str
+    switches: tuple[Switch, ...]
+    mutators: tuple[str, ...]
+    attempts: int = 400
+
+    @property
+    def name(self) -> str:
+        """The checks, as the source calls them."""
+        return "+".join(_called(switch) for switch in self.switches)
+
+
+def _called(switch: Switch) -> str:
+    where, name, _ = switch
+    owner = where.__name__ if isinstance(where, ModuleType | type) else str(where)
+    return f"{owner.rpartition('.')[2]}.{name}"
+
+
+CONTROLS: Final = (
+    Control(1, "hidden and unseen names", (FILE_NAME, NOTHING_ELSE), ("file-with-a-strange-name",)),
+    Control(1, "number of files", (FILE_COUNT, NOTHING_ELSE), ("too-many-files",), 40),
+    Control(1, "no other folders", (FOLDERS,), ("folders-beside",)),
+    Control(1, "no links", (REGULAR, NO_LINKS), ("file-of-another-kind",)),
+    Control(1, "size of files", (FILE_SIZE, BOM_SIZE), ("bom-beyond-its-bound",), 3),
+    Control(2, "one byte form of the bundle", (BUNDLE_FORM,), ("bundle-written-otherwise",)),
+    Control(2, "members of the bundle", (MEMBERS, BUNDLE_FORM), ("bundle-says-other",)),
+    Control(2, "no member twice", (DOUBLES, BUNDLE_FORM), ("bundle-written-otherwise",)),
+    Control(2, "signature", (SIGNATURE,), ("signed-by-a-stranger", "hint-of-another")),
+    Control(2, "hint", (HINT,), ("hint-of-another",)),
+    Control(3, "one byte form of the statement", (BYTE_FORM,), ("statement-written-otherwise",)),
+    Control(3, "no unknown members", (MEMBERS, BYTE_FORM), ("unknown-member",)),
+    Control(3, "kind of statement", (KIND, BYTE_FORM), ("other-type-of-statement",)),
+    Control(3, "members agree", (CONSISTENCY,), ("entries-in-another-order",)),
+    Control(3, "names of models", (MODELS,), ("model-lies",)),
+    Control(3, "evidence where it belongs", (ENTRY, BOM), ("evidence-lies",)),
+    Control(3, "each entry its file", (MATCH,), ("file-renamed",)),
+    Control(3, "each file an entry", (NOTHING_ELSE,), ("file-extra",)),
+    Control(3, "no companion undeclared", (COMPANION,), ("companion-beside",)),
+    Control(
+        3, "nothing unsupported", (SUPPORTED,), ("signatures-beside", "places-of-later-versions")
+    ),
+    Control(4, "name and version", (NAME,), ("package-renamed",)),
+    Control(4, "expiry", (TIME,), ("read-too-late",)),
+    Control(4, "not from the future", (TIME,), ("read-too-early",)),
+    Control(4, "imports", (IMPORTS, EQUAL), ("imports-and-exports-lie",)),
+    Control(5, "unchanged while read", (UNCHANGED, DIGEST), ("overwritten-after-opening",)),
+    Control(5, "size of entries", (SIZE, BOM), ("number-lies",)),
+    Control(5, "digests", (DIGEST,), ("bit-flips",)),
+    Control(6, "parts", (PARTS, BOM), ("parts-lie",)),
+    Control(6, "statement and bytes", (EQUAL,), ("imports-and-exports-lie", "model-lies")),
+    Control(6, "settings", (EQUAL, BOM), ("digest-lies",)),
+    Control(6, "declared model", (DECLARED, BOM), ("model-lies",)),
+    Control(6, "evidence", (EVIDENCE, BOM), ("evidence-lies",)),
+    Control(6, "BOM", (BOM,), ("bom-says-other", "bom-has-surplus", "tensors-signed")),
+    Control(6, "one byte form of the BOM", (CANONICAL_BOM,), ("bom-written-otherwise",)),
+    Control(7, "all demanded digests", (ENOUGH, MEASURES_ALL), ("model-for-one-digest-only",)),
+)
+
+
+def run_control(one: Control, honest: Honest, seed: int) -> dict[str, Any]:
+    """A line of the table: how many mutants were tried until one got through, and which it is."""
+    line = {"step": one.step, "claim": one.claim, "checks": one.name}
+    for number in range(one.attempts):
+        draft, chosen = mutant(honest, seed, number, one.mutators)
+        if _said(draft, one.switches) != ACCEPTED or draft.is_honest():
+            continue
+        alone = [_said(draft, _without(one.switches, kept)) for kept in one.switches]
+        if ACCEPTED in alone and len(one.switches) > 1:
+            continue  # another attack, which one of the checks alone had let through
+        if _said(draft, ()) == ACCEPTED:
+            return line | {"is_noticed": False, "why": f"accepts {chosen.name} {number} as it is"}
+        found = {"mutator": chosen.name, "number": number, "tried": number + 1}
+        return line | {"is_noticed": True, **found, "alone": alone if len(alone) > 1 else []}
+    return line | {"is_noticed": False, "why": f"none of {one.attempts} mutants got through"}
+
+
+def _without(switches: tuple[Switch, ...], kept: Switch) -> tuple[Switch, ...]:
+    return tuple(switch for switch in switches if switch is not kept)
+
+
+def _said(draft: Draft, switches: tuple[Switch, ...]) -> str:
+    """The answer with some checks off; without them an exception of any kind may come out."""
+    with (
+        TemporaryDirectory(prefix="gym-", dir=scratch()) as name,
+        pytest.MonkeyPatch.context() as off,
+    ):
+        for where, attribute, instead in switches:
+            off.setattr(where, attribute, instead)
+        try:
+            return judge(draft, Path(name))[0]
+        except Exception as error:
+            return type(error).__name__
+
+
+def run_controls(
+    honest: Honest, seed: int, progress: Callable[[dict[str, Any]], None]
+) -> list[dict[str, Any]]:
+    """The whole table."""
+    table = []
+    for one in CONTROLS:
+        table.append(run_control(one, honest, seed))
+        progress(table[-1])
+    return table
