@@ -64,6 +64,7 @@ class PackRequest:
     is_detached: bool
     issued_at: datetime
     valid_for: timedelta | None
+    sequence: int | None = None
     now: datetime
     tools: Mapping[str, str]
     progress: Progress | None = None
@@ -127,7 +128,7 @@ def pack(
         return Manifest(
             package_name=request.name,
             package_version=request.version,
-            sequence=int(request.issued_at.timestamp()),
+            sequence=_sequence(request),
             issued_at=request.issued_at,
             expires_at=expires_at,
             entries=tuple(sorted((component, bom, model_entry), key=lambda entry: entry.name)),
@@ -166,6 +167,13 @@ def pack(
         extra_exports=composed.extra_exports,
         model=facts,
     )
+
+
+def _sequence(request: PackRequest) -> int:
+    """The developer's, else the time: later releases get larger numbers by themselves."""
+    if request.sequence is not None:
+        return request.sequence
+    return int(request.issued_at.timestamp())
 
 
 def _expiry(request: PackRequest) -> datetime | None:

@@ -294,4 +294,3 @@ def test_settings_in_another_encoding_are_refused(app: bytes) -> None:
         find_settings(outer, describe(outer))
     honest = b"\0asm\x0d\0\x01\0\x04" + encode_u32(len(part)) + part
     assert find_settings(honest, describe(honest)) == make_settings()
-

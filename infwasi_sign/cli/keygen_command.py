@@ -39,7 +39,9 @@ def command(
     """
     from infwasi_sign.adapters.key_files import write_key_pair
     from infwasi_sign.adapters.keys import KeyKind
+    from infwasi_sign.adapters.process import forbid_dumps
 
+    forbid_dumps()
     if kind == "ed25519":
         say("warning: Ed25519 keys cannot make an OMS companion or a Rekor v2 entry; p256 can")
     if no_passphrase:

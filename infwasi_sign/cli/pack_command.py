@@ -143,9 +143,11 @@ def _pack(
     from infwasi_sign.adapters.measuring import measure_bytes
     from infwasi_sign.adapters.model_source import open_model, read_component
     from infwasi_sign.adapters.package_writer import Existing, PackageWriter
+    from infwasi_sign.adapters.process import forbid_dumps
     from infwasi_sign.domain.manifest import require_package_names
     from infwasi_sign.pack import PackRequest, pack
 
+    forbid_dumps()
     require_package_names(project.name, project.version)
     now, issued_at = _now_and_issued_at()
     inference = None
@@ -174,6 +176,7 @@ def _pack(
             is_detached=project.model_mode == "detach",
             issued_at=issued_at,
             valid_for=timedelta(days=project.valid_days) if project.valid_days else None,
+            sequence=project.sequence,
             now=now,
             tools={"infwasi": __version__},
             progress=progress,

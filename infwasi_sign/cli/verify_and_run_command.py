@@ -65,11 +65,13 @@ def command(
     The answer goes to standard output as it is made, everything else to standard error. Limits
     can only narrow what the package allows.
     """
+    from infwasi_sign.adapters.process import forbid_dumps
     from infwasi_sign.adapters.watcher import Watcher
     from infwasi_sign.cli.verification import choose_trust
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.run import RunRequest
 
+    forbid_dumps()
     # Before any thread exists: signals must reach the watcher and nobody else.
     watcher = Watcher(last_words=_LAST_WORDS)
     watcher.block_signals()

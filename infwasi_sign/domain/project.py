@@ -22,6 +22,7 @@ _TEMPLATE: Final = """\
 name = {name}
 version = "1.0.0"
 # valid-days = 365          # 0: never expires
+# sequence = 1              # orders the releases; default: the time of packing in seconds
 
 [model]
 path = {model}
@@ -78,6 +79,7 @@ class Project:
     version: str
     model_path: PurePath
     valid_days: int = 365
+    sequence: int | None = None
     model_name: str = "model"
     model_mode: str = "copy"
     context_tokens: int = 2048
@@ -140,6 +142,7 @@ _KEYS: Final[Mapping[str, Mapping[str, _Key]]] = {
         "name": _Key("name", str),
         "version": _Key("version", str),
         "valid-days": _Key("valid_days", int, 0, 36_500),
+        "sequence": _Key("sequence", int, 0, LIMITS.json_integer),
     },
     "model": {
         "path": _Key("model_path", PurePath),

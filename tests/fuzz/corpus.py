@@ -27,7 +27,8 @@ _TEMPLATES = (
     "{% endfor %}",
     "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}"
     "{{ m['content'] }}{{ ns.n }}{% endfor %}",
-    "{% macro turn(m) %}{{ m.content }}{% endmacro %}{% for m in messages %}{{ turn(m) }}{% endfor %}",
+    "{% macro turn(m) %}{{ m.content }}{% endmacro %}"
+    "{% for m in messages %}{{ turn(m) }}{% endfor %}",
     "{%- for m in messages[:1] + messages[1:] -%}{{ m['content'] ~ eos_token }}{%- endfor -%}",
     "{% for i in range(9) %}{{ i * 'x' }}{% endfor %}{{ messages | tojson }}",
     gguf_forge.TEMPLATE,
@@ -47,9 +48,8 @@ def bundles() -> list[bytes]:
 
 def statements() -> list[bytes]:
     """Statements, also with everything that format v1 has a place for."""
-    found = []
-    for bundle in (honest().capital[MANIFEST], honest().detached[MANIFEST]):
-        found.append(base64.b64decode(json.loads(bundle)["dsseEnvelope"]["payload"]))
+    bundles = (honest().capital[MANIFEST], honest().detached[MANIFEST])
+    found = [base64.b64decode(json.loads(one)["dsseEnvelope"]["payload"]) for one in bundles]
     value = json.loads(found[0])
     entry = value["predicate"]["entries"][2]
     entry["fsVerity"] = {"digest": "ab" * 32, "blockSize": 4096, "salt": ""}

@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, TypeAlias
 
 from infwasi_sign.adapters import chat_template, key_files, keys, pkcs8
@@ -182,7 +181,7 @@ def _chat_template(data: bytes) -> None:
 
 @_target(corpus.key_files, (UndecidedError,))
 def _key_file(data: bytes) -> None:
-    label, der = key_files._from_pem(data, Path("key"))
+    label, der = key_files._from_pem(data, "key")
     if label == key_files._PUBLIC:
         assert keys.parse_public_key(der, where="key").spki_der == der
     else:
@@ -201,3 +200,21 @@ def _public_key(data: bytes) -> None:
 def _private_key(data: bytes) -> None:
     key = pkcs8.decode(data, None, where="key")
     assert pkcs8.decode(pkcs8.encode(key), None, where="again").public == key.public
+
+
+# --- all of them in one -----------------------------------------------------------------------
+
+
+def mixed() -> Target:
+    """A target of all targets, chosen by the first byte: for short runs, one process does."""
+    every = [TARGETS[name] for name in sorted(TARGETS)]
+
+    def run(data: bytes) -> None:
+        if data:
+            every[data[0] % len(every)](data[1:])
+
+    def seeds() -> list[bytes]:
+        return [bytes([at]) + seed for at, one in enumerate(every) for seed in one.seeds()]
+
+    longest = max(one.longest for one in every) + 1
+    return Target(name="mixed", run=run, own=(), seeds=seeds, longest=longest)

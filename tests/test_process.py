@@ -1,0 +1,30 @@
+"""What a process that holds secrets forbids about itself, seen from another process."""
+
+from tests.unprivileged import unprivileged_output
+
+# Becoming another user makes a process undumpable; the test begins as a usual one does.
+PRELOAD = ("os", "ctypes", "resource", "infwasi_sign.adapters.process")
+TRY = """
+ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
+{before}
+child = os.fork()
+if child == 0:
+    try:
+        os.open(f"/proc/{{os.getppid()}}/mem", os.O_RDONLY)
+        os._exit(0)
+    except OSError:
+        os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+FORBID = "from infwasi_sign.adapters.process import forbid_dumps; forbid_dumps()"
+
+
+def test_another_process_of_the_same_user_cannot_read_the_memory() -> None:
+    # the control: without the call the same user may open it
+    assert unprivileged_output(TRY.format(before=""), preload=PRELOAD) == "0"
+    assert unprivileged_output(TRY.format(before=FORBID), preload=PRELOAD) == "7"
+
+
+def test_no_core_file_is_written() -> None:
+    snippet = f"{FORBID}\nimport resource; print(resource.getrlimit(resource.RLIMIT_CORE))"
+    assert unprivileged_output(snippet, preload=PRELOAD) == "(0, 0)"
