@@ -141,7 +141,8 @@ def test_unsigned_package_is_packed_with_a_warning_and_refused(project: Path) ->
         "",
         [
             "refused: unsigned: package is not signed in dist/capital-1.0.0 "
-            "(expected manifest.sigstore.json, got no such file)"
+            "(expected manifest.sigstore.json, got no such file)",
+            "hint: get the signed package; who publishes it signs it with `infwasi pack --sign`",
         ],
     )
 

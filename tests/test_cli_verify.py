@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.refusals import EXPLANATIONS
+from infwasi_sign.errors import RefusalKind
 from tests.command_line import arguments, environment, infwasi, make_timeless
 from tests.forge import STRANGER, TRUSTED
 from tests.gguf_forge import PAIRS, text_pair, tiny_gguf
 
 KEY = ("--key", "trusted.pub")
+ASK_FOR_LESS = f"hint: {EXPLANATIONS[RefusalKind.LIMIT].hint}"
 SIGNED_BY = "verified: capital 1.0.0, signed by trusted (ecdsa-p256-sha256 sha256:66df3406918210c7)"
 
 
@@ -144,7 +147,7 @@ def test_refusals_are_the_same_in_text_and_json(
 def test_wrong_key_names_both_fingerprints(place: Path) -> None:
     done = infwasi("verify", "capital-1.0.0", "--key", "stranger.pub", cwd=place)
     stranger, trusted = (sha256(one.public_key()).hexdigest() for one in (STRANGER, TRUSTED))
-    assert done.errors.endswith(f"(expected sha256:{stranger}, got sha256:{trusted})\n")
+    assert done.said[0].endswith(f"(expected sha256:{stranger}, got sha256:{trusted})")
 
 
 def test_a_detached_model_is_brought_by_the_caller(place: Path) -> None:
@@ -159,8 +162,9 @@ def test_another_model_of_the_same_size_is_refused(place: Path, tmp_path: Path) 
     other.write_bytes(data)
     done = infwasi("verify", "detached-1.0.0", *KEY, "--model", other, cwd=place)
     assert (done.code, done.out) == (1, "")
-    (line,) = done.said
+    line, hint = done.said
     assert line.startswith("refused: digest: the model differs from what was signed in other.gguf")
+    assert hint == f"hint: {EXPLANATIONS[RefusalKind.DIGEST].hint}"
 
 
 def test_a_renamed_package_passes_only_by_name(place: Path, tmp_path: Path) -> None:
@@ -180,20 +184,23 @@ def test_a_renamed_package_passes_only_by_name(place: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("stdin", "code", "says"),
     [
-        (b"broken \xff", 2, "error: the prompt is not UTF-8 text in standard input at byte 7"),
+        (b"broken \xff", 2, ["error: the prompt is not UTF-8 text in standard input at byte 7"]),
         (
             b"a" * 2**20,
             1,
-            f"refused: limit: the prompt is too long in standard input "
-            f"(expected at most {LIMITS.prompt_bytes} bytes)",
+            [
+                f"refused: limit: the prompt is too long in standard input "
+                f"(expected at most {LIMITS.prompt_bytes} bytes)",
+                ASK_FOR_LESS,
+            ],
         ),
     ],
 )
 def test_prompt_from_standard_input_is_bounded_text(
-    stdin: bytes, code: int, says: str, place: Path
+    stdin: bytes, code: int, says: list[str], place: Path
 ) -> None:
     done = infwasi("verify-and-run", "capital-1.0.0", *KEY, "-", cwd=place, stdin=stdin)
-    assert done.transcript == (code, "", [says])
+    assert done.transcript == (code, "", says)
     done = infwasi("verify-and-run", "capital-1.0.0", *KEY, "--json", "-", cwd=place, stdin=stdin)
     assert [document["type"] for document in done.documents] == ["verdict"]
 
@@ -206,7 +213,7 @@ def test_prompt_argument_that_is_not_utf_8_gives_no_verdict(place: Path) -> None
 def test_another_seed_than_the_packages_is_refused(place: Path) -> None:
     done = infwasi("verify-and-run", "capital-1.0.0", *KEY, "--seed", "8", "Hi?", cwd=place)
     says = "refused: limit: the package fixes another seed in --seed (expected 7, got 8)"
-    assert done.transcript == (1, "", [says])
+    assert done.transcript == (1, "", [says, ASK_FOR_LESS])
 
 
 def test_a_model_that_llama_cannot_load_gives_no_verdict(place: Path) -> None:
@@ -308,4 +315,8 @@ def test_standard_output_that_is_full_is_an_error(place: Path) -> None:
             env=environment(),
             check=False,
         )
-    assert (done.returncode, done.stderr) == (2, b"error: no space left on device\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        b"error: cannot write the result: no space left on device in standard output\n"
+        b"hint: free some space or choose another place\n",
+    )

@@ -290,7 +290,7 @@ print(outcome(lambda: state().advance(POLICY, record(5))))
 print(outcome(lambda: state().advance(POLICY, record(9))))
 print(outcome(lambda: state(required=False).advance(POLICY, record(9))))
 """
-PRELOAD = ("tests.test_state", "json", "signal", "encodings.idna")
+PRELOAD = ("tests.test_state", "json", "signal")
 
 
 @only_root

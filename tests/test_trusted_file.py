@@ -238,6 +238,19 @@ def test_gives_up_on_links_that_never_end(tmp_path: Path) -> None:
     )
 
 
+def test_an_absolute_path_needs_no_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "policy.toml", b"x")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert read(path) == b"x"
+    assert str(undecided(lambda: read(Path("policy.toml")))) == (
+        "cannot read policy.toml (got no such file or directory)"
+    )
+
+
 # --- folders ---------------------------------------------------------------------------------
 
 

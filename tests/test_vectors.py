@@ -19,6 +19,7 @@ from infwasi_sign.verify import VerifyRequest, verify
 from tests import forge
 from tests.forge import NOW, TRUSTED, Case
 from tests.forge_cases import CASES
+from tests.write_vectors import INDEX, index
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,9 @@ def test_command_writes_the_vectors_for_others(tmp_path: Path) -> None:
         expect = json.loads((tmp_path / "out" / one.name / "expect.json").read_text())
         assert expect["expect"] == one.expect
         assert (tmp_path / "out" / one.name / "key.pub").is_file()
+    # The same bytes as when they were recorded. What changes them on purpose (a guest, wasm-tools,
+    # the BOM) is recorded anew before a release, and never after one.
+    assert index(tmp_path / "out") == json.loads(INDEX.read_text())
 
 
 def test_malformed_is_a_refusal() -> None:

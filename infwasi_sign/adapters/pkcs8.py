@@ -3,7 +3,7 @@
 import os
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -69,8 +69,9 @@ def decode(der: bytes, passphrase: bytes | None, *, where: str) -> PrivateKey:
         secret = serialization.load_der_private_key(der, passphrase)
     except UnsupportedAlgorithm as e:
         raise UndecidedError("key or its encryption is not supported", where=where) from e
-    except (ValueError, TypeError) as e:
+    except (ValueError, TypeError, InternalError) as e:
         # NOTE: a wrong passphrase shows as bad padding, or once in 256 times as broken DER.
+        # cryptography 50 has an InternalError for an Ed448 key of the wrong length.
         if passphrase is None:
             raise UndecidedError("not a private key", where=where, expected="PKCS#8") from e
         raise UndecidedError(
@@ -94,7 +95,7 @@ def public_key_type(spki_der: bytes) -> str:
     """What a SubjectPublicKeyInfo that is not supported is, in words for a message."""
     try:
         key = serialization.load_der_public_key(spki_der)
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, InternalError):
         return "bytes that are no SubjectPublicKeyInfo of a known type"
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return "P-256 in another form than named curve and uncompressed point"

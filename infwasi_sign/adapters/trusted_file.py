@@ -108,7 +108,9 @@ def read_descriptor(descriptor: int, most_bytes: int) -> bytes:
 def _walked(path: Path) -> Iterator[tuple[int, str]]:
     """The folder at the end of ``path``, and the name in it; without a name it is the folder."""
     with ExitStack() as opened:
-        rest = _names(os.path.join(os.getcwd(), path))  # noqa: PTH109 -- joined, not normalized
+        # NOTE: `Path.absolute` asks for the current folder only where it is needed: that it was
+        # removed must not look like a file that is not there.
+        rest = _names(str(path.absolute()))
         folder, seen = _enter("/", None, "/", opened), "/"
         links = 0
         while rest:

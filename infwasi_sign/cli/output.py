@@ -119,7 +119,7 @@ def failures_delivered(
 
     try:
         yield
-    except (InfwasiError, OSError, MemoryError, ImportError) as error:
+    except (InfwasiError, OSError, MemoryError, ImportError, RuntimeError) as error:
         failure = as_failure(error)
         if failure is None:
             raise
@@ -145,6 +145,8 @@ def as_failure(error: BaseException) -> InfwasiError | None:
             return system_error(error)
         case MemoryError():
             return UndecidedError("out of memory", hint="close other programs or raise `ulimit -v`")
+        case RuntimeError(args=("can't start new thread",)):  # CPython has no type for it
+            return UndecidedError("no thread can be started", hint="raise `ulimit -u` or `-v`")
         case ImportError():
             # Our own modules are there, so this is a library that could not be mapped or opened.
             return UndecidedError(

@@ -43,7 +43,8 @@ def check(file: Path, strict: bool) -> None:
     if found and strict:
         raise UndecidedError(f"{len(found)} warnings", where=str(file))
     signers = {key.name for key in loaded.keys}
-    show(f"{file}: {len(signers)} signers, {len(loaded.keys)} keys, {len(loaded.file.rules)} rules")
+    rules = len(loaded.file.rules) + len(loaded.key_rules)
+    show(f"{file}: {rules} rules; keys: {len(loaded.keys)}, of {', '.join(sorted(signers))}")
 
 
 @command.command()
@@ -112,12 +113,16 @@ def _outcome_json(outcome: "Outcome") -> dict[str, object]:
 
 
 def _outcome_line(outcome: "Outcome") -> str:
-    from infwasi_sign.domain.rules import expectation
+    from infwasi_sign.domain.rules import expectation, shortfall
 
     words = {True: "yes", False: "NO", None: "-"}
     rule = outcome.rule
     seen = ", ".join(outcome.seen) if isinstance(outcome.seen, tuple) else outcome.seen
-    got = "not about this package, or not known" if outcome.is_met is None else f"is {seen}"
+    got = {
+        True: f"is {seen}",
+        False: f"is {shortfall(outcome)}",
+        None: "is not about this package, or not known",
+    }[outcome.is_met]
     return (
         f"{words[outcome.is_met]:<4} {rule.place} {rule.name}: {rule.fact} {got}; "
         f"must be {expectation(rule.test)}"

@@ -15,7 +15,7 @@ from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.facts import HOST_LIBRARIES
 from infwasi_sign.domain.interfaces import APP_IMPORTS
 from infwasi_sign.domain.manifest import Manifest, format_time
-from infwasi_sign.domain.rules import Facts, FactValue, Outcome, Rule, evaluate, expectation
+from infwasi_sign.domain.rules import Facts, Outcome, Rule, evaluate, expectation, shortfall
 from infwasi_sign.errors import RefusalKind, RefusedError
 
 CLOCK_SKEW: Final = timedelta(minutes=5)  # docs/format.md section 8: clocks of CI and site differ
@@ -90,14 +90,9 @@ def require(outcomes: tuple[Outcome, ...]) -> None:
             f"the policy refuses {rule.fact}{reason}",
             where=f"{rule.place} {rule.name}",
             expected=expectation(rule.test)[:300],
-            got=_shown(outcome.seen),
+            got=shortfall(outcome)[:200],
             hint="`infwasi policy why` shows every rule and the fact it saw",
         )
-
-
-def _shown(seen: FactValue | None) -> str:
-    text = ", ".join(seen) if isinstance(seen, tuple) else str(seen)
-    return text[:200] or "nothing"
 
 
 def decide_claims(policy: Policy, manifest: Manifest, now: datetime) -> None:

@@ -168,6 +168,25 @@ def expectation(test: Test) -> str:  # noqa: PLR0911 - one return per kind of te
             assert_never(test)
 
 
+def shortfall(outcome: Outcome) -> str:
+    """What of the fact does not meet the rule, for people."""
+    seen = () if outcome.seen is None else _texts(outcome.seen)
+    match outcome.rule.test:
+        case OneOf(values=values):
+            wrong = [text for text in seen if text not in values]
+        case NoneOf(values=values):
+            wrong = [text for text in seen if text in values]
+        case Matching(patterns=patterns):
+            wrong = [t for t in seen if not any(fnmatchcase(t, pattern) for pattern in patterns)]
+        case Including(values=values):
+            return f"without {', '.join(value for value in values if value not in seen)}"
+        case AnyOf() | AtMost() | AtLeast() | VersionAtLeast():
+            wrong = list(seen)
+        case _:
+            assert_never(outcome.rule.test)
+    return ", ".join(wrong) or "nothing"
+
+
 def version_key(version: str) -> tuple[object, ...]:
     """An order of versions: numbers by value, a pre-release before its release.
 

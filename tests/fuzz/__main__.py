@@ -38,32 +38,42 @@ class Outcome:
     finding: str
 
 
-def fuzz(target: str, runs: int, seed: int) -> Outcome:
+def fuzz(target: str, runs: int, seed: int, findings: Path = FINDINGS) -> Outcome:
     """Fuzz one target in a process of its own."""
     command = [sys.executable, "-m", "tests.fuzz", target, "--runs", str(runs), "--seed", str(seed)]
     started = time.monotonic()
     # the same at every run, and no threads that nobody needs
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
-    done = subprocess.run(
-        [*command, "--here"], cwd=ROOT, env=environment, capture_output=True, check=False, text=True
-    )
+    # libFuzzer ends its process where no `with` is left, so its folder is ours
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [*command, "--findings", str(findings), "--here"],
+            cwd=ROOT,
+            env=environment | {"TMPDIR": folder},
+            capture_output=True,
+            check=False,
+            text=True,
+        )
     counted = _DONE.search(done.stderr)
     is_complete = done.returncode == 0 and counted is not None and int(counted[1]) >= runs
     return Outcome(
         target=target,
         executions=int(counted[1]) if counted else 0,
         seconds=round(time.monotonic() - started, 1),
-        finding="" if is_complete else f"exit {done.returncode}: {done.stderr[-3000:]}",
+        # atheris tells the exception on stdout, libFuzzer what was slow or too large on stderr
+        finding=""
+        if is_complete
+        else f"exit {done.returncode}: {done.stdout[-3000:]}{done.stderr[-1000:]}",
     )
 
 
-def fuzz_here(name: str, runs: int, seed: int) -> None:
+def fuzz_here(name: str, runs: int, seed: int, findings: Path) -> None:
     """Fuzz one target in this process, which libFuzzer ends."""
     atheris = importlib.import_module("atheris")  # not there on every platform
     with atheris.instrument_imports(include=["infwasi_sign"]):
         targets = importlib.import_module("tests.fuzz.targets")
-    target = targets.TARGETS[name]
-    FINDINGS.mkdir(parents=True, exist_ok=True)
+    target = targets.named(name)
+    findings.mkdir(parents=True, exist_ok=True)
     corpus = Path(tempfile.mkdtemp())
     for data in target.seeds():
         (corpus / sha256(data).hexdigest()).write_bytes(data)
@@ -73,7 +83,7 @@ def fuzz_here(name: str, runs: int, seed: int) -> None:
         f"-timeout={_EACH_SECONDS}",
         f"-rss_limit_mb={_MOST_MIB}",
         f"-max_len={target.longest}",
-        f"-artifact_prefix={FINDINGS}/{name}-",
+        f"-artifact_prefix={findings}/{name}-",
         "-print_final_stats=1",
         "-verbosity=0",
         str(corpus),
@@ -91,20 +101,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--input", type=Path, help="run this input only")
     parser.add_argument("--output", type=Path, default=RESULTS / "fuzz.json")
+    parser.add_argument("--findings", type=Path, default=FINDINGS, help="where inputs are left")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.here:
-        fuzz_here(options.target, options.runs, options.seed)
+        fuzz_here(options.target, options.runs, options.seed, options.findings)
         return 0
 
-    known = importlib.import_module("tests.fuzz.targets").TARGETS
+    targets = importlib.import_module("tests.fuzz.targets")
     if options.input is not None:
-        known[options.target](options.input.read_bytes())
+        targets.named(options.target)(options.input.read_bytes())
         return 0
-    names = sorted(known) if options.target == "all" else [options.target]
+    names = sorted(targets.TARGETS) if options.target == "all" else [options.target]
     each = -(-options.runs // len(names))
     with ThreadPoolExecutor(options.workers) as pool:
-        outcomes = list(pool.map(lambda name: fuzz(name, each, options.seed), names))
+        outcomes = list(
+            pool.map(lambda name: fuzz(name, each, options.seed, options.findings), names)
+        )
     return _report(outcomes, options.output)
 
 

@@ -47,6 +47,10 @@ def compare_models(count: int, seed: int = 1) -> Counter[str]:
             except MalformedError:
                 seen["refused by ours"] += 1
                 continue
+            if not header.tensors:
+                # `gguf` pads a header that nothing follows, and puts the data beyond the file's end
+                seen["without tensors"] += 1
+                continue
             path.write_bytes(data)
             try:
                 assert_equals_reference(header, path)

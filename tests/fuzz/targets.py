@@ -218,3 +218,19 @@ def mixed() -> Target:
 
     longest = max(one.longest for one in every) + 1
     return Target(name="mixed", run=run, own=(), seeds=seeds, longest=longest)
+
+
+def faulty() -> Target:
+    """A target with a fault; shows that a finding is told."""
+
+    def run(data: bytes) -> None:
+        if len(data) > 2:
+            raise LookupError("the fault")
+
+    return Target(name="faulty", run=run, own=(MalformedError,), seeds=list)
+
+
+def named(name: str) -> Target:
+    """The target of that name."""
+    others = {"mixed": mixed, "faulty": faulty}
+    return others[name]() if name in others else TARGETS[name]

@@ -17,7 +17,7 @@ import pytest
 from infwasi_sign import verify as verification
 from infwasi_sign.adapters import guarded_file, keys, measuring, package_directory
 from infwasi_sign.domain import bom as bom_module
-from infwasi_sign.domain import bundle, manifest, statement, strict_json
+from infwasi_sign.domain import bundle, manifest, rollback, statement, strict_json
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import Manifest
@@ -132,6 +132,8 @@ ENTRY: Switch = (manifest, "_check_entry", nothing)
 MATCH: Switch = (verification, "_match_files", _matched_by_size)
 CANONICAL_BOM: Switch = (strict_json, "require_canonical", nothing)
 ENOUGH: Switch = (verification, "decide_measured", nothing)
+RULES: Switch = (verification, "require", nothing)
+ROLLBACK: Switch = (rollback, "require_successor", nothing)
 MEASURES_ALL: Switch = (measuring, "measure", _only_blake3)
 
 
@@ -190,6 +192,7 @@ CONTROLS: Final = (
     Control(4, "expiry", (TIME,), ("read-too-late",)),
     Control(4, "not from the future", (TIME,), ("read-too-early",)),
     Control(4, "imports", (IMPORTS, EQUAL), ("imports-and-exports-lie",)),
+    Control(4, "rules on claims", (RULES,), ("rule-on-claims", "revoked")),
     Control(5, "unchanged while read", (UNCHANGED, DIGEST), ("overwritten-after-opening",)),
     Control(5, "size of entries", (SIZE, BOM), ("number-lies",)),
     Control(5, "digests", (DIGEST,), ("bit-flips",)),
@@ -200,6 +203,8 @@ CONTROLS: Final = (
     Control(6, "evidence", (EVIDENCE, BOM), ("evidence-lies",)),
     Control(6, "BOM", (BOM,), ("bom-says-other", "bom-has-surplus", "tensors-signed")),
     Control(6, "one byte form of the BOM", (CANONICAL_BOM,), ("bom-written-otherwise",)),
+    Control(7, "rules on what was measured", (RULES,), ("rule-on-measured", "level-demanded")),
+    Control(7, "no rollback", (ROLLBACK,), ("rolled-back",)),
     Control(7, "all demanded digests", (ENOUGH, MEASURES_ALL), ("model-for-one-digest-only",)),
 )
 

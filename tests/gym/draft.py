@@ -17,6 +17,7 @@ from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import encode_bundle
 from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.domain.rollback import SequenceRecord
 from infwasi_sign.errors import MalformedError
 from tests import forge
 from tests.forge import MANIFEST, NOW, TRUSTED, VectorSigner
@@ -88,6 +89,8 @@ class Draft:
     digests: frozenset[Algorithm] = frozenset({Algorithm.BLAKE3})
     outside: dict[str, bytes] = field(default_factory=dict)
     models: tuple[str, ...] = ()  # files of ``outside`` that are named as detached models
+    rules: str = ""  # of a policy file, after its signer and the name of its package
+    record: SequenceRecord | None = None  # of the release that was accepted before
     race: Callable[[Path], object] | None = None  # runs after the files were opened
 
     @staticmethod

@@ -18,21 +18,22 @@ from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.domain.manifest import Manifest
 from infwasi_sign.domain.policy import DirectoryNamed, Policy
+from infwasi_sign.domain.policy_file import parse_policy
+from infwasi_sign.domain.rollback import decide_sequence
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import SignerIdentity
 from infwasi_sign.verify import VerifyRequest, verify
 from tests.forge import TRUSTED
-from tests.gym import spoil_contents, spoil_files, spoil_signed
+from tests.gym import spoil_contents, spoil_files, spoil_policy, spoil_signed
 from tests.gym.draft import MUTATORS, Draft, Honest, Mutator, scratch
+from tests.policy_support import MINIMAL
 
-__all__ = ["spoil_contents", "spoil_files", "spoil_signed"]
+__all__ = ["spoil_contents", "spoil_files", "spoil_policy", "spoil_signed"]
 
 ACCEPTED, UNDECIDED, CRASH = "accepted", "undecided", "crash"
 LONGEST_SECONDS: Final = 10.0
 MOST_BYTES: Final = 512 << 20
-_LATER: Final = frozenset({RefusalKind.ROLLBACK, RefusalKind.REVOKED})
-KINDS: Final = tuple(str(kind) for kind in RefusalKind if kind not in _LATER)
-"""The kinds that a verifier can answer with; a state and a deny list decide the others."""
+KINDS: Final = tuple(str(kind) for kind in RefusalKind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,20 +105,29 @@ def judge(draft: Draft, folder: Path) -> tuple[str, str]:
             draft.race(package)
 
     key = parse_public_key(TRUSTED.public_key(), where="key")
+    rules = parse_policy((MINIMAL + draft.rules).encode(), where="policy").rules
+    named = DirectoryNamed(directory=package.name)
     request = VerifyRequest(
         location=package,
-        policy=Policy(package=DirectoryNamed(directory=package.name), digests=draft.digests),
+        policy=Policy(package=named, digests=draft.digests, rules=rules if draft.rules else ()),
         now=draft.now,
         detached=tuple(folder / "outside" / name for name in draft.models),
         on_claims=race,
     )
     try:
-        verify(
+        with verify(
             request,
             store=DirectoryStore(),
             signatures=KeyVerifier([TrustedKey(name="trusted", public_key=key)]),
             measure_bytes=measure_bytes,
-        ).close()
+        ) as verified:
+            decide_sequence(
+                draft.record,
+                package=verified.manifest.package_name,
+                sequence=verified.manifest.sequence,
+                statement=verified.statement_digest,
+                now=draft.now,
+            )
     except RefusedError as error:
         return str(error.kind), error.sentence()
     except UndecidedError as error:
