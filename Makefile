@@ -34,7 +34,7 @@ PROJECT := .venv/.project-$(call hash,$(RUNTIME_LOCKS) pyproject.toml infwasi_si
 begin = mv $(RUNTIME) .venv/.unfinished
 end = mv .venv/.unfinished $(RUNTIME) && touch $@
 
-.PHONY: help demo check format models bench lock clean distclean
+.PHONY: help demo check format models bench gym fuzz lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,13 @@ models: $(MODEL) ## unpack the model that demo and tests use
 
 bench: $(PROJECT) $(DEV) $(MODEL) ## measure
 	$(BIN)/python -m benchmarks
+
+gym: $(PROJECT) $(DEV) ## 100,000 spoiled packages, each check switched off, 1,000,000 fuzzed inputs
+	$(BIN)/python -m tests.gym --count 100000 --seed 1 --resume
+	$(BIN)/python -m tests.fuzz all --runs 1000000
+
+fuzz: $(PROJECT) $(DEV) ## fuzz the parsers: TARGET=gguf RUNS=1000000
+	$(BIN)/python -m tests.fuzz $(or $(TARGET),all) --runs $(or $(RUNS),1000000)
 
 lock: .cache/lock/bin/uv ## make the lock files again; UPGRADE=1 takes the newest versions
 	.cache/lock/bin/python requirements/lock.py $(if $(UPGRADE),--upgrade)

@@ -17,7 +17,8 @@ CONTEXT_TOKENS: Final = 2048
 SYSTEM: Final = "Answer in one short sentence."
 QUESTION: Final = "What is the capital of Sweden?"
 
-ENVIRONMENT: Final = {**os.environ, "PYTHONPATH": str(ROOT)}
+STATE: Final = tempfile.mkdtemp(prefix="infwasi-bench-state-")
+ENVIRONMENT: Final = {**os.environ, "PYTHONPATH": str(ROOT), "INFWASI_STATE_DIR": STATE}
 
 _PROJECT: Final = """\
 [package]

@@ -79,6 +79,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="infwasi-demo-") as folder:
         os.chdir(folder)
         os.environ["INFWASI_PASSPHRASE"] = "correct horse battery staple"
+        os.environ["INFWASI_STATE_DIR"] = str(Path(folder) / "state")
         Path("models").mkdir()
         Path("models", MODEL.name).symlink_to(MODEL)
 

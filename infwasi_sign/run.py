@@ -7,8 +7,9 @@ from functools import partial
 from typing import Final
 
 from infwasi_sign.domain.chat import Summary
+from infwasi_sign.domain.facts import LOAD_LEVEL
 from infwasi_sign.domain.limits import LIMITS
-from infwasi_sign.domain.policy import Policy, RunLimit
+from infwasi_sign.domain.policy import Policy, RunLimit, decide, require
 from infwasi_sign.domain.settings import GuestLimits
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import GuestGrants, GuestHost, InferenceBackend, StopFlag
@@ -59,10 +60,13 @@ def plan(package: VerifiedPackage, request: RunRequest) -> RunPlan:
     """Narrow what the package allows by what policy, host and caller say.
 
     Raises:
-        RefusedError: kind `limit`; the prompt is too long, or the package fixes another seed.
+        RefusedError: kind `limit`; the prompt is too long, or the package fixes another seed;
+            kind `level`; the policy demands that the model is held, and it is not.
         UndecidedError: the model cannot chat, or the prompt is not text.
     """
     VerifiedPackage.require(package)
+    # Verifying alone holds nothing, so a rule about the level may not be decided yet.
+    require(decide(package.policy, {**package.facts, LOAD_LEVEL: package.level.label}))
     settings = package.settings
     if not package.model_facts[package.manifest.models[0].name].can_chat:
         raise UndecidedError(

@@ -36,6 +36,7 @@ from infwasi_sign.domain.manifest import (
     Manifest,
 )
 from infwasi_sign.domain.policy import Policy, decide, decide_claims, decide_measured, require
+from infwasi_sign.domain.rollback import SequenceRecord, decide_sequence
 from infwasi_sign.domain.rules import Facts
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.statement import parse_statement
@@ -67,6 +68,8 @@ class VerifyRequest:
     progress: Progress | None = None
     on_claims: Callable[[Manifest, SignerIdentity], None] | None = None
     libraries: Callable[[], tuple[str, ...]] = tuple
+    known: Callable[[str], SequenceRecord | None] | None = None
+    accept_jump: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,6 +197,15 @@ def _verify_opened(
     )
     require(decide(request.policy, claims))
     decide_claims(request.policy, manifest, request.now)
+    if request.known is not None:
+        decide_sequence(
+            request.known(manifest.package_name),
+            package=manifest.package_name,
+            sequence=manifest.sequence,
+            statement=statement,
+            now=request.now,
+            accept_jump=request.accept_jump,
+        )
     if request.on_claims is not None:
         request.on_claims(manifest, signer)
     # 5. measure

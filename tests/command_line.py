@@ -19,6 +19,7 @@ TIMEOUT_SECONDS = 120  # only a command that hangs waits this long
 # Long ago and for ever, so that these packages verify whatever the clock of the machine says.
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
+STATE = "INFWASI_STATE_DIR"
 _OURS = ("INFWASI_", "SOURCE_DATE_EPOCH", "PYTHON", "COLUMNS", "NO_COLOR", "FORCE_COLOR")
 
 
@@ -52,6 +53,7 @@ class Done:
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
     """Ours without what would change how Python or infwasi speak."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    kept[STATE] = os.environ[STATE]  # each test's own, see conftest.py
     return {**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "LANG": "C.UTF-8", **(changes or {})}
 
 

@@ -23,3 +23,9 @@ def model_path() -> Path:
     )
     assert path.is_file(), f"no model at {path}: run `make models`"
     return path
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test accepts is not remembered in the next, nor in the developer's own state."""
+    monkeypatch.setenv("INFWASI_STATE_DIR", str(tmp_path_factory.mktemp("state") / "infwasi"))

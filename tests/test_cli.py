@@ -101,7 +101,7 @@ def test_init_writes_a_file_that_pack_reads(tmp_path: Path) -> None:
     done = infwasi("init", "--name", "Städer 2", cwd=tmp_path)
     wrote = "wrote infwasi.toml; next: infwasi keygen release, then infwasi pack --sign"
     assert done.transcript == (0, "", [wrote])
-    assert infwasi("pack", cwd=tmp_path).transcript == (0, "dist/st-der-2-1.0.0\n", [UNSIGNED])
+    assert infwasi("pack", cwd=tmp_path).transcript == (0, "dist/st-der_2-1.0.0\n", [UNSIGNED])
 
 
 def test_init_keeps_what_is_there(project: Path) -> None:

@@ -12,7 +12,8 @@ from tests.fuzz.targets import TARGETS, Target, mixed
 RUNS = 10_000
 
 needs_atheris = pytest.mark.skipif(
-    find_spec("atheris") is None, reason="atheris has wheels for Linux on x86_64 only"
+    find_spec("atheris") is None,
+    reason="atheris is not installed; it has wheels for Linux on x86_64 only",
 )
 
 

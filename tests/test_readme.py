@@ -106,7 +106,7 @@ def test_page_shows_every_command() -> None:
     shown = {
         step.command.split()[1] for step in steps(README) if step.command.startswith("infwasi")
     }
-    assert shown == {"init", "keygen", "pack", "verify", "verify-and-run", "inspect"}
+    assert shown == {"init", "keygen", "pack", "verify", "verify-and-run", "inspect", "policy"}
 
 
 def test_an_ellipsis_stands_for_anything_and_nothing_else_does() -> None:
@@ -128,8 +128,8 @@ def uncommented(text: str) -> str:
 def test_commented_lines_of_the_toml_are_the_defaults() -> None:
     shown = parse_project(toml_block().encode(), {}, where="README.md")
     spelled_out = uncommented(toml_block())
-    # these two have no default: the page shows what one could write
-    spelled_out = re.sub(r"^(seed|inference) = .*\n", "", spelled_out, flags=re.MULTILINE)
+    # these have no default: the page shows what one could write
+    spelled_out = re.sub(r"^(seed|inference|sequence) = .*\n", "", spelled_out, flags=re.MULTILINE)
     assert parse_project(spelled_out.encode(), {}, where="README.md") == shown
     assert shown == Project(
         name="capital",

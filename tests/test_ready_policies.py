@@ -424,6 +424,18 @@ def test_a_level_that_no_machine_reaches_refuses_the_run_and_not_the_verificatio
     assert caught.value.expected == "one of fs-verity"
 
 
+def test_a_package_that_is_not_held_is_not_run_where_a_level_is_demanded(
+    package: Path, facts: Facts, tmp_path: Path
+) -> None:
+    loaded = load(tmp_path, filled("air-gapped", facts))
+    with verify_under(loaded, package) as verified, pytest.raises(RefusedError) as caught:
+        plan(verified, RunRequest(prompt=None))
+    assert caught.value.kind is RefusalKind.LEVEL
+    assert caught.value.got == "none"
+    with verify_under(loaded, package, hold=True) as verified:
+        plan(verified, RunRequest(prompt=None))
+
+
 # --- real packages ---------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.trusted_file import read_trusted
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
 from infwasi_sign.domain.policy_file import KeySpec, PolicyFile, parse_policy
 from infwasi_sign.domain.rules import AtMost, Rule
@@ -141,5 +142,5 @@ def _not_after(spec: KeySpec, key: PublicKey) -> Rule:
         place=spec.place,
         kind=RefusalKind.EXPIRED,
         when=("signer.key", f"sha256:{key.fingerprint}"),
-        reason=f"the time of this key ended at {spec.not_after.isoformat()}",
+        reason=f"the time of this key ended at {format_time(spec.not_after)}",
     )

@@ -69,7 +69,7 @@ def _write_file(path: Path, text: str) -> None:
 
 
 def delivery_options(command: Command) -> Command:
-    """``--format``, ``--json``, ``--quiet``, ``--output``; `chosen_delivery` takes their values."""
+    """``--format``, ``--quiet``, ``--output``; `chosen_delivery` takes their values."""
     for option in (
         click.option(
             "--output",
@@ -78,12 +78,11 @@ def delivery_options(command: Command) -> Command:
             help="Write the result to this file, whole or not at all.",
         ),
         click.option("-q", "--quiet", is_flag=True, help="Nothing on standard output."),
-        click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
         click.option(
             "--format",
             "form",
             type=click.Choice([str(form) for form in Format]),
-            help="The form of the result. [default: text]",
+            help="The form of the result; --json is short for json. [default: text]",
         ),
     ):
         command = option(command)

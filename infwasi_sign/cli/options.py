@@ -49,6 +49,11 @@ def package_options(command: Command) -> Command:
             help="The model file of a package whose model is detached.",
         ),
         click.option(
+            "--accept-jump",
+            is_flag=True,
+            help="Accept a sequence more than a year ahead of the last one.",
+        ),
+        click.option(
             "--name", default=None, help="The package you want (default: by the directory's name)."
         ),
         click.option(

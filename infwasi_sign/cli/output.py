@@ -13,7 +13,7 @@ import click
 
 from infwasi_sign.domain.chat import FinishReason, Summary
 from infwasi_sign.domain.text import escape_controls
-from infwasi_sign.errors import InfwasiError, RefusedError, UndecidedError
+from infwasi_sign.errors import InfwasiError, UndecidedError
 
 if TYPE_CHECKING:
     from infwasi_sign.domain.manifest import Manifest
@@ -25,9 +25,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def say(text: str) -> None:
     """One line for people, on standard error, with control characters shown and not obeyed."""
-    # Nobody who closed standard error wants to hear that it is closed.
-    with contextlib.suppress(OSError):
+    try:
         click.echo(_painted(_fitting(escape_controls(text), sys.stderr), sys.stderr), err=True)
+    except OSError:
+        # There is no place left to say so. Python would try again at its end, and exit with 120.
+        sys.stderr = None
 
 
 def show(*lines: str) -> None:
@@ -126,9 +128,8 @@ def failures_delivered(
         try:
             deliver(NotAccepted.of(failure, circumstances))
         except (InfwasiError, OSError) as undelivered:
-            if not isinstance(failure, RefusedError):
-                raise
-            report_failure(undelivered)
+            if str(undelivered) != str(failure):  # else that is what went wrong in the first place
+                report_failure(undelivered)
         raise failure from error
 
 
@@ -137,9 +138,7 @@ def as_failure(error: BaseException) -> InfwasiError | None:
     match error:
         case InfwasiError():
             return error
-        case OSError(errno=errno.EPIPE):
-            return None  # nobody reads any more; there is nobody to tell
-        case OSError():
+        case OSError() if error.errno != errno.EPIPE:  # then nobody is there to be told
             from infwasi_sign.adapters.atomic import system_error
 
             return system_error(error)

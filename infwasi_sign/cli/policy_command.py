@@ -21,6 +21,7 @@ def command() -> None:
     """Write, check and explain policies: by whose rules a package is judged.
 
     \b
+    Examples:
       infwasi policy init dist/capital-1.0.0 --key release.pub > policy.toml
       infwasi policy check policy.toml
       infwasi policy why dist/capital-1.0.0 --policy policy.toml
@@ -33,10 +34,12 @@ def command() -> None:
 @click.option("--strict", is_flag=True, help="Warnings are errors.")
 def check(file: Path, strict: bool) -> None:
     """Read FILE as a verifier would, and warn of what is allowed but hardly meant."""
+    from infwasi_sign.adapters.keys import KeyVerifier
     from infwasi_sign.adapters.policy_source import load_policy
     from infwasi_sign.domain.policy_warnings import warnings
 
     loaded = load_policy(file)
+    KeyVerifier(loaded.keys)  # as verify does: nobody's key is also somebody else's
     found = warnings((*loaded.file.rules, *loaded.key_rules), datetime.now(UTC))
     for warning in found:
         say(f"warning: {warning}")
@@ -56,6 +59,7 @@ def why(
     name: str | None,
     model_path: Path | None,
     as_json: bool,
+    accept_jump: bool,  # noqa: ARG001 - no rule; shared with the commands that remember
 ) -> None:
     """Show what each rule says about PACKAGE: the fact it saw, the verdict, file and line.
 

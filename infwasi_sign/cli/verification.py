@@ -13,6 +13,7 @@ from infwasi_sign.adapters.policy_source import find_policy, load_policy
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.manifest import Manifest, format_time
 from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
+from infwasi_sign.domain.rollback import policy_id
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import SignerIdentity
 from infwasi_sign.verify import VerifiedPackage, VerifyRequest, verify
@@ -24,6 +25,7 @@ class Trust:
 
     policy: Policy
     keys: tuple[TrustedKey, ...]
+    policy_id: str  # under which accepted releases are remembered
 
 
 def choose_trust(
@@ -51,9 +53,17 @@ def choose_trust(
         if policy_path is not None:
             raise UndecidedError("a key and a policy are named", hint="a policy names its keys")
         key = TrustedKey(name=key_path.stem, public_key=load_public_key(key_path))
-        return Trust(policy=Policy(package=wanted, digests=digests), keys=(key,))
+        return Trust(
+            policy=Policy(package=wanted, digests=digests),
+            keys=(key,),
+            policy_id=policy_id("key", key.public_key.fingerprint),
+        )
     loaded = load_policy(find_policy(policy_path, os.environ))
-    return Trust(policy=loaded.policy(wanted, digests), keys=loaded.keys)
+    return Trust(
+        policy=loaded.policy(wanted, digests),
+        keys=loaded.keys,
+        policy_id=policy_id("file", os.path.realpath(loaded.path)),
+    )
 
 
 def verify_trusting(request: VerifyRequest, trust: Trust) -> VerifiedPackage:

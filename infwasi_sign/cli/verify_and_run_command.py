@@ -21,6 +21,7 @@ from infwasi_sign.ports import StopReason
 
 if TYPE_CHECKING:
     from infwasi_sign.adapters.watcher import Watcher
+    from infwasi_sign.cli.remembering import Memory
     from infwasi_sign.cli.verification import Trust
     from infwasi_sign.run import RunRequest
     from infwasi_sign.verify import VerifiedPackage
@@ -47,6 +48,7 @@ def command(
     name: str | None,
     model_path: Path | None,
     as_json: bool,
+    accept_jump: bool,
     prompt: str | None,
     max_tokens: int | None,
     seed: int | None,
@@ -67,6 +69,7 @@ def command(
     """
     from infwasi_sign.adapters.process import forbid_dumps
     from infwasi_sign.adapters.watcher import Watcher
+    from infwasi_sign.cli.remembering import open_memory
     from infwasi_sign.cli.verification import choose_trust
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.run import RunRequest
@@ -89,8 +92,9 @@ def command(
             policy_path=policy_path,
             digests=frozenset({Algorithm.BLAKE3}),
         )
-        with _verified(package, trust, model_path, watcher) as verified:
-            _run(verified, run_request, watcher, as_json, threads, verbose)
+        memory = open_memory(trust.policy_id, required=False)
+        with _verified(package, trust, memory, accept_jump, model_path, watcher) as verified:
+            _run(verified, run_request, memory, watcher, as_json, threads, verbose)
 
 
 def _read_standard_input() -> str:
@@ -111,7 +115,12 @@ def _read_standard_input() -> str:
 
 
 def _verified(
-    package: Path, trust: "Trust", model_path: Path | None, watcher: "Watcher"
+    package: Path,
+    trust: "Trust",
+    memory: "Memory",
+    accept_jump: bool,
+    model_path: Path | None,
+    watcher: "Watcher",
 ) -> "VerifiedPackage":
     """Verify, and hold the model still from before it is measured."""
     from infwasi_sign.adapters.native_host import library_digests
@@ -133,6 +142,8 @@ def _verified(
             progress=advance,
             on_claims=progress.begin,
             libraries=library_digests,
+            known=memory.known,
+            accept_jump=accept_jump,
         )
         return verify_trusting(request, trust)
 
@@ -140,6 +151,7 @@ def _verified(
 def _run(
     verified: "VerifiedPackage",
     request: "RunRequest",
+    memory: "Memory",
     watcher: "Watcher",
     as_json: bool,
     threads: int | None,
@@ -147,13 +159,17 @@ def _run(
 ) -> None:
     from infwasi_sign.adapters.background import BackgroundHost
     from infwasi_sign.adapters.llama import LlamaBackend
-    from infwasi_sign.cli.verification import signed_by, verdict_json
+    from infwasi_sign.cli.verification import now_utc, signed_by, verdict_json
     from infwasi_sign.run import plan, run
 
     decided = plan(verified, request)
     watcher.arm(decided.timeout_seconds.value, str(decided.timeout_seconds))
+    # Remembered before the first token: what has run cannot be followed by something older.
+    note = memory.accept(verified, now_utc())
     if as_json:
         emit_json(verdict_json(verified))
+    if note is not None:
+        say(f"note: {note}")
     because = f" ({verified.level_reason})" if verified.level_reason else ""
     say(f"verified: {signed_by(verified.manifest, verified.signer)}")
     seed = f"; seed {decided.seed}" if verified.settings.temperature > 0 else ""

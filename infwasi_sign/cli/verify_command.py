@@ -6,6 +6,7 @@ import click
 
 from infwasi_sign.cli.options import package_options
 from infwasi_sign.cli.output import emit_json, failures_as_json, package_progress, show
+from infwasi_sign.errors import UndecidedError
 
 
 @click.command(name="verify")
@@ -17,6 +18,7 @@ from infwasi_sign.cli.output import emit_json, failures_as_json, package_progres
     show_default=True,
     help="default: BLAKE3 of the model; all: SHA-256 too.",
 )
+@click.option("--commit", is_flag=True, help="Remember this release: an older one is refused then.")
 @click.option("--at", "at_time", type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ"]), help="For audits.")
 def command(
     package: Path,
@@ -25,7 +27,9 @@ def command(
     name: str | None,
     model_path: Path | None,
     as_json: bool,
+    accept_jump: bool,
     digests: str,
+    commit: bool,
     at_time: object,
 ) -> None:
     """Check that PACKAGE is what somebody you trust signed. Nothing in it is executed.
@@ -40,6 +44,7 @@ def command(
     from datetime import UTC, datetime
 
     from infwasi_sign.adapters.native_host import library_digests
+    from infwasi_sign.cli.remembering import open_memory
     from infwasi_sign.cli.verification import (
         choose_trust,
         now_utc,
@@ -51,11 +56,16 @@ def command(
     from infwasi_sign.verify import VerifyRequest
 
     algorithms = frozenset(Algorithm) if digests == "all" else frozenset({Algorithm.BLAKE3})
+    if commit and at_time is not None:
+        raise UndecidedError(
+            "an audit at another time is not remembered", hint="leave out --commit"
+        )
     now = at_time.replace(tzinfo=UTC) if isinstance(at_time, datetime) else now_utc()
     with failures_as_json(as_json), package_progress() as progress:
         trust = choose_trust(
             package, name=name, key_path=key_path, policy_path=policy_path, digests=algorithms
         )
+        memory = open_memory(trust.policy_id, required=commit)
         request = VerifyRequest(
             location=package,
             policy=trust.policy,
@@ -64,9 +74,13 @@ def command(
             progress=progress.update,
             on_claims=progress.begin,
             libraries=library_digests,
+            known=memory.known if at_time is None else None,
+            accept_jump=accept_jump,
         )
         with verify_trusting(request, trust) as verified:
             progress.end()
+            if commit:
+                memory.accept(verified, now)
             if as_json:
                 emit_json(verdict_json(verified))
             else:

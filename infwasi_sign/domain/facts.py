@@ -13,6 +13,7 @@ from infwasi_sign.domain.manifest import EntryRole, Manifest
 from infwasi_sign.domain.rules import Facts, FactValue
 
 HOST_LIBRARIES: Final = "host.libraries"
+LOAD_LEVEL: Final = "load.level"
 MODEL_DIGESTS: Final = "model.digests"
 
 
@@ -76,7 +77,7 @@ def measured_facts(
         ),
     }
     if level is not None:
-        facts["load.level"] = level.label
+        facts[LOAD_LEVEL] = level.label
     if libraries is not None:
         facts[HOST_LIBRARIES] = libraries
     return facts

@@ -7,11 +7,11 @@ nothing are errors: whom to trust is never guessed.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 
 from infwasi_sign.domain.digest import Algorithm
-from infwasi_sign.domain.facts import HOST_LIBRARIES, MODEL_DIGESTS
+from infwasi_sign.domain.facts import HOST_LIBRARIES, LOAD_LEVEL, MODEL_DIGESTS
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import VERSION, WORD
 from infwasi_sign.domain.policy import RunLimit
@@ -135,7 +135,7 @@ _RULE_KEYS: Final[Mapping[str, Mapping[str, _Key]]] = {
     },
     "bom": {"require": _Key("bom.properties", _texts(lambda values: Including(values=values)))},
     "host": {"libraries": _Key(HOST_LIBRARIES, _one_of(_SHA256))},
-    "load": {"minimum-level": _Key("load.level", _level, RefusalKind.LEVEL)},
+    "load": {"minimum-level": _Key(LOAD_LEVEL, _level, RefusalKind.LEVEL)},
 }
 _PACKAGE_KEYS: Final[Mapping[str, _Key]] = {
     "minimum-version": _Key(
@@ -255,20 +255,23 @@ class _Sections(Reader):
         table = self.table(value, key, frozenset({"pem", "file", "not-after"}))
         if ("pem" in table) == ("file" in table):
             raise self.error("a key is given by `pem` or by `file`", key)
-        not_after = table.get("not-after")
-        if not_after is not None and (
-            not isinstance(not_after, datetime) or not_after.tzinfo is None
-        ):
-            raise self.error(
-                "wrong type", f"{key}.not-after", expected="a time with its zone", got=not_after
-            )
         return KeySpec(
             path=key,
             pem=self.text(table["pem"], f"{key}.pem") if "pem" in table else None,
             file=self.text(table["file"], f"{key}.file") if "file" in table else None,
-            not_after=not_after,
+            not_after=self._moment(table.get("not-after"), f"{key}.not-after"),
             place=self.place(f"{key}.not-after"),
         )
+
+    def _moment(self, value: object, key: str) -> datetime | None:
+        if value is None:
+            return None
+        if not isinstance(value, datetime) or value.tzinfo is None:
+            raise self.error("wrong type", key, expected="a time with its zone", got=value)
+        try:
+            return value.astimezone(UTC)
+        except OverflowError as error:  # year 1 or 9999, and in UTC another
+            raise self.error("out of range", key, got=value) from error
 
     def _deny(self) -> list[Rule]:
         rules = []

@@ -50,8 +50,8 @@ class Reader:
         )
 
     def text(self, value: object, key: str) -> str:
-        """A string that is not empty."""
-        if not isinstance(value, str) or not value:
+        """A string that is not empty; NUL is in no name of a file, nor in any fact."""
+        if not isinstance(value, str) or not value or "\0" in value:
             raise self.error("wrong type", key, expected="a text that is not empty", got=value)
         return value
 

@@ -13,9 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -112,22 +114,35 @@ def main(arguments: list[str] | None = None) -> int:
     if options.input is not None:
         targets.named(options.target)(options.input.read_bytes())
         return 0
-    names = sorted(targets.TARGETS) if options.target == "all" else [options.target]
+    if find_spec("atheris") is None:
+        print("atheris is not installed: it has wheels for Linux on x86_64 only", file=sys.stderr)  # noqa: T201 -- the outcome
+        return 2
+    is_all = options.target == "all"
+    names = sorted(targets.TARGETS) if is_all else [options.target]
     each = -(-options.runs // len(names))
     with ThreadPoolExecutor(options.workers) as pool:
         outcomes = list(
             pool.map(lambda name: fuzz(name, each, options.seed, options.findings), names)
         )
-    return _report(outcomes, options.output)
+    compared = _compare(options.runs) if is_all else {}
+    return _report(outcomes, compared, options.output)
 
 
-def _report(outcomes: list[Outcome], output: Path) -> int:
+def _compare(runs: int) -> dict[str, Counter[str]]:
+    """Our readers against the reference tools, in proportion; raises where they differ."""
+    differential = importlib.import_module("tests.fuzz.differential")
+    models, components = differential.compare_models, differential.compare_components
+    return {"gguf": models(runs // 100), "wasm-tools validate": components(runs // 500)}
+
+
+def _report(outcomes: list[Outcome], compared: dict[str, Counter[str]], output: Path) -> int:
     findings = [one for one in outcomes if one.finding]
     executions = sum(one.executions for one in outcomes)
     output.parent.mkdir(parents=True, exist_ok=True)
     result = {
         "executions": executions,
         "findings": len(findings),
+        "compared": compared,
         "targets": [asdict(one) for one in outcomes],
         "verdict": "failed" if findings else "passed",
     }

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import PurePath
 
@@ -9,14 +10,21 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from infwasi_sign.domain.component import Nested, describe
+from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.pins import Pin, encode_pins
 from infwasi_sign.domain.project import template
+from infwasi_sign.domain.rollback import SequenceRecord, encode_state, policy_id
 from infwasi_sign.domain.settings_layout import memory_image
 from infwasi_sign.domain.settings_module import settings_module
 from tests import gguf_forge
-from tests.forge import MANIFEST, SETTINGS, TRUSTED
+from tests.conftest import ROOT
+from tests.forge import MANIFEST, NOW, SETTINGS, TRUSTED
 from tests.gguf_forge import PAIRS, tiny_gguf
 from tests.gym.draft import APP, BOM, MODEL, Honest
+from tests.policy_support import MINIMAL
 from tests.settings_samples import make_settings
+
+POLICY_ID = policy_id("key", "a" * 64)
 
 _TEMPLATES = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content']"
@@ -115,6 +123,30 @@ def projects() -> list[bytes]:
     text = template("capital", PurePath("model.gguf"))
     full = "\n".join(line.removeprefix("# ") for line in text.splitlines())
     return [text.encode(), full.encode(), b'[package]\nname = "x"\nversion = "1"\n']
+
+
+def policies() -> list[bytes]:
+    """Policy files: the smallest, and those that are ready for use."""
+    ready = sorted((ROOT / "policies").glob("*.toml"))
+    return [MINIMAL.encode(), *(path.read_bytes() for path in ready)]
+
+
+def states() -> list[bytes]:
+    """What was accepted before, under one policy."""
+    record = SequenceRecord(
+        package="capital",
+        sequence=7,
+        statement=Digest(algorithm=Algorithm.SHA256, hex="ab" * 32),
+        accepted_at=NOW,
+    )
+    other = replace(record, package="weather", sequence=0)
+    return [encode_state(POLICY_ID, records) for records in ((), (record,), (record, other))]
+
+
+def pins() -> list[bytes]:
+    """Keys that packages were seen with first."""
+    pin = Pin(package="capital", public_key=TRUSTED.public_key(), pinned_at=NOW)
+    return [encode_pins(found) for found in ((), (pin,), (pin, replace(pin, package="x")))]
 
 
 def options() -> list[bytes]:

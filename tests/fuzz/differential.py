@@ -51,11 +51,16 @@ def compare_models(count: int, seed: int = 1) -> Counter[str]:
                 # `gguf` pads a header that nothing follows, and puts the data beyond the file's end
                 seen["without tensors"] += 1
                 continue
+            if any(value.value != value.value for value in header.metadata.values()):
+                seen["not comparable"] += 1
+                continue
             path.write_bytes(data)
             try:
                 assert_equals_reference(header, path)
             except AssertionError as error:
                 raise AssertionError(f"model {number} of seed {seed} is read otherwise") from error
+            except MalformedError:  # texts in arrays are read when they are asked for
+                seen["refused by ours"] += 1
             except (ValueError, KeyError, IndexError, OverflowError, UnicodeDecodeError) as error:
                 seen[f"refused by the reference: {type(error).__name__}"] += 1
             else:

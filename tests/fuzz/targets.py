@@ -16,7 +16,10 @@ from infwasi_sign.domain.gguf import GgufArray, GgufHeader, parse
 from infwasi_sign.domain.gguf_facts import model_facts
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.model_digests import TensorDigests, header_digest, tensor_table_digest
+from infwasi_sign.domain.pins import encode_pins, parse_pins
+from infwasi_sign.domain.policy_file import parse_policy
 from infwasi_sign.domain.project import parse_project
+from infwasi_sign.domain.rollback import encode_state, parse_state
 from infwasi_sign.domain.settings_layout import from_memory_image, memory_image
 from infwasi_sign.domain.settings_module import read_settings_module, settings_module
 from infwasi_sign.domain.statement import encode_statement, parse_statement
@@ -159,6 +162,24 @@ def _tensor_digests(data: bytes) -> None:
 @_target(corpus.projects, (UndecidedError, RefusedError))
 def _project(data: bytes) -> None:
     parse_project(data, {}, where="infwasi.toml").settings()
+
+
+@_target(corpus.policies, (UndecidedError,))
+def _policy(data: bytes) -> None:
+    found = parse_policy(data, where="policy.toml")
+    assert found.signers
+    assert found.rules
+
+
+@_target(corpus.states)
+def _state(data: bytes) -> None:
+    records = parse_state(data, policy=corpus.POLICY_ID, where="state")
+    assert encode_state(corpus.POLICY_ID, records) == data
+
+
+@_target(corpus.pins)
+def _pins(data: bytes) -> None:
+    assert encode_pins(parse_pins(data, where="pins")) == data
 
 
 @_target(corpus.options, (NnError,))

@@ -134,6 +134,7 @@ CANONICAL_BOM: Switch = (strict_json, "require_canonical", nothing)
 ENOUGH: Switch = (verification, "decide_measured", nothing)
 RULES: Switch = (verification, "require", nothing)
 ROLLBACK: Switch = (rollback, "require_successor", nothing)
+SEQUENCE: Switch = (verification, "decide_sequence", nothing)
 MEASURES_ALL: Switch = (measuring, "measure", _only_blake3)
 
 
@@ -193,6 +194,8 @@ CONTROLS: Final = (
     Control(4, "not from the future", (TIME,), ("read-too-early",)),
     Control(4, "imports", (IMPORTS, EQUAL), ("imports-and-exports-lie",)),
     Control(4, "rules on claims", (RULES,), ("rule-on-claims", "revoked")),
+    Control(4, "no rollback", (ROLLBACK,), ("rolled-back",)),
+    Control(4, "no jump", (SEQUENCE,), ("jumped-ahead",)),
     Control(5, "unchanged while read", (UNCHANGED, DIGEST), ("overwritten-after-opening",)),
     Control(5, "size of entries", (SIZE, BOM), ("number-lies",)),
     Control(5, "digests", (DIGEST,), ("bit-flips",)),
@@ -204,7 +207,6 @@ CONTROLS: Final = (
     Control(6, "BOM", (BOM,), ("bom-says-other", "bom-has-surplus", "tensors-signed")),
     Control(6, "one byte form of the BOM", (CANONICAL_BOM,), ("bom-written-otherwise",)),
     Control(7, "rules on what was measured", (RULES,), ("rule-on-measured", "level-demanded")),
-    Control(7, "no rollback", (ROLLBACK,), ("rolled-back",)),
     Control(7, "all demanded digests", (ENOUGH, MEASURES_ALL), ("model-for-one-digest-only",)),
 )
 

@@ -90,6 +90,7 @@ class Draft:
     outside: dict[str, bytes] = field(default_factory=dict)
     models: tuple[str, ...] = ()  # files of ``outside`` that are named as detached models
     rules: str = ""  # of a policy file, after its signer and the name of its package
+    hold: bool = False  # as before a run
     record: SequenceRecord | None = None  # of the release that was accepted before
     race: Callable[[Path], object] | None = None  # runs after the files were opened
 

@@ -19,7 +19,6 @@ from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.domain.manifest import Manifest
 from infwasi_sign.domain.policy import DirectoryNamed, Policy
 from infwasi_sign.domain.policy_file import parse_policy
-from infwasi_sign.domain.rollback import decide_sequence
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import SignerIdentity
 from infwasi_sign.verify import VerifyRequest, verify
@@ -112,22 +111,17 @@ def judge(draft: Draft, folder: Path) -> tuple[str, str]:
         policy=Policy(package=named, digests=draft.digests, rules=rules if draft.rules else ()),
         now=draft.now,
         detached=tuple(folder / "outside" / name for name in draft.models),
+        hold=draft.hold,
+        known=lambda _: draft.record,
         on_claims=race,
     )
     try:
-        with verify(
+        verify(
             request,
             store=DirectoryStore(),
             signatures=KeyVerifier([TrustedKey(name="trusted", public_key=key)]),
             measure_bytes=measure_bytes,
-        ) as verified:
-            decide_sequence(
-                draft.record,
-                package=verified.manifest.package_name,
-                sequence=verified.manifest.sequence,
-                statement=verified.statement_digest,
-                now=draft.now,
-            )
+        ).close()
     except RefusedError as error:
         return str(error.kind), error.sentence()
     except UndecidedError as error:
@@ -136,11 +130,14 @@ def judge(draft: Draft, folder: Path) -> tuple[str, str]:
 
 
 def answer(
-    honest: Honest, seed: int, number: int, *, among: tuple[str, ...] = (), baseline: int = 0
+    honest: Honest, seed: int, number: int, *, below: str | None = None, baseline: int = 0
 ) -> Answer:
-    """Make a mutant, verify it, clear it away. ``baseline`` is `peak_bytes` at the beginning."""
-    draft, chosen = mutant(honest, seed, number, among)
-    folder = Path(tempfile.mkdtemp(prefix="gym-", dir=scratch()))
+    """Make a mutant ``below`` a folder, verify it, clear it away.
+
+    ``baseline`` is what `peak_bytes` was at the beginning.
+    """
+    draft, chosen = mutant(honest, seed, number)
+    folder = Path(tempfile.mkdtemp(prefix="gym-", dir=below or scratch()))
     started = time.perf_counter()
     try:
         with bounded_time(LONGEST_SECONDS + 1):

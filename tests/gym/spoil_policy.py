@@ -68,8 +68,11 @@ def rule_on_measured(draft: Draft, rng: Random) -> None:
 
 @mutator("policy")
 def level_demanded(draft: Draft, rng: Random) -> None:
-    """The model is not held at all."""
-    draft.rules = f'[load]\nminimum-level = "{rng.choice(("read-lease", "fs-verity"))}"'
+    """A level that no file in a temporary folder reaches."""
+    draft.hold = True
+    draft.rules = '[load]\nminimum-level = "fs-verity"' + rng.choice(
+        ("", "\n[run]\nmax-tokens = 5")
+    )
 
 
 @mutator("policy", 2)

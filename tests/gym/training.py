@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from tests.conftest import ROOT
-from tests.gym.draft import Honest
+from tests.gym.draft import Honest, scratch
 from tests.gym.oracle import ACCEPTED, CRASH, KINDS, LONGEST_SECONDS, Answer, answer, peak_bytes
 
 BATCH: Final = 250  # less than a second of work: an interruption loses no more
@@ -124,8 +125,8 @@ def train(
     if not done:
         record.write_text(json.dumps(head) + "\n")
     todo = [start for start in range(0, count, BATCH) if start not in done]
-    with record.open("a") as file:
-        for start, tally in _in_workers(seed, count, todo, workers):
+    with record.open("a") as file, TemporaryDirectory(prefix="gym-", dir=scratch()) as below:
+        for start, tally in _in_workers(seed, count, todo, workers, below):
             total.merge(tally)
             file.write(json.dumps({"start": start, **vars(tally)}) + "\n")
             file.flush()
@@ -168,10 +169,10 @@ def _recorded(record: Path, head: dict[str, Any], total: Tally) -> set[int]:
 class _Worker:
     """A process that gets numbers of mutants and sends an answer for each."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, below: str) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, seed), daemon=True)
+        self.process = context.Process(target=_work, args=(theirs, seed, below), daemon=True)
         self.process.start()
         theirs.close()
         self.start = -1
@@ -194,7 +195,7 @@ class _Worker:
         self.pipe.close()
 
 
-def _work(pipe: Connection, seed: int) -> None:
+def _work(pipe: Connection, seed: int, below: str) -> None:
     honest = Honest.make()
     answer(honest, seed, 0)  # imports and buffers of the first one are nobody's growth
     baseline = peak_bytes()
@@ -204,11 +205,11 @@ def _work(pipe: Connection, seed: int) -> None:
         except EOFError:
             return
         for number in numbers:
-            pipe.send(answer(honest, seed, number, baseline=baseline))
+            pipe.send(answer(honest, seed, number, below=below, baseline=baseline))
 
 
 def _in_workers(
-    seed: int, count: int, todo: list[int], workers: int
+    seed: int, count: int, todo: list[int], workers: int, below: str
 ) -> Iterator[tuple[int, Tally]]:
     """Batches as they are done. A worker that dies or hangs costs one mutant and is replaced."""
     waiting = list(reversed(todo))
@@ -217,7 +218,7 @@ def _in_workers(
         while waiting or crew:
             while waiting and len(crew) < workers:
                 start = waiting.pop()
-                crew.append(_Worker(seed))
+                crew.append(_Worker(seed, below))
                 crew[-1].give(start, list(range(start, min(start + BATCH, count))), Tally())
             ready = wait([worker.pipe for worker in crew], timeout=1)
             for worker in list(crew):
@@ -225,7 +226,7 @@ def _in_workers(
                 is_lost = not _listen(worker) if has_sent else worker.is_silent()
                 if is_lost:
                     crew.remove(worker)
-                    crew += _replace(worker, seed)
+                    crew += _replace(worker, seed, below)
                 elif not worker.numbers:
                     yield worker.start, worker.tally
                     if waiting:
@@ -251,7 +252,7 @@ def _listen(worker: _Worker) -> bool:
     return True
 
 
-def _replace(lost: _Worker, seed: int) -> list[_Worker]:
+def _replace(lost: _Worker, seed: int, below: str) -> list[_Worker]:
     """Count the mutant that a worker died of, and let another go on after it."""
     lost.end()
     number, *rest = lost.numbers
@@ -266,6 +267,6 @@ def _replace(lost: _Worker, seed: int) -> list[_Worker]:
             is_honest=False,
         )
     )
-    again = _Worker(seed)
+    again = _Worker(seed, below)
     again.give(lost.start, rest, lost.tally)
     return [again]

@@ -1,0 +1,122 @@
+"""docs/policy.md says what the code does: its keys, its facts, its examples."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from infwasi_sign.domain.digest import Digest
+from infwasi_sign.domain.facts import claim_facts
+from infwasi_sign.domain.policy import RunLimit
+from infwasi_sign.domain.policy_file import parse_policy
+from infwasi_sign.domain.rules import FactValue
+from infwasi_sign.errors import RefusalKind
+from tests import forge
+from tests.conftest import ROOT
+from tests.policy_support import LICENSED, MINIMAL, facts_of, load, verify_under
+from tests.test_policy_file import DENIALS, PACKAGE_RULES, RULES, SCHEMA
+
+PAGE = (ROOT / "docs" / "policy.md").read_text()
+TYPES: dict[type, str] = {int: "number", str: "text", tuple: "texts"}
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading, without its head; code is bare."""
+    _, _, rest = PAGE.partition(f"\n{heading}\n")
+    assert rest, heading
+    section = re.split(r"^#", rest, maxsplit=1, flags=re.MULTILINE)[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip().strip("`") for cell in line.split("|")[1:-1]] for line in lines[2:]]
+
+
+def keys_of(section: str) -> set[str]:
+    schema = SCHEMA["properties"].get(section, {})
+    if "items" in schema:
+        schema = SCHEMA["$defs"][schema["items"]["$ref"].rpartition("/")[2]]
+    return set(schema["properties"])
+
+
+@pytest.mark.parametrize("section", ["component", "model", "bom", "host", "load", "run", "digests"])
+def test_every_key_of_a_section_is_explained(section: str) -> None:
+    assert {row[0] for row in rows(f"### [{section}]")} == keys_of(section)
+
+
+@pytest.mark.parametrize("section", ["signer", "package", "deny"])
+def test_every_key_of_a_repeated_section_is_explained(section: str) -> None:
+    assert {row[0] for row in rows(f"### [[{section}]]")} == keys_of(section)
+
+
+def test_every_section_is_explained() -> None:
+    named = {*re.findall(r"^### \[+([a-z]+)\]+$", PAGE, re.MULTILINE)}
+    top = {row[0] for row in rows("## What a policy says")}
+    assert named | top == set(SCHEMA["properties"])
+
+
+def test_each_key_is_about_the_fact_and_has_the_kind_that_the_page_says() -> None:
+    said = {
+        f"{section}.{row[0]}": (row[3], row[4])
+        for section in ("component", "model", "bom", "host", "load")
+        for row in rows(f"### [{section}]")
+    }
+    assert said == {name: (fact, str(kind)) for _, name, fact, _, kind in RULES}
+    of_packages = {row[0]: (row[3], row[4]) for row in rows("### [[package]]")}
+    assert of_packages.pop("name") == ("package.name", str(RefusalKind.POLICY))
+    assert of_packages == {
+        text.split(" ")[0]: (fact, str(kind)) for text, fact, _, kind in PACKAGE_RULES
+    }
+    denials = {row[0]: row[3] for row in rows("### [[deny]]") if row[3]}
+    assert denials == {thing: fact for thing, fact, _ in DENIALS}
+    assert {row[0] for row in rows("### [run]")} == set(RunLimit)
+
+
+def test_the_facts_are_those_of_a_package_with_their_types(tmp_path: Path) -> None:
+    package = forge.make_package(tmp_path, model=LICENSED)
+    loaded = load(tmp_path / "policy", MINIMAL)
+    everything = facts_of(loaded, package)
+    with verify_under(loaded, package) as verified:
+        claims = claim_facts(
+            verified.manifest,
+            signer="release",
+            key="00",
+            statement=verified.statement_digest,
+            now=forge.NOW,
+        )
+        measured = {**verified.facts, "host.libraries": ()}
+        assert isinstance(verified.statement_digest, Digest)
+
+    def when(fact: str) -> str:
+        return "statement" if fact in claims else "measured" if fact in measured else "run"
+
+    def kind(value: FactValue) -> str:
+        return TYPES[type(value)]
+
+    table = [tuple(row[:3]) for row in rows("## Facts")]
+    assert sorted(table) == sorted(
+        (fact, kind(value), when(fact)) for fact, value in everything.items()
+    )
+
+
+def test_every_fact_that_a_rule_is_about_exists(tmp_path: Path) -> None:
+    """A rule about a fact that nobody ever knows would never decide anything."""
+    named = {
+        *(fact for _, _, fact, _, _ in RULES),
+        *(fact for _, fact, _, _ in PACKAGE_RULES),
+        *(fact for _, fact, _ in DENIALS),
+    }
+    assert named <= {row[0] for row in rows("## Facts")}
+
+
+def test_the_examples_are_policies() -> None:
+    first, keys, denial = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    assert len(parse_policy(first.encode(), where="p").rules) == 3
+    file = parse_policy(
+        MINIMAL.replace('keys = [{ file = "release.pub" }]', keys).encode(), where="p"
+    )
+    assert len(file.signers[0].keys) == 2
+    assert len(parse_policy((MINIMAL + denial).encode(), where="p").rules) == 2
+
+
+def test_every_link_of_the_page_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#:]+)[^):]*\)", PAGE)
+    assert len(links) > 4
+    assert [link for link in links if not (ROOT / "docs" / link).exists()] == []
