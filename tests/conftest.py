@@ -1,6 +1,7 @@
 """Fixtures that more than one test file needs."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,15 @@ def model_path() -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing that a test accepts gets into the developer's own state."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INFWASI_STATE_DIR", str(tmp_path_factory.mktemp("state") / "infwasi"))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test accepts is not remembered in the next, nor in the developer's own state."""
+    """What one test accepts is not remembered in the next."""
     monkeypatch.setenv("INFWASI_STATE_DIR", str(tmp_path_factory.mktemp("state") / "infwasi"))

@@ -63,7 +63,7 @@ def test_verify_json_has_the_same_facts(place: Path) -> None:
     assert done.out == json.dumps(verdict, sort_keys=True, separators=(",", ":")) + "\n"
     assert (verdict["type"], verdict["verdict"]) == ("verdict", "verified")
     assert verdict["package"] == {"name": "capital", "version": "1.0.0"}
-    assert verdict["signer"]["name"] == "trusted"
+    assert [signer["name"] for signer in verdict["signers"]] == ["trusted"]
     assert verdict["level"] == "none"
     computed = {entry["name"]: sorted(entry["computed"]) for entry in verdict["entries"]}
     assert computed["model.gguf"] == ["blake3"]

@@ -4,6 +4,7 @@ Only this package prints and exits. Exit codes: 0 done, 1 refused, 2 no verdict,
 guest failed, 130 interrupted.
 """
 
+import contextlib
 import importlib
 import os
 import sys
@@ -67,12 +68,11 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit; no traceback ever leaves this function."""
+    _occupy_standard_descriptors()
     try:
         cli.main(prog_name="infwasi", standalone_mode=False)
     except BaseException as error:  # the edge: everything becomes one line and a code
-        from infwasi_sign.cli.output import report_failure
-
-        code = report_failure(error)
+        code = _reported(error)
     else:
         code = 0
     _flush_or_forget()
@@ -83,9 +83,34 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
+def _reported(error: BaseException) -> int:
+    try:
+        from infwasi_sign.cli.output import report_failure
+
+        return report_failure(error)
+    except (ImportError, MemoryError, OSError):
+        # Too little memory, or no file left, even to say which.
+        with contextlib.suppress(OSError):
+            os.write(2, b"error: too little memory or too few files to go on\n")
+        return 2
+
+
+def _occupy_standard_descriptors() -> None:
+    """Where the caller closed 0, 1 or 2, the next file opened would get that number.
+
+    What libraries print would then go into it. For Python the stream stays closed.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+
+
 def _flush_or_forget() -> None:
     """A reader that went away must not turn into a traceback at interpreter exit."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except (OSError, ValueError):
         sys.stdout = None

@@ -68,7 +68,8 @@ def package_options(command: Command) -> Command:
             type=click.Path(path_type=Path),
             help="Policy file [default: $INFWASI_POLICY, ~/.config/infwasi, /etc/infwasi].",
         ),
-        click.argument("package", type=click.Path(path_type=Path)),
+        # readable=False: the package is opened once, and that says better what is wrong
+        click.argument("package", type=click.Path(path_type=Path, readable=False)),
     ):
         command = option(command)
     return command

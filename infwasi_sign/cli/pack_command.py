@@ -102,7 +102,9 @@ def _read_project(path: Path) -> bytes:
             return b""
         raise UndecidedError("no such file", where=str(path)) from None
     except OSError as error:
-        raise UndecidedError(f"cannot be read: {error.strerror}", where=str(path)) from error
+        from infwasi_sign.adapters.atomic import storage_error
+
+        raise storage_error(error, path, "read the file") from error
     if len(data) > LIMITS.toml_bytes:
         raise UndecidedError(
             "too long", where=str(path), expected=f"at most {LIMITS.toml_bytes} bytes"

@@ -1,4 +1,4 @@
-"""What `verify` and `verify-and-run` share: the request, the adapters, the verdict."""
+"""What `verify` and `verify-and-run` share: whom to trust, the adapters, the clock."""
 
 import os
 from dataclasses import dataclass
@@ -11,11 +11,9 @@ from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.adapters.policy_source import find_policy, load_policy
 from infwasi_sign.domain.digest import Algorithm
-from infwasi_sign.domain.manifest import Manifest, format_time
 from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
 from infwasi_sign.domain.rollback import policy_id
 from infwasi_sign.errors import UndecidedError
-from infwasi_sign.ports import SignerIdentity
 from infwasi_sign.verify import VerifiedPackage, VerifyRequest, verify
 
 
@@ -79,61 +77,3 @@ def verify_trusting(request: VerifyRequest, trust: Trust) -> VerifiedPackage:
 def now_utc() -> datetime:
     """The clock, read once per command."""
     return datetime.now(UTC)
-
-
-def signed_by(manifest: Manifest, signer: SignerIdentity) -> str:
-    """One line that says what is about to be measured or run, and who says so."""
-    return (
-        f"{manifest.package_name} {manifest.package_version}, "
-        f"signed by {signer.name} ({signer.algorithm} sha256:{signer.fingerprint[:16]})"
-    )
-
-
-def verdict_json(package: VerifiedPackage) -> dict[str, object]:
-    """The verdict for machines; names exactly the digests that were computed."""
-    manifest = package.manifest
-    expires = None if manifest.expires_at is None else format_time(manifest.expires_at)
-    return {
-        "type": "verdict",
-        "verdict": "verified",
-        "package": {"name": manifest.package_name, "version": manifest.package_version},
-        "sequence": manifest.sequence,
-        "issuedAt": format_time(manifest.issued_at),
-        "expiresAt": expires,
-        "signer": {
-            "name": package.signer.name,
-            "algorithm": package.signer.algorithm,
-            "fingerprint": package.signer.fingerprint,
-        },
-        "policy": {
-            "source": package.policy.source,
-            "digest": None if package.policy.digest is None else str(package.policy.digest),
-        },
-        "statement": str(package.statement_digest),
-        "entries": [
-            {
-                "name": entry.name,
-                "role": str(entry.role),
-                "size": entry.size_bytes,
-                "computed": {str(d.algorithm): d.hex for d in entry.digests},
-            }
-            for entry in package.entries
-        ],
-        "level": package.level.label,
-        "levelReason": package.level_reason,
-    }
-
-
-def verdict_text(package: VerifiedPackage) -> list[str]:
-    """The verdict for people, in lines."""
-    manifest = package.manifest
-    expires = "never" if manifest.expires_at is None else format_time(manifest.expires_at)
-    lines = [
-        f"verified: {signed_by(manifest, package.signer)}",
-        f"  issued {format_time(manifest.issued_at)}, expires {expires}, "
-        f"sequence {manifest.sequence}",
-    ]
-    for entry in package.entries:
-        lines.append(f"  {entry.role!s:<10} {entry.name}  {entry.size_bytes:,} bytes")
-        lines += [f"             {digest}" for digest in entry.digests]
-    return lines

@@ -20,9 +20,12 @@ from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import StopReason
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from infwasi_sign.adapters.watcher import Watcher
     from infwasi_sign.cli.remembering import Memory
     from infwasi_sign.cli.verification import Trust
+    from infwasi_sign.domain.result import Circumstances
     from infwasi_sign.run import RunRequest
     from infwasi_sign.verify import VerifiedPackage
 
@@ -69,8 +72,9 @@ def command(
     """
     from infwasi_sign.adapters.process import forbid_dumps
     from infwasi_sign.adapters.watcher import Watcher
+    from infwasi_sign.cli.delivery import circumstances
     from infwasi_sign.cli.remembering import open_memory
-    from infwasi_sign.cli.verification import choose_trust
+    from infwasi_sign.cli.verification import choose_trust, now_utc
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.run import RunRequest
 
@@ -78,26 +82,34 @@ def command(
     # Before any thread exists: signals must reach the watcher and nobody else.
     watcher = Watcher(last_words=_LAST_WORDS)
     watcher.block_signals()
-    with failures_as_json(as_json), watcher:
-        run_request = RunRequest(
-            prompt=_read_standard_input() if prompt == "-" else prompt,
-            max_tokens=max_tokens,
-            seed=seed,
-            timeout_seconds=timeout_seconds,
-        )
-        trust = choose_trust(
-            package,
-            name=name,
-            key_path=key_path,
-            policy_path=policy_path,
-            digests=frozenset({Algorithm.BLAKE3}),
-        )
-        memory = open_memory(trust.policy_id, required=False)
-        with _verified(package, trust, memory, accept_jump, model_path, watcher) as verified:
-            _run(verified, run_request, memory, watcher, as_json, threads, verbose)
+    with watcher:
+        with failures_as_json(as_json, circumstances(package, now_utc())):
+            run_request = RunRequest(
+                prompt=_read_standard_input() if prompt == "-" else prompt,
+                max_tokens=max_tokens,
+                seed=seed,
+                timeout_seconds=timeout_seconds,
+            )
+            trust = choose_trust(
+                package,
+                name=name,
+                key_path=key_path,
+                policy_path=policy_path,
+                digests=frozenset({Algorithm.BLAKE3}),
+            )
+            memory = open_memory(trust.policy_id, required=False)
+        now = now_utc()  # a prompt may have taken its time
+        brought = circumstances(package, now, trust.policy)
+        with (
+            failures_as_json(as_json, brought),
+            _verified(package, trust, memory, accept_jump, now, model_path, watcher) as verified,
+        ):
+            _run(verified, brought, run_request, memory, watcher, as_json, threads, verbose)
 
 
 def _read_standard_input() -> str:
+    if sys.stdin is None:
+        raise UndecidedError("standard input is closed", hint="give the prompt as an argument")
     data = sys.stdin.buffer.read(LIMITS.prompt_bytes + 1)
     if len(data) > LIMITS.prompt_bytes:
         raise RefusedError(
@@ -119,12 +131,13 @@ def _verified(
     trust: "Trust",
     memory: "Memory",
     accept_jump: bool,
+    now: "datetime",
     model_path: Path | None,
     watcher: "Watcher",
 ) -> "VerifiedPackage":
     """Verify, and hold the model still from before it is measured."""
     from infwasi_sign.adapters.native_host import library_digests
-    from infwasi_sign.cli.verification import now_utc, verify_trusting
+    from infwasi_sign.cli.verification import verify_trusting
     from infwasi_sign.verify import VerifyRequest
 
     with package_progress() as progress:
@@ -136,7 +149,7 @@ def _verified(
         request = VerifyRequest(
             location=package,
             policy=trust.policy,
-            now=now_utc(),
+            now=now,
             detached=() if model_path is None else (model_path,),
             hold=True,
             progress=advance,
@@ -150,6 +163,7 @@ def _verified(
 
 def _run(
     verified: "VerifiedPackage",
+    brought: "Circumstances",
     request: "RunRequest",
     memory: "Memory",
     watcher: "Watcher",
@@ -159,19 +173,22 @@ def _run(
 ) -> None:
     from infwasi_sign.adapters.background import BackgroundHost
     from infwasi_sign.adapters.llama import LlamaBackend
-    from infwasi_sign.cli.verification import now_utc, signed_by, verdict_json
+    from infwasi_sign.cli.delivery import accepted
+    from infwasi_sign.cli.renderers import text_lines
+    from infwasi_sign.cli.verification import now_utc
     from infwasi_sign.run import plan, run
 
     decided = plan(verified, request)
     watcher.arm(decided.timeout_seconds.value, str(decided.timeout_seconds))
     # Remembered before the first token: what has run cannot be followed by something older.
     note = memory.accept(verified, now_utc())
+    result = accepted(verified, brought)
     if as_json:
-        emit_json(verdict_json(verified))
+        emit_json(result.to_json())
     if note is not None:
         say(f"note: {note}")
     because = f" ({verified.level_reason})" if verified.level_reason else ""
-    say(f"verified: {signed_by(verified.manifest, verified.signer)}")
+    say(text_lines(result)[0])
     seed = f"; seed {decided.seed}" if verified.settings.temperature > 0 else ""
     say(f"model held by {verified.level.label}{because}; {decided.max_tokens}{seed}")
     answer = AnswerWriter(as_json)

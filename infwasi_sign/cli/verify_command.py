@@ -4,13 +4,15 @@ from pathlib import Path
 
 import click
 
+from infwasi_sign.cli.delivery import delivery_options
 from infwasi_sign.cli.options import package_options
-from infwasi_sign.cli.output import emit_json, failures_as_json, package_progress, show
+from infwasi_sign.cli.output import failures_delivered, package_progress
 from infwasi_sign.errors import UndecidedError
 
 
 @click.command(name="verify")
 @package_options
+@delivery_options
 @click.option(
     "--digests",
     type=click.Choice(["default", "all"]),
@@ -28,6 +30,9 @@ def command(
     model_path: Path | None,
     as_json: bool,
     accept_jump: bool,
+    form: str | None,
+    quiet: bool,
+    output_file: Path | None,
     digests: str,
     commit: bool,
     at_time: object,
@@ -40,18 +45,15 @@ def command(
       infwasi verify downloads/x --name capital --key release.pub --json
       infwasi verify dist/capital-1.0.0 --key release.pub --digests all
       infwasi verify dist/capital-1.0.0 --policy site.toml
+      infwasi verify dist/capital-1.0.0 --policy site.toml --format sarif --output infwasi.sarif
+      infwasi verify dist/capital-1.0.0 --format github >> "$GITHUB_STEP_SUMMARY"
     """
     from datetime import UTC, datetime
 
     from infwasi_sign.adapters.native_host import library_digests
+    from infwasi_sign.cli.delivery import accepted, chosen_delivery, circumstances
     from infwasi_sign.cli.remembering import open_memory
-    from infwasi_sign.cli.verification import (
-        choose_trust,
-        now_utc,
-        verdict_json,
-        verdict_text,
-        verify_trusting,
-    )
+    from infwasi_sign.cli.verification import choose_trust, now_utc, verify_trusting
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.verify import VerifyRequest
 
@@ -61,11 +63,14 @@ def command(
             "an audit at another time is not remembered", hint="leave out --commit"
         )
     now = at_time.replace(tzinfo=UTC) if isinstance(at_time, datetime) else now_utc()
-    with failures_as_json(as_json), package_progress() as progress:
+    delivery = chosen_delivery(form, as_json, quiet, output_file)
+    with failures_delivered(delivery.deliver, circumstances(package, now)):
         trust = choose_trust(
             package, name=name, key_path=key_path, policy_path=policy_path, digests=algorithms
         )
         memory = open_memory(trust.policy_id, required=commit)
+    brought = circumstances(package, now, trust.policy)
+    with failures_delivered(delivery.deliver, brought), package_progress() as progress:
         request = VerifyRequest(
             location=package,
             policy=trust.policy,
@@ -81,7 +86,4 @@ def command(
             progress.end()
             if commit:
                 memory.accept(verified, now)
-            if as_json:
-                emit_json(verdict_json(verified))
-            else:
-                show(*verdict_text(verified))
+            delivery.deliver(accepted(verified, brought))
