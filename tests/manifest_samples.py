@@ -12,6 +12,7 @@ from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import (
     FIXED_NAMES,
     GGUF_ROLES,
+    PACKAGE_NAME,
     RESERVED_NAMES,
     AttachmentClaim,
     ComponentClaim,
@@ -197,7 +198,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
     issued = draw(_seconds)
     expires = draw(st.none() | st.integers(issued + 1, 253402300799))
     return Manifest(
-        package_name=draw(_words),
+        package_name=draw(_words.filter(PACKAGE_NAME.fullmatch)),
         package_version=draw(_versions),
         sequence=draw(st.integers(0, LIMITS.json_integer)),
         issued_at=_EPOCH + timedelta(seconds=issued),

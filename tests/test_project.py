@@ -286,7 +286,7 @@ def test_template_shows_the_real_defaults() -> None:
         found["key"]: tomllib.loads(f"value = {found['value']}")["value"]
         for found in comment.finditer(template("capital", PurePath("model.gguf")))
     }
-    for example in ("system", "default", "seed", "inference"):
+    for example in ("system", "default", "seed", "inference", "sequence"):
         del shown[example]
     assert len(shown) >= 12
     defaults = parse(MINIMAL)

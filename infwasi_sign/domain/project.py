@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -11,6 +10,7 @@ from typing import Final
 
 from infwasi_sign.domain.limits import KIB, LIMITS, MIB
 from infwasi_sign.domain.settings import SAMPLING_MAX, SAMPLING_MIN, SEED_MAX, GuestLimits, Settings
+from infwasi_sign.domain.toml_text import read_toml
 from infwasi_sign.errors import UndecidedError
 
 PROJECT_FILE: Final = "infwasi.toml"
@@ -182,11 +182,7 @@ def parse_project(data: bytes, overrides: Mapping[str, object], *, where: str) -
     Raises:
         UndecidedError: naming the key, what it must be and what it is.
     """
-    try:
-        document = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UndecidedError(f"not TOML: {reason}", where=where) from error
+    document = read_toml(data, where=where).document
     values: dict[str, object] = {}
     for section, content in document.items():
         keys = _KEYS.get(section)
@@ -241,7 +237,7 @@ def _check(key: _Key, value: object, where: str) -> object:
             "out of range",
             where=where,
             expected=f"{key.minimum:.10g} to {key.maximum:.10g}",
-            got=str(value),
+            got=_number(value),
         )
     if key.words and value not in key.words:
         raise UndecidedError(
@@ -252,3 +248,8 @@ def _check(key: _Key, value: object, where: str) -> object:
 
 def _show(value: object) -> str:
     return f"{type(value).__name__} {ascii(value)[:60]}"
+
+
+def _number(value: float) -> str:
+    """A number for people; Python refuses to write integers of more than 4,300 digits."""
+    return "a larger one" if isinstance(value, int) and abs(value) > 2**64 else str(value)
