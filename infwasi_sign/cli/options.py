@@ -49,6 +49,11 @@ def package_options(command: Command) -> Command:
             help="The model file of a package whose model is detached.",
         ),
         click.option(
+            "--pin",
+            is_flag=True,
+            help="Trust on first use: keep --key's key for this package, and later need no --key.",
+        ),
+        click.option(
             "--accept-jump",
             is_flag=True,
             help="Accept a sequence more than a year ahead of the last one.",

@@ -59,6 +59,7 @@ def why(
     name: str | None,
     model_path: Path | None,
     as_json: bool,
+    pin: bool,
     accept_jump: bool,  # noqa: ARG001 - no rule; shared with the commands that remember
 ) -> None:
     """Show what each rule says about PACKAGE: the fact it saw, the verdict, file and line.
@@ -75,6 +76,7 @@ def why(
             name=name,
             key_path=key_path,
             policy_path=policy_path,
+            pin=pin,
             digests=frozenset({Algorithm.BLAKE3}),
         )
         outcomes = decide(trust.policy, _facts(package, trust, model_path))
@@ -147,7 +149,12 @@ def init(package: Path, key_path: Path, name: str | None) -> None:
     from infwasi_sign.domain.policy_template import policy_template
 
     trust = choose_trust(
-        package, name=name, key_path=key_path, policy_path=None, digests=frozenset(Algorithm)
+        package,
+        name=name,
+        key_path=key_path,
+        policy_path=None,
+        pin=False,
+        digests=frozenset(Algorithm),
     )
     facts = _facts(package, trust, None)
     pem = public_pem(trust.keys[0].public_key)

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import StopReason
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from infwasi_sign.adapters.watcher import Watcher
@@ -51,6 +53,7 @@ def command(
     name: str | None,
     model_path: Path | None,
     as_json: bool,
+    pin: bool,
     accept_jump: bool,
     prompt: str | None,
     max_tokens: int | None,
@@ -74,7 +77,7 @@ def command(
     from infwasi_sign.adapters.watcher import Watcher
     from infwasi_sign.cli.delivery import circumstances
     from infwasi_sign.cli.remembering import open_memory
-    from infwasi_sign.cli.verification import choose_trust, now_utc
+    from infwasi_sign.cli.verification import choose_trust, now_utc, remember_pin
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.run import RunRequest
 
@@ -95,6 +98,7 @@ def command(
                 name=name,
                 key_path=key_path,
                 policy_path=policy_path,
+                pin=pin,
                 digests=frozenset({Algorithm.BLAKE3}),
             )
             memory = open_memory(trust.policy_id, required=False)
@@ -104,7 +108,10 @@ def command(
             failures_as_json(as_json, brought),
             _verified(package, trust, memory, accept_jump, now, model_path, watcher) as verified,
         ):
-            _run(verified, brought, run_request, memory, watcher, as_json, threads, verbose)
+            remember = partial(remember_pin, trust, verified)
+            _run(
+                verified, brought, run_request, memory, remember, watcher, as_json, threads, verbose
+            )
 
 
 def _read_standard_input() -> str:
@@ -166,6 +173,7 @@ def _run(
     brought: "Circumstances",
     request: "RunRequest",
     memory: "Memory",
+    remember: "Callable[[datetime], None]",
     watcher: "Watcher",
     as_json: bool,
     threads: int | None,
@@ -182,6 +190,7 @@ def _run(
     watcher.arm(decided.timeout_seconds.value, str(decided.timeout_seconds))
     # Remembered before the first token: what has run cannot be followed by something older.
     note = memory.accept(verified, now_utc())
+    remember(now_utc())
     result = accepted(verified, brought)
     if as_json:
         emit_json(result.to_json())

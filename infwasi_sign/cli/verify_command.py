@@ -29,6 +29,7 @@ def command(
     name: str | None,
     model_path: Path | None,
     as_json: bool,
+    pin: bool,
     accept_jump: bool,
     form: str | None,
     quiet: bool,
@@ -53,7 +54,12 @@ def command(
     from infwasi_sign.adapters.native_host import library_digests
     from infwasi_sign.cli.delivery import accepted, chosen_delivery, circumstances
     from infwasi_sign.cli.remembering import open_memory
-    from infwasi_sign.cli.verification import choose_trust, now_utc, verify_trusting
+    from infwasi_sign.cli.verification import (
+        choose_trust,
+        now_utc,
+        remember_pin,
+        verify_trusting,
+    )
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.verify import VerifyRequest
 
@@ -66,7 +72,12 @@ def command(
     delivery = chosen_delivery(form, as_json, quiet, output_file)
     with failures_delivered(delivery.deliver, circumstances(package, now)):
         trust = choose_trust(
-            package, name=name, key_path=key_path, policy_path=policy_path, digests=algorithms
+            package,
+            name=name,
+            key_path=key_path,
+            policy_path=policy_path,
+            pin=pin,
+            digests=algorithms,
         )
         memory = open_memory(trust.policy_id, required=commit)
     brought = circumstances(package, now, trust.policy)
@@ -86,4 +97,5 @@ def command(
             progress.end()
             if commit:
                 memory.accept(verified, now)
+                remember_pin(trust, verified, now)
             delivery.deliver(accepted(verified, brought))

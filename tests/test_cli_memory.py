@@ -1,0 +1,91 @@
+"""What is remembered between two runs: the highest sequence, and keys trusted on first use."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests import forge
+from tests.command_line import infwasi
+from tests.forge import STRANGER, TRUSTED
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three releases of one package; two signers take turns."""
+    (tmp_path / "trusted.pub").write_bytes(TRUSTED.public_pem())
+    (tmp_path / "stranger.pub").write_bytes(STRANGER.public_pem())
+    for place, days, signer in (("old", 30, STRANGER), ("new", 2, TRUSTED), ("newer", 1, STRANGER)):
+        forge.make_package(
+            tmp_path / place,
+            issued_at=forge.NOW - timedelta(days=days),
+            signer=signer,
+            valid_for=None,  # the command goes by the clock of the day
+        )
+    for name in ("trusted.pub", "stranger.pub"):
+        (tmp_path / name).chmod(0o644)
+    policy = (
+        'version = 1\n[[package]]\nname = "capital"\n'
+        '[[signer]]\nname = "a"\nkeys = [{ file = "trusted.pub" }]\n'
+        '[[signer]]\nname = "b"\nkeys = [{ file = "stranger.pub" }]\n'
+    )
+    (tmp_path / "policy.toml").write_text(policy)
+    (tmp_path / "policy.toml").chmod(0o644)
+    return tmp_path
+
+
+def verify(folder: Path, release: str, *words: str) -> tuple[int, list[str]]:
+    done = infwasi("verify", f"{release}/capital-1.0.0", *words, cwd=folder)
+    return done.code, done.said
+
+
+def test_an_older_release_is_refused_whoever_signed_it(folder: Path) -> None:
+    policy = ("--policy", "policy.toml")
+    assert verify(folder, "old", *policy) == (0, [])  # the control: nothing was accepted yet
+    assert verify(folder, "new", *policy, "--commit") == (0, [])
+    code, said = verify(folder, "old", *policy)
+    assert code == 1
+    assert said[0].startswith("refused: rollback: ")
+    assert verify(folder, "new", *policy) == (0, [])
+
+
+def test_a_look_does_not_move_the_state(folder: Path) -> None:
+    policy = ("--policy", "policy.toml")
+    assert verify(folder, "new", *policy) == (0, [])
+    assert verify(folder, "old", *policy) == (0, [])
+
+
+def test_an_audit_at_another_time_asks_no_state(folder: Path) -> None:
+    policy = ("--policy", "policy.toml")
+    assert verify(folder, "new", *policy, "--commit") == (0, [])
+    assert verify(folder, "old", *policy, "--at", "2026-11-20T00:00:00Z") == (0, [])
+    code, said = verify(folder, "old", *policy, "--at", "2026-11-20T00:00:00Z", "--commit")
+    assert (code, said[0]) == (2, "error: an audit at another time is not remembered")
+
+
+def test_a_pinned_key_is_trusted_later_without_being_named(folder: Path) -> None:
+    code, said = verify(folder, "new", "--pin")
+    assert code == 2, said
+    assert verify(folder, "new", "--key", "trusted.pub", "--pin", "--commit") == (0, [])
+    done = infwasi("verify", "new/capital-1.0.0", "--pin", "--json", cwd=folder)
+    assert done.code == 0
+    assert json.loads(done.out)["pinned"] is True
+    assert (
+        "nobody vouches for this signer"
+        in infwasi("verify", "new/capital-1.0.0", "--pin", cwd=folder).out
+    )
+
+
+def test_another_key_is_refused_once_one_is_pinned(folder: Path) -> None:
+    words = ("--key", "stranger.pub", "--pin")
+    assert verify(folder, "newer", *words) == (0, [])  # the control: nothing is pinned yet
+    assert verify(folder, "new", "--key", "trusted.pub", "--pin", "--commit") == (0, [])
+    code, said = verify(folder, "newer", *words)
+    assert code == 1
+    assert said[0].startswith("refused: signer: another key is pinned for capital")
+
+
+def test_a_pin_and_a_policy_exclude_each_other(folder: Path) -> None:
+    code, said = verify(folder, "new", "--pin", "--policy", "policy.toml")
+    assert (code, said[0]) == (2, "error: a pin and a policy are named")
