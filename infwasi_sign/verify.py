@@ -35,7 +35,14 @@ from infwasi_sign.domain.manifest import (
     EntryRole,
     Manifest,
 )
-from infwasi_sign.domain.policy import Policy, decide, decide_claims, decide_measured, require
+from infwasi_sign.domain.policy import (
+    DirectoryNamed,
+    Policy,
+    decide,
+    decide_claims,
+    decide_measured,
+    require,
+)
 from infwasi_sign.domain.rollback import SequenceRecord, decide_sequence
 from infwasi_sign.domain.rules import Facts
 from infwasi_sign.domain.settings import Settings
@@ -178,6 +185,7 @@ def _verify_opened(
     signatures: SignatureVerifier,
     measure_bytes: MeasureBytes,
 ) -> VerifiedPackage:
+    _require_named_directory(request.policy, opened)
     # 2. signature
     bundle = parse_bundle(opened.files[MANIFEST_FILE].read(LIMITS.bundle_bytes))
     signer = signatures.verify(bundle)
@@ -238,6 +246,19 @@ def _verify_opened(
         _models=MappingProxyType({m.name: files[m.shards[0]] for m in manifest.models}),
         _opened=opened,
     )
+
+
+def _require_named_directory(policy: Policy, opened: OpenedPackage) -> None:
+    """The name that the rules go by is that of the directory that was opened, and no other's."""
+    match policy.package:
+        case DirectoryNamed(directory=directory) if directory != opened.directory_name:
+            raise UndecidedError(
+                "the package was exchanged while it was opened",
+                where=directory,
+                got=opened.directory_name,
+            )
+        case _:
+            pass
 
 
 # --- step 3 ----------------------------------------------------------------------------------

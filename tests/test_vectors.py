@@ -126,3 +126,31 @@ def test_command_writes_the_vectors_for_others(tmp_path: Path) -> None:
 
 def test_malformed_is_a_refusal() -> None:
     assert issubclass(MalformedError, RefusedError)
+
+
+def test_a_directory_that_was_exchanged_gets_no_verdict(honest: Path, tmp_path: Path) -> None:
+    key = parse_public_key(TRUSTED.public_key(), where="key")
+    link = tmp_path / "capital-1.0.0"
+    link.symlink_to(honest)
+    other = forge.build_case(Case("x", "policy", "", lambda _: None), tmp_path / "other", honest)
+    other = other.rename(other.parent / "elsewhere")
+    request = VerifyRequest(
+        location=link, policy=Policy(package=DirectoryNamed(directory=honest.name)), now=NOW
+    )
+
+    def outcome() -> str:
+        try:
+            verify(
+                request,
+                store=DirectoryStore(),
+                signatures=KeyVerifier([TrustedKey(name="trusted", public_key=key)]),
+                measure_bytes=measure_bytes,
+            ).close()
+        except UndecidedError as error:
+            return error.what
+        return "verified"
+
+    assert outcome() == "verified"
+    link.unlink()
+    link.symlink_to(other)  # after the name was read, and before the package is opened
+    assert outcome() == "the package was exchanged while it was opened"

@@ -105,7 +105,7 @@ class LlamaBackend:
             sink = ctypes.cast(llama._lib.llama_supports_mmap, llama.llama_log_callback)
         else:
             sink = llama.llama_log_callback(
-                lambda _level, text, _data: log(text.decode("utf-8", "replace"))
+                lambda _level, text, _data: log(text.decode("utf-8", "replace").rstrip("\n"))
             )
         _KEPT.append(sink)
         llama.llama_log_set(sink, None)

@@ -26,7 +26,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def say(text: str) -> None:
     """One line for people, on standard error, with control characters shown and not obeyed."""
     try:
-        click.echo(_painted(_fitting(escape_controls(text), sys.stderr), sys.stderr), err=True)
+        click.echo(
+            _painted(_fitting(escape_controls(text, keep_layout=False), sys.stderr), sys.stderr),
+            err=True,
+        )
     except OSError:
         # There is no place left to say so. Python would try again at its end, and exit with 120.
         sys.stderr = None
