@@ -400,3 +400,13 @@ def test_times_are_utc_with_four_digits_of_the_year() -> None:
     assert format_time(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)) == "9999-12-31T23:59:59Z"
     east = datetime(2026, 1, 1, tzinfo=UTC).astimezone()
     assert format_time(east + timedelta(0)) == "2026-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("name", ["weather-1.0.0", "gpt-4", "a-b-0"])
+def test_refuses_a_package_name_that_reads_like_a_name_and_a_version(name: str) -> None:
+    """Else version `beta` of `weather-1.0.0` would pass in a folder `weather-1.0.0`."""
+    value = json.loads(encode_statement(replace(MANIFEST, package_name=name)))
+    with pytest.raises(MalformedError, match=r"^bad value in statement\.predicate\.package\.name"):
+        parse_statement(strict_json.canonical(value))
+    with pytest.raises(UndecidedError, match="no - before a digit"):
+        require_package_names(name, "beta")

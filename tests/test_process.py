@@ -1,6 +1,11 @@
 """What a process that holds secrets forbids about itself, seen from another process."""
 
-from tests.unprivileged import unprivileged_output
+import subprocess
+import sys
+
+import pytest
+
+from tests.unprivileged import python_output, unprivileged_output
 
 # Becoming another user makes a process undumpable; the test begins as a usual one does.
 PRELOAD = ("os", "ctypes", "resource", "infwasi_sign.adapters.process")
@@ -28,3 +33,21 @@ def test_another_process_of_the_same_user_cannot_read_the_memory() -> None:
 def test_no_core_file_is_written() -> None:
     snippet = f"{FORBID}\nimport resource; print(resource.getrlimit(resource.RLIMIT_CORE))"
     assert unprivileged_output(snippet, preload=PRELOAD) == "(0, 0)"
+
+
+LINGER = """
+import sys, threading, time
+threading.Thread(target=time.sleep, args=(300,)).start()  # as a compiler in native code would
+sys.argv = ["infwasi", "--version"]
+{way}
+"""
+
+
+def test_the_command_ends_although_a_thread_is_busy() -> None:
+    ends = "from infwasi_sign.cli import main; main()"
+    assert python_output(LINGER.format(way=ends)).startswith("infwasi ")
+    # the control: the interpreter itself would wait for the thread
+    with pytest.raises(subprocess.TimeoutExpired):
+        subprocess.run(
+            [sys.executable, "-c", LINGER.format(way="sys.exit(0)")], timeout=3, check=False
+        )
