@@ -110,6 +110,7 @@ def _seed(package: int | None, caller: int | None) -> int:
             where="--seed",
             expected=str(package),
             got=str(caller),
+            hint="leave out --seed",
         )
     return package
 

@@ -213,7 +213,7 @@ def test_prompt_argument_that_is_not_utf_8_gives_no_verdict(place: Path) -> None
 def test_another_seed_than_the_packages_is_refused(place: Path) -> None:
     done = infwasi("verify-and-run", "capital-1.0.0", *KEY, "--seed", "8", "Hi?", cwd=place)
     says = "refused: limit: the package fixes another seed in --seed (expected 7, got 8)"
-    assert done.transcript == (1, "", [says, ASK_FOR_LESS])
+    assert done.transcript == (1, "", [says, "hint: leave out --seed"])
 
 
 def test_a_model_that_llama_cannot_load_gives_no_verdict(place: Path) -> None:

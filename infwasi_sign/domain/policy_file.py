@@ -194,7 +194,14 @@ class _Sections(Reader):
             digests=self._digests() | _digests_of_models(rules),
         )
 
-    def _rule(self, key: str, name: str, spec: _Key, value: object, **more: object) -> Rule:
+    def _rule(
+        self,
+        key: str,
+        name: str,
+        spec: _Key,
+        value: object,
+        when: tuple[str, str] | None = None,
+    ) -> Rule:
         where = f"{key}.{name}"
         return Rule(
             name=where,
@@ -202,7 +209,7 @@ class _Sections(Reader):
             test=spec.make(self, value, where),
             place=self.place(where),
             kind=spec.kind,
-            **more,  # type: ignore[arg-type]  # `when` only, from _packages
+            when=when,
         )
 
     def _simple(self) -> list[Rule]:
