@@ -6,10 +6,21 @@
 import sys
 from typing import Any
 
+import llama_cpp
 from llama_cpp import Llama
+
+_default_params = llama_cpp.llama_model_default_params
+
+
+def _params_without_repacking() -> Any:
+    """The same weights for both sides: the high-level API has no parameter for it (ADR 9)."""
+    params = _default_params()
+    params.use_extra_bufts = False
+    return params
 
 
 def main() -> None:
+    llama_cpp.llama_model_default_params = _params_without_repacking
     model, context, threads, system, prompt = sys.argv[1:]
     llama = Llama(
         model,

@@ -132,7 +132,14 @@ class LlamaBackend:
         renderer = Background(_import_renderer)  # while llama.cpp maps the model
         llama = self._llama
         params = llama.llama_model_default_params()
-        _set(params, n_gpu_layers=0, load_mode=llama.LLAMA_LOAD_MODE_MMAP)
+        # Without "extra buffers" the weights stay where they are mapped, as the bytes that were
+        # measured (docs/adr/0009): nothing is repacked into memory that nobody holds still.
+        _set(
+            params,
+            n_gpu_layers=0,
+            load_mode=llama.LLAMA_LOAD_MODE_MMAP,
+            use_extra_bufts=False,
+        )
         try:
             os.lseek(file.fileno(), 0, os.SEEK_SET)  # the offset is shared, and read from there
             model = llama.llama_model_load_from_file_ptr(stream, params)
