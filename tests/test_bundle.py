@@ -11,7 +11,6 @@ from infwasi_sign.domain.bundle import (
     PAYLOAD_TYPE,
     Bundle,
     Envelope,
-    KeyHint,
     encode_bundle,
     hint_fingerprint,
     pae,
@@ -19,6 +18,7 @@ from infwasi_sign.domain.bundle import (
     verification_hint,
 )
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.material import KeyHint
 from infwasi_sign.errors import MalformedError, RefusalKind
 
 HINT = verification_hint(b"a key")

@@ -13,7 +13,7 @@ import pytest
 from infwasi_sign import verify as verification
 from infwasi_sign.adapters import keys
 from infwasi_sign.domain import agreement, manifest, policy, statement
-from infwasi_sign.ports import SignerIdentity
+from infwasi_sign.domain.signer import SignerIdentity
 from tests import forge
 from tests.forge_cases import CASES
 from tests.test_vectors import honest, verdict

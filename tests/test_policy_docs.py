@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infwasi_sign.domain.digest import Digest
-from infwasi_sign.domain.facts import claim_facts
+from infwasi_sign.domain.facts import claim_facts, signer_facts
 from infwasi_sign.domain.policy import RunLimit
 from infwasi_sign.domain.policy_file import parse_policy
 from infwasi_sign.domain.rules import FactValue
@@ -74,13 +74,10 @@ def test_the_facts_are_those_of_a_package_with_their_types(tmp_path: Path) -> No
     loaded = load(tmp_path / "policy", MINIMAL)
     everything = facts_of(loaded, package)
     with verify_under(loaded, package) as verified:
-        claims = claim_facts(
-            verified.manifest,
-            signer="release",
-            key="00",
-            statement=verified.statement_digest,
-            now=forge.NOW,
-        )
+        claims = {
+            **claim_facts(verified.manifest, statement=verified.statement_digest, now=forge.NOW),
+            **signer_facts(verified.signatures.signers),
+        }
         measured = {**verified.facts, "host.libraries": ()}
         assert isinstance(verified.statement_digest, Digest)
 

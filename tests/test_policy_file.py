@@ -195,7 +195,7 @@ def test_rules_of_a_package_are_about_those_of_its_pattern(
 
 
 DENIALS = [
-    ("key", "signer.key", A),
+    ("key", "signer.keys", A),
     ("statement", "statement.digest", A),
     ("model", "model.digests", B),
     ("component", "component.digests", B),

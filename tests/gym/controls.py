@@ -21,7 +21,9 @@ from infwasi_sign.domain import bundle, manifest, rollback, statement, strict_js
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import Manifest
-from infwasi_sign.ports import GuardedFile, OpenedPackage, Progress, SignerIdentity
+from infwasi_sign.domain.material import KeyHint
+from infwasi_sign.domain.signer import SignerIdentity
+from infwasi_sign.ports import GuardedFile, OpenedPackage, Progress
 from tests.gym.draft import Draft, Honest, scratch
 from tests.gym.oracle import ACCEPTED, judge, mutant
 from tests.test_controls import (
@@ -67,7 +69,7 @@ def _equal_to_all(_: object) -> _EqualToAll:
 def _whoever_signed(self: keys.KeyVerifier, found: bundle.Bundle) -> SignerIdentity:
     """As `KeyVerifier.verify`, but the hint is believed to be right."""
     hint = self._trusted[0].public_key.hint
-    return _VERIFY(self, replace(found, material=bundle.KeyHint(hint=hint)))
+    return _VERIFY(self, replace(found, material=KeyHint(hint=hint)))
 
 
 _VERIFY: Final = keys.KeyVerifier.verify
