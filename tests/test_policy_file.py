@@ -297,12 +297,13 @@ def test_lines_of_inline_tables_are_found() -> None:
 SIGNER = '[[signer]]\nname = "r"\nkeys = [{ file = "a.pub" }]\n'
 PACKAGE = '[[package]]\nname = "*"\n'
 SECTIONS = (
-    "bom, component, deny, description, digests, host, load, model, package, run, signer, version"
+    "bom, component, deny, description, digests, host, load, model, package, run, signer, sigstore, "
+    "version"
 )
 TEXTS = "an array of texts, not empty"
 SHA256 = "sha256: and 64 digits of 0-9 a-f"
 DIGEST = "sha256: or blake3:, and 64 digits of 0-9 a-f"
-DENIED = "key, statement, model, component, part, library, package"
+DENIED = "key, identity, statement, model, component, part, library, package"
 
 ERRORS: list[tuple[str, str]] = [
     # the document
@@ -346,7 +347,7 @@ ERRORS: list[tuple[str, str]] = [
     ),
     (
         'version = 1\n[[signer]]\nname = "r"',
-        "a signer has no keys in p.toml:2 signer[0].keys (expected an array of keys)",
+        "a signer has no keys in p.toml:2 signer[0].keys (expected keys or certificates or identities)",
     ),
     (
         'version = 1\n[[signer]]\nname = "r"\nkeys = []',
@@ -354,7 +355,7 @@ ERRORS: list[tuple[str, str]] = [
     ),
     (
         'version = 1\n[[signer]]\nname = "r"\nkey = "a.pub"',
-        "unknown key in p.toml:4 signer[0].key (expected keys, name)",
+        "unknown key in p.toml:4 signer[0].key (expected certificates, identities, keys, name)",
     ),
     (
         'version = 1\n[[signer]]\nname = "r"\nkeys = ["a.pub"]',
@@ -418,7 +419,7 @@ ERRORS: list[tuple[str, str]] = [
     (
         f"version = 1\n{SIGNER}{PACKAGE}minimum-age = 3",
         "unknown key in p.toml:7 package[0].minimum-age (expected expires, maximum-age-days, "
-        "minimum-sequence, minimum-version, name)",
+        "minimum-sequence, minimum-version, name, signers, threshold)",
     ),
     (
         f"{MINIMAL}minimum-version = 1",
@@ -443,7 +444,7 @@ ERRORS: list[tuple[str, str]] = [
     (
         f"{MINIMAL}model = 3",
         "unknown key in p.toml:7 package[0].model (expected expires, maximum-age-days, "
-        "minimum-sequence, minimum-version, name)",
+        "minimum-sequence, minimum-version, name, signers, threshold)",
     ),
     (f"model = 3\n{MINIMAL}", "wrong type in p.toml:1 model (expected a table, got int 3)"),
     (
@@ -533,9 +534,9 @@ ERRORS: list[tuple[str, str]] = [
         f"a denial is of one thing in p.toml:7 deny[0] (expected one of {DENIED})",
     ),
     (
-        f'{MINIMAL}[[deny]]\nidentity = ["x"]',
-        "unknown key in p.toml:8 deny[0].identity (expected component, date, key, library, model, "
-        "package, part, reason, statement)",
+        f'{MINIMAL}[[deny]]\nidentities = ["x"]',
+        "unknown key in p.toml:8 deny[0].identities (expected component, date, identity, key, "
+        "library, model, package, part, reason, statement)",
     ),
     (
         f'{MINIMAL}[[deny]]\nkey = ["{A}"]\ndate = 2026-01-01',

@@ -28,6 +28,7 @@ from tests.gym.draft import Draft, Honest, scratch
 from tests.gym.oracle import ACCEPTED, judge, mutant
 from tests.test_controls import (
     BOM,
+    BUNDLE_FORM,
     BYTE_FORM,
     COMPANION,
     DECLARED,
@@ -48,22 +49,6 @@ from tests.test_controls import (
 Switch = tuple[object, str, Any]
 
 # --- switches that `tests/test_controls.py` does not have -------------------------------------
-
-
-class _EqualToAll:
-    """What every comparison takes for the same."""
-
-    def __ne__(self, _: object) -> bool:
-        return False
-
-    def __eq__(self, _: object) -> bool:
-        return True
-
-    __hash__ = None  # type: ignore[assignment]  # nobody keeps it in a set
-
-
-def _equal_to_all(_: object) -> _EqualToAll:
-    return _EqualToAll()
 
 
 def _whoever_signed(self: keys.KeyVerifier, found: bundle.Bundle) -> SignerIdentity:
@@ -124,7 +109,6 @@ FILE_SIZE: Switch = (guarded_file, "_require_size", nothing)
 BOM_SIZE: Switch = (bom_module, "LIMITS", _ROOMY)
 UNCHANGED: Switch = (guarded_file.LocalFile, "_require_unchanged", nothing)
 HINT: Switch = (keys.KeyVerifier, "verify", _whoever_signed)
-BUNDLE_FORM: Switch = (bundle, "encode_bundle", _equal_to_all)
 DOUBLES: Switch = (strict_json._Reader, "_object", _last_wins)
 MEMBERS: Switch = (strict_json.Cursor, "object", _members_known)
 KIND: Switch = (statement, "_refuse_predicate_type", nothing)
