@@ -14,7 +14,6 @@ from infwasi_sign.domain.result import (
     Circumstances,
     ComputedEntry,
     PolicyUsed,
-    SignedBy,
     VerifyResult,
 )
 from infwasi_sign.errors import UndecidedError
@@ -112,7 +111,6 @@ def circumstances(package: Path, at: "datetime", policy: "Policy | None" = None)
 def accepted(package: "VerifiedPackage", brought: Circumstances) -> Accepted:
     """A verified package as a result: exactly the digests that were computed."""
     manifest = package.manifest
-    signer = package.signer
     return Accepted(
         circumstances=brought,
         package_name=manifest.package_name,
@@ -120,9 +118,8 @@ def accepted(package: "VerifiedPackage", brought: Circumstances) -> Accepted:
         sequence=manifest.sequence,
         issued_at=manifest.issued_at,
         expires_at=manifest.expires_at,
-        signers=(
-            SignedBy(name=signer.name, algorithm=signer.algorithm, fingerprint=signer.fingerprint),
-        ),
+        signers=package.signatures.signers,
+        strangers=package.signatures.strangers,
         statement=package.statement_digest,
         entries=tuple(
             ComputedEntry(

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from infwasi_sign.domain.digest import Digest
 from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.refusals import hint_for
+from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import GuestError, InfwasiError, RefusalKind, RefusedError
 
 RESULT_SCHEMA: Final = "urn:infwasi:result:v1"
@@ -75,15 +76,6 @@ class Circumstances:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SignedBy:
-    """One signer, as the verifier calls them; ``fingerprint`` is hex SHA-256 of the SPKI DER."""
-
-    name: str
-    algorithm: str
-    fingerprint: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ComputedEntry:
     """One entry, its size in bytes, and the digests that were computed over it: no others."""
 
@@ -95,7 +87,10 @@ class ComputedEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
-    """Every step said yes; ``expires_at`` absent means never."""
+    """Every step said yes; ``expires_at`` absent means never.
+
+    ``strangers`` are the files of counter-signatures that count nothing.
+    """
 
     circumstances: Circumstances
     package_name: str
@@ -103,7 +98,8 @@ class Accepted:
     sequence: int
     issued_at: datetime
     expires_at: datetime | None
-    signers: tuple[SignedBy, ...]
+    signers: tuple[SignerIdentity, ...]
+    strangers: tuple[str, ...]
     statement: Digest
     entries: tuple[ComputedEntry, ...]
     level: str
@@ -119,10 +115,8 @@ class Accepted:
             "sequence": self.sequence,
             "issuedAt": format_time(self.issued_at),
             "expiresAt": None if self.expires_at is None else format_time(self.expires_at),
-            "signers": [
-                {"name": _text(s.name), "algorithm": s.algorithm, "fingerprint": s.fingerprint}
-                for s in self.signers
-            ],
+            "signers": [_signer_json(signer) for signer in self.signers],
+            "strangers": list(self.strangers),
             "statement": str(self.statement),
             "entries": [
                 {
@@ -215,6 +209,19 @@ def _present(**members: str | Mapping[str, object] | None) -> JsonObject:
         for name, value in members.items()
         if value is not None
     }
+
+
+def _signer_json(signer: SignerIdentity) -> JsonObject:
+    return {
+        "name": _text(signer.name),
+        "mode": str(signer.mode),
+        "algorithm": signer.algorithm,
+        "fingerprint": signer.fingerprint,
+    } | _present(
+        identity=None if signer.identity is None else _text(signer.identity),
+        issuer=None if signer.issuer is None else _text(signer.issuer),
+        signedAt=None if signer.signed_at is None else format_time(signer.signed_at),
+    )
 
 
 def _text(value: str) -> str:
