@@ -202,7 +202,7 @@ def _chat_template(data: bytes) -> None:
 
 @_target(corpus.key_files, (UndecidedError,))
 def _key_file(data: bytes) -> None:
-    label, der = key_files._from_pem(data, "key")
+    label, der = key_files.from_pem(data, "key")
     if label == key_files._PUBLIC:
         assert keys.parse_public_key(der, where="key").spki_der == der
     else:
