@@ -7,7 +7,7 @@ The token is given the SHA-256 of what is signed (P-256), or all of it (Ed25519,
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +21,7 @@ from infwasi_sign.domain.pkcs11_uri import KeyUri, parse_key_uri
 from infwasi_sign.errors import UndecidedError
 
 if TYPE_CHECKING:
-    from pkcs11 import Session, SignMixin, Slot, Token
+    from pkcs11 import Attribute, Session, SignMixin, Slot, Token
 
 MODULE_VARIABLE: Final = "INFWASI_PKCS11_MODULE"
 PIN_VARIABLE: Final = "INFWASI_PKCS11_PIN"
@@ -100,21 +100,25 @@ def open_token_signer(uri: str, passphrase: PassphraseSource) -> TokenSigner:
         library = pkcs11.lib(module)
     token = _token(wanted, library.get_slots(token_present=True))
     pin = _pin(wanted, passphrase)
-    with _explained("log in"):
-        session = token.open(user_pin=pin)
-    secret = _one(
-        session,
-        pkcs11.ObjectClass.PRIVATE_KEY,
-        label=wanted.label,
-        key_id=wanted.key_id,
-        what="private key",
-    )
-    return TokenSigner(
-        public=_public(session, secret),
-        secret=secret,
-        session=session,
-        pin_again=pin if _attribute(secret, "ALWAYS_AUTHENTICATE") else None,
-    )
+    with ExitStack() as undo:
+        with _explained("log in"):
+            session = token.open(user_pin=pin)
+        undo.callback(session.close)
+        secret = _one(
+            session,
+            pkcs11.ObjectClass.PRIVATE_KEY,
+            label=wanted.label,
+            key_id=wanted.key_id,
+            what="private key",
+        )
+        signer = TokenSigner(
+            public=_public(session, secret),
+            secret=secret,
+            session=session,
+            pin_again=pin if _is_set(secret, pkcs11.Attribute.ALWAYS_AUTHENTICATE) else None,
+        )
+        undo.pop_all()
+    return signer
 
 
 def _module(wanted: KeyUri) -> str:
@@ -147,10 +151,14 @@ def _pin(wanted: KeyUri, passphrase: PassphraseSource) -> str:
 
 
 def _token(wanted: KeyUri, slots: "list[Slot]") -> "Token":
+    from pkcs11 import TokenFlag  # noqa: PLC0415
+
     fits = []
     for slot in slots:
         with _explained("look at a token"):
             token = slot.get_token()
+            if not token.flags & TokenFlag.TOKEN_INITIALIZED:
+                continue  # an empty place, as SoftHSM always shows one
         asked = (
             (wanted.token, token.label),
             (wanted.manufacturer, token.manufacturer_id),
@@ -220,13 +228,13 @@ def _public(session: "Session", secret: Any) -> PublicKey:
     return from_raw(kind, point, where="the token's public key")
 
 
-def _attribute(key: Any, name: str) -> bool:
+def _is_set(key: Any, flag: "Attribute") -> bool:
     """A flag of a key; False on tokens that do not know it."""
-    from pkcs11 import Attribute, AttributeTypeInvalid  # noqa: PLC0415
+    from pkcs11 import AttributeTypeInvalid  # noqa: PLC0415
 
     with _explained("read the key"):
         try:
-            return bool(key[Attribute[name]])
+            return bool(key[flag])
         except AttributeTypeInvalid:
             return False
 
