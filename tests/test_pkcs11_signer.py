@@ -276,4 +276,4 @@ def test_pack_signs_with_a_token(tmp_path: Path, variables: dict[str, str]) -> N
     assert infwasi(*words, cwd=tmp_path, env=variables).code == 0
     done = infwasi("verify", "dist/capital-1.0.0", "--key", "token.pub", cwd=tmp_path)
     assert done.code == 0
-    assert f"sha256:{signer.public.fingerprint}" in done.out
+    assert f"sha256:{signer.public.fingerprint[:16]}" in done.out

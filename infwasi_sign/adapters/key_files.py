@@ -5,7 +5,7 @@ import os
 import re
 import textwrap
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -35,15 +35,15 @@ _PEM_LINE: Final = 64  # RFC 7468 section 2
 # --- writing ---------------------------------------------------------------------------------
 
 
-def require_no_key_pair(base: Path) -> None:
-    """Look whether a key pair can be written here, before anybody is asked for a passphrase.
+def require_absent(base: Path, *, is_pair: bool) -> None:
+    """Look whether ``<base>.pub``, and ``<base>.key`` too, are free, before anybody is asked.
 
     Raises:
         UndecidedError: a file is there already, or the folder is not.
     """
     with ExitStack() as opened:
         directory = _open_directory(base.parent, opened)
-        for name in _file_names(base):
+        for name in _file_names(base)[0 if is_pair else 1 :]:
             _refuse_existing(directory, base.parent, name)
 
 
@@ -84,19 +84,39 @@ def write_key(base: Path, make: Callable[[], PrivateKey], passphrase: bytes | No
             if passphrase is None
             else _to_pem(_ENCRYPTED, pkcs8.encrypt(key, passphrase))
         )
-        contents = ((secret, 0o600), (_to_pem(_PUBLIC, key.public_key()), 0o644))
-        with ExitStack() as undo:
-            for name, (content, mode) in zip(files, contents, strict=True):
-                try:
-                    _create(directory, name, content, mode)
-                    undo.callback(_remove, directory, name)
-                    os.fsync(directory)
-                except FileExistsError as e:
-                    raise _exists(base.parent / name) from e
-                except OSError as e:
-                    raise _failed("cannot write", base.parent / name, e) from e
-            undo.pop_all()
+        _write(
+            directory,
+            base.parent,
+            ((files[0], secret, 0o600), (files[1], _to_pem(_PUBLIC, key.public_key()), 0o644)),
+        )
     return key.public
+
+
+def write_public_key(base: Path, key: PublicKey) -> None:
+    """Write ``<base>.pub`` alone, for a private key that is kept elsewhere.
+
+    Raises:
+        UndecidedError: the file is there already, or cannot be written.
+    """
+    _, name = _file_names(base)
+    with ExitStack() as opened:
+        directory = _open_directory(base.parent, opened)
+        _write(directory, base.parent, ((name, _to_pem(_PUBLIC, key.spki_der), 0o644),))
+
+
+def _write(directory: int, parent: Path, files: Sequence[tuple[str, bytes, int]]) -> None:
+    """Write name, content and mode of each, or nothing at all."""
+    with ExitStack() as undo:
+        for name, content, mode in files:
+            try:
+                _create(directory, name, content, mode)
+                undo.callback(_remove, directory, name)
+                os.fsync(directory)
+            except FileExistsError as e:
+                raise _exists(parent / name) from e
+            except OSError as e:
+                raise _failed("cannot write", parent / name, e) from e
+        undo.pop_all()
 
 
 def _file_names(base: Path) -> tuple[str, str]:
