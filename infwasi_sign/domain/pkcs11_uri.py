@@ -61,15 +61,15 @@ def parse_key_uri(text: str) -> KeyUri:
         UndecidedError: it is no such URI; no value of it is repeated in the message.
     """
     if len(text.encode("utf-8", "surrogateescape")) > LIMITS.key_reference_bytes:
-        raise _unlike("too long", expected=f"at most {LIMITS.key_reference_bytes} bytes")
+        raise _unlike("is too long", expected=f"at most {LIMITS.key_reference_bytes} bytes")
     scheme, _, rest = text.partition(":")
     if scheme != SCHEME:
-        raise _unlike("of another scheme", expected=f"{SCHEME}:")
+        raise _unlike("is of another scheme", expected=f"{SCHEME}:")
     path, _, query = rest.partition("?")
     named = _attributes(path, ";", _PATH_VALUE, _PATH_BYTES)
     asked = _attributes(query, "&", _QUERY_VALUE, _QUERY_BYTES)
     if _text(named, "type") not in {None, "private"}:
-        raise _unlike("not of a private key", expected="type=private")
+        raise _unlike("is not of a private key", expected="type=private")
     key_id = named.get("id")
     label = _text(named, "object")
     if not key_id and not label:
@@ -97,18 +97,18 @@ def _attributes(
             raise UndecidedError(f"{name} is not taken", where="the PKCS#11 URI", hint=hint)
         if name not in longest or not equals:
             raise _unlike(
-                "not understood",
+                "is not understood",
                 expected=f"NAME=VALUE with a name of {', '.join(longest)}",
                 got=ascii(name[:40]),
             )
         if name in found:
-            raise _unlike(f"ambiguous: {name} stands twice")
+            raise _unlike(f"is ambiguous: {name} stands twice")
         if form.fullmatch(value) is None:
-            raise _unlike(f"not well formed in {name}", expected="other characters as %NN")
+            raise _unlike(f"is not well formed in {name}", expected="other characters as %NN")
         octets = _PERCENT.sub(lambda two: bytes.fromhex(two[1].decode()), value.encode())
         if not 0 < len(octets) <= longest[name]:
             raise _unlike(
-                f"wrong: {name} has a wrong length",
+                f"is wrong: {name} has a wrong length",
                 expected=f"1 to {longest[name]} bytes",
                 got=str(len(octets)),
             )
@@ -124,9 +124,9 @@ def _text(attributes: dict[str, bytes], name: str) -> str | None:
     try:
         text = octets.decode("utf-8")
     except UnicodeDecodeError as e:
-        raise _unlike(f"wrong: {name} is not UTF-8") from e
+        raise _unlike(f"is wrong: {name} is not UTF-8") from e
     if "\0" in text:
-        raise _unlike(f"wrong: {name} has a NUL in it")
+        raise _unlike(f"is wrong: {name} has a NUL in it")
     return text
 
 
@@ -134,13 +134,13 @@ def _slot(digits: str | None) -> int | None:
     if digits is None:
         return None
     if _SLOT.fullmatch(digits) is None or int(digits) >= 2**64:
-        raise _unlike("wrong: slot-id is not a number", expected="below 2^64")
+        raise _unlike("is wrong: slot-id is not a number", expected="below 2^64")
     return int(digits)
 
 
 def _absolute(name: str, path: str | None) -> str | None:
     if path is not None and not path.startswith("/"):
-        raise _unlike(f"wrong: {name} is relative", expected="an absolute path")
+        raise _unlike(f"is wrong: {name} is relative", expected="an absolute path")
     return path
 
 
@@ -149,10 +149,10 @@ def _pin_path(source: str | None) -> str | None:
     if source is None:
         return None
     if not source.startswith("file:"):
-        raise _unlike("wrong: pin-source is no file", expected="file:/absolute/path")
+        raise _unlike("is wrong: pin-source is no file", expected="file:/absolute/path")
     # RFC 8089 appendix B: file:/path and file:///path are the same
     return _absolute("pin-source", source.removeprefix("file:").removeprefix("//"))
 
 
 def _unlike(what: str, *, expected: str | None = None, got: str | None = None) -> UndecidedError:
-    return UndecidedError(f"the PKCS#11 URI is {what}", expected=expected, got=got)
+    return UndecidedError(f"the PKCS#11 URI {what}", expected=expected, got=got)
