@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infwasi_sign.adapters import signer_plugins
+from infwasi_sign.adapters import keys, signer_plugins
 from infwasi_sign.adapters.key_files import write_key_pair
 from infwasi_sign.adapters.keys import KeyKind, PrivateKey, sign_payload
 from infwasi_sign.adapters.signer_source import open_signer
@@ -191,6 +191,14 @@ LIES = {
 def test_what_a_plugin_signs_is_verified_before_it_is_written(site: Path, lie: str) -> None:
     install(site, f"lying-{list(LIES).index(lie)}", {"lying": "Signer"}, LIES[lie])
     assert str(failure("lying:x")) == "signer made a signature that its own key does not verify"
+
+
+def test_without_that_verification_the_lie_would_be_written(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(site, "lying-control", {"lying": "Signer"}, LIES["another key signs"])
+    monkeypatch.setattr(keys.KeyVerifier, "verify", lambda *_: None)
+    assert sign_payload(open_signer("lying:x", nobody_is_asked), b"{}").envelope.payload == b"{}"
 
 
 def test_without_the_guard_a_plugin_could_end_the_process(

@@ -129,15 +129,20 @@ def _open(locked: LockedKey, passphrase: bytes, where: str) -> bytes:
             hint="install infwasi with its extra: pip install 'infwasi[cosign]'",
         ) from e
     n, r, p = locked.scrypt
-    key = hashlib.scrypt(
-        passphrase,
-        salt=locked.salt,
-        n=n,
-        r=r,
-        p=p,
-        maxmem=_SCRYPT_MEMORY_BYTES,
-        dklen=_KEY_BYTES,
-    )
+    try:
+        key = hashlib.scrypt(
+            passphrase,
+            salt=locked.salt,
+            n=n,
+            r=r,
+            p=p,
+            maxmem=_SCRYPT_MEMORY_BYTES,
+            dklen=_KEY_BYTES,
+        )
+    except ValueError as e:  # OpenSSL's one answer; the parameters are good
+        raise UndecidedError(
+            "not enough memory for scrypt", where=where, expected=f"{n * r * 128} bytes"
+        ) from e
     try:
         return SecretBox(key).decrypt(locked.secret, locked.nonce)
     except CryptoError as e:

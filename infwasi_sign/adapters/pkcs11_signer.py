@@ -97,8 +97,8 @@ def open_token_signer(uri: str, passphrase: PassphraseSource) -> TokenSigner:
             hint="install infwasi with its extra: pip install 'infwasi[pkcs11]'",
         ) from e
     with _explained("load the module"):
-        library = pkcs11.lib(module)
-    token = _token(wanted, library.get_slots(token_present=True))
+        slots = pkcs11.lib(module).get_slots(token_present=True)
+    token = _token(wanted, slots)
     pin = _pin(wanted, passphrase)
     with ExitStack() as undo:
         with _explained("log in"):
@@ -250,12 +250,15 @@ _WORDS: Final = {
 
 @contextmanager
 def _explained(what: str) -> Iterator[None]:
-    """The library has one class for each of the specification's return values."""
+    """The library has one class for each of the specification's return values.
+
+    What it cannot make sense of, a label that is not UTF-8 for one, is a ValueError.
+    """
     from pkcs11 import PKCS11Error  # noqa: PLC0415
 
     try:
         yield
-    except PKCS11Error as e:
+    except (PKCS11Error, ValueError) as e:
         name = type(e).__name__
         raise UndecidedError(
             f"token: cannot {what}", got=_WORDS.get(name, str(e).split("\n", 1)[0][:200] or name)

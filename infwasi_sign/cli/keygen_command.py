@@ -66,12 +66,14 @@ def command(
     if reference is not None and no_passphrase:
         raise UndecidedError("--no-passphrase is for private keys that are written")
     require_absent(base, is_pair=reference is None)
-    is_new = cosign_path is None and reference is None
-    source = passphrase_source(passphrase_fd, passphrase_file, confirm=is_new)
-    if reference is not None:
+    source = None
+    if not no_passphrase:
+        is_new = cosign_path is None and reference is None
+        source = passphrase_source(passphrase_fd, passphrase_file, confirm=is_new)
+    if reference is not None and source is not None:
         public = _write_public(base, reference, source)
     else:
-        public = _write_pair(base, kind or "p256", cosign_path, None if no_passphrase else source)
+        public = _write_pair(base, kind or "p256", cosign_path, source)
     if public.algorithm == "ed25519":
         say("warning: Ed25519 keys cannot make an OMS companion or a Rekor v2 entry; p256 can")
     _report(base, public, as_json, has_private=reference is None)
