@@ -145,6 +145,15 @@ def parse_public_key(spki_der: bytes, *, where: str) -> PublicKey:
     )
 
 
+def from_raw(kind: KeyKind, raw: bytes, *, where: str) -> PublicKey:
+    """The key of which tokens know only the point: 04, x and y of P-256, 32 bytes of Ed25519.
+
+    Raises:
+        UndecidedError: it is no such point.
+    """
+    return parse_public_key(_SPKI_PREFIX[kind] + raw, where=where)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrivateKey:
     """A key in memory that signs; implements `ports.Signer`."""

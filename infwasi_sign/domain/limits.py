@@ -58,6 +58,10 @@ class Limits:
     # --- keys
     key_file_bytes: int = 64 * KIB
     passphrase_bytes: int = 1024
+    key_reference_bytes: int = 4096  # a path (PATH_MAX of Linux), or what names a key elsewhere
+    pkcs11_module_bytes: int = 64 * MIB  # SoftHSM's is 1 MiB, the largest of vendors' about 20
+    public_key_bytes: int = 8 * KIB  # what a plug-in may hand over; an RSA-16384 key has 2 KiB
+    signature_bytes: int = 8 * KIB  # likewise; ours have at most 72
 
     # --- what was accepted before (per policy; pins count alike)
     state_packages: int = 4096  # far more than any site runs

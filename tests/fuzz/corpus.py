@@ -198,3 +198,28 @@ def key_files() -> list[bytes]:
         serialization.NoEncryption(),
     )
     return [TRUSTED.public_pem(), secret, b"-----BEGIN X-----\nAA==\n-----END X-----\n"]
+
+
+def cosign_keys() -> list[bytes]:
+    """The JSON of key files of cosign."""
+    salt, nonce, secret = (base64.b64encode(bytes(size)).decode() for size in (32, 24, 64))
+    cipher = {"name": "nacl/secretbox", "nonce": nonce}
+    return [
+        json.dumps(
+            {
+                "kdf": {"name": "scrypt", "params": {"N": n, "r": 8, "p": 1}, "salt": salt},
+                "cipher": cipher,
+                "ciphertext": secret,
+            }
+        ).encode()
+        for n in (2**16, 2**40)
+    ]
+
+
+def key_uris() -> list[bytes]:
+    """Names of keys in tokens, RFC 7512."""
+    return [
+        b"pkcs11:token=The%20token;object=signer;type=private?module-path=/usr/lib/a.so",
+        b"pkcs11:manufacturer=m;model=d;serial=0A;slot-id=7;id=%00%FF?pin-source=file:///etc/pin",
+        b"pkcs11:object=a;pin-value=1",
+    ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from infwasi_sign.adapters import chat_template, key_files, keys, pkcs8
+from infwasi_sign.adapters.cosign_key import parse_locked_key
 from infwasi_sign.adapters.nn_generation import NnError, parse_options
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bom import read_bom, require_agreement
@@ -17,6 +18,7 @@ from infwasi_sign.domain.gguf_facts import model_facts
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.model_digests import TensorDigests, header_digest, tensor_table_digest
 from infwasi_sign.domain.pins import encode_pins, parse_pins
+from infwasi_sign.domain.pkcs11_uri import parse_key_uri
 from infwasi_sign.domain.policy_file import parse_policy
 from infwasi_sign.domain.project import parse_project
 from infwasi_sign.domain.rollback import encode_state, parse_state
@@ -202,7 +204,7 @@ def _chat_template(data: bytes) -> None:
 
 @_target(corpus.key_files, (UndecidedError,))
 def _key_file(data: bytes) -> None:
-    label, der = key_files._from_pem(data, "key")
+    label, der = key_files.from_pem(data, "key")
     if label == key_files._PUBLIC:
         assert keys.parse_public_key(der, where="key").spki_der == der
     else:
@@ -221,6 +223,21 @@ def _public_key(data: bytes) -> None:
 def _private_key(data: bytes) -> None:
     key = pkcs8.decode(data, None, where="key")
     assert pkcs8.decode(pkcs8.encode(key), None, where="again").public == key.public
+
+
+@_target(corpus.cosign_keys, (UndecidedError,))
+def _cosign_key(data: bytes) -> None:
+    locked = parse_locked_key(data, where="key")
+    assert locked.scrypt in {(2**15, 8, 1), (2**16, 8, 1), (2**17, 8, 1)}
+    assert (len(locked.salt), len(locked.nonce)) == (32, 24)
+
+
+@_target(corpus.key_uris, (UndecidedError,))
+def _key_uri(data: bytes) -> None:
+    found = parse_key_uri(data.decode("utf-8", "surrogateescape"))
+    assert found.label or found.key_id
+    assert found.module_path is None or found.module_path.startswith("/")
+    assert found.pin_path is None or found.pin_path.startswith("/")
 
 
 # --- all of them in one -----------------------------------------------------------------------
