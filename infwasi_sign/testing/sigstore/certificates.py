@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
@@ -17,6 +18,9 @@ ORGANIZATION: Final = "private-sigstore.test"
 # The hierarchies hold at every time that an injected clock is likely to say.
 NOT_BEFORE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 NOT_AFTER: Final = datetime(2100, 1, 1, tzinfo=UTC)
+
+# What `cryptography` raises for bytes that are not, or not quite, what they should be.
+UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 CODE_SIGNING: Final = ExtendedKeyUsageOID.CODE_SIGNING
 TIME_STAMPING: Final = ExtendedKeyUsageOID.TIME_STAMPING
@@ -91,7 +95,7 @@ def signer_key(certificate: bytes) -> ec.EllipticCurvePublicKey:
         else:
             parsed = x509.load_der_x509_certificate(certificate)
         return require_p256(parsed.public_key())
-    except ValueError as e:
+    except UNREADABLE as e:
         raise RequestError("verifier is not a certificate") from e
 
 

@@ -40,7 +40,7 @@ class Request:
             value = strict_json.parse(self.body, where="body", limit_bytes=LIMITS.body_bytes)
         except MalformedError as e:
             raise RequestError(str(e)) from e
-        return Cursor(value, "")
+        return Cursor(value, "body")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

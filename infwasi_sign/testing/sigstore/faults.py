@@ -175,8 +175,8 @@ class Fault(StrEnum):
     )
     PROOF_MISSING = (
         "proof-missing",
-        "The entry comes without an inclusion proof; the verifier must notice, and sigstore-python "
-        "already refuses the answer when it signs.",
+        "The entry comes without an inclusion proof; the verifier must notice. sigstore-python "
+        "refuses it when it signs, with a `KeyError` (v1) or pydantic's `ValidationError` (v2).",
         Notice.VERIFYING,
     )
     PROOF_WRONG = (
@@ -186,7 +186,8 @@ class Fault(StrEnum):
     )
     CHECKPOINT_MISSING = (
         "checkpoint-missing",
-        "The inclusion proof comes without a checkpoint; the verifier must notice.",
+        "The inclusion proof comes without a checkpoint; the verifier must notice. sigstore-python "
+        "refuses it when it signs, with a `KeyError` (v1).",
         Notice.VERIFYING,
     )
     CHECKPOINT_BAD_SIGNATURE = (
@@ -221,18 +222,26 @@ class Fault(StrEnum):
         _V1,
     )
 
+    INTEGRATED_TIME_UNSIGNED = (
+        "integrated-time-unsigned",
+        "There is neither a SET nor a timestamp authority, so that nobody signed the log's time; "
+        "the verifier must notice. sigstore-python refuses it when it signs, with a `KeyError`.",
+        Notice.VERIFYING,
+        _V1,
+    )
+
     # Timestamps, RFC 3161
     TIMESTAMP_UNAVAILABLE = (
         "timestamp-unavailable",
         "The timestamp authority answers with status 500. With Rekor v2 there is no trusted time "
-        "and the verifier must notice; with v1 the log's own time is enough.",
+        "and signer or verifier must notice; with v1 the log's own time is enough.",
         Notice.VERIFYING,
         frozenset({2}),
     )
     TIMESTAMP_NOT_CONFIGURED = (
         "timestamp-not-configured",
         "The signing configuration names no timestamp authority. With Rekor v2 there is no trusted "
-        "time and the verifier must notice; with v1 the log's own time is enough.",
+        "time and signer or verifier must notice; with v1 the log's own time is enough.",
         Notice.VERIFYING,
         frozenset({2}),
     )

@@ -20,6 +20,7 @@ from infwasi_sign.domain.strict_json import Cursor
 from infwasi_sign.errors import MalformedError
 from infwasi_sign.testing.sigstore.certificates import (
     CODE_SIGNING,
+    UNREADABLE,
     Authority,
     key_usage,
     new_certificate_authority,
@@ -148,7 +149,7 @@ class Fulcio:
                 proof = from_base64(wanted["proofOfPossession"].string(), "proofOfPossession")
                 require_signature(key, proof, sha256(subject.encode()).digest())
                 return key
-        except (ValueError, TypeError) as e:
+        except UNREADABLE as e:
             raise RequestError("key or CSR does not parse") from e
         raise RequestError("there is neither a CSR nor a key")
 

@@ -1,13 +1,14 @@
 """All services together, behind one context manager."""
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Literal, Self
 
 from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.testing.sigstore import documents
+from infwasi_sign.testing.sigstore.careless import CarelessSigner
 from infwasi_sign.testing.sigstore.ct_log import CtLog
 from infwasi_sign.testing.sigstore.documents import Endpoints, ListedAuthority, ListedLog
 from infwasi_sign.testing.sigstore.faults import Fault
@@ -194,6 +195,35 @@ class PrivateSigstore:
         """
         return self._entered().oidc.ambient_environment(**claims)
 
+    def careless_dsse_bundle(
+        self,
+        payload: bytes,
+        *,
+        payload_type: str = "application/vnd.in-toto+json",
+        identity: str = IDENTITY,
+        **claims: JsonValue,
+    ) -> bytes:
+        """A bundle of a signer that checks nothing, so that a verifier meets every fault.
+
+        Raises:
+            RequestError: a service refused, as some faults have it.
+        """
+        return self._careless(identity, claims).sign_dsse(payload, payload_type)
+
+    def careless_artifact_bundle(
+        self, artifact: bytes, *, identity: str = IDENTITY, **claims: JsonValue
+    ) -> bytes:
+        """The same for an artifact that is signed without an envelope."""
+        return self._careless(identity, claims).sign_artifact(artifact)
+
+    def _careless(self, identity: str, claims: Mapping[str, JsonValue]) -> CarelessSigner:
+        return CarelessSigner(
+            ask=self._running().answer,
+            token=self.token(identity, **claims),
+            rekor_version=self.rekor_version,
+            timestamp_path=None if self._is_without_timestamps else _TIMESTAMP_PATH,
+        )
+
     def _running(self) -> Server:
         if self._server is None:
             raise RuntimeError("a PrivateSigstore is used in a with statement")
@@ -219,6 +249,11 @@ class PrivateSigstore:
             timestamps=TimestampAuthority(faults=self.faults, now=self._now),
         )
 
+    @property
+    def _is_without_timestamps(self) -> bool:
+        without = {Fault.TIMESTAMP_NOT_CONFIGURED, Fault.INTEGRATED_TIME_UNSIGNED}
+        return not without.isdisjoint(self.faults)
+
     def _trusted_root(self) -> JsonValue:
         services = self._services
         logs = zip(services.rekor_urls, (services.rekor_v1.log, services.rekor_v2.log), strict=True)
@@ -239,14 +274,13 @@ class PrivateSigstore:
         )
 
     def _signing_config(self) -> JsonValue:
-        is_without = Fault.TIMESTAMP_NOT_CONFIGURED in self.faults
         return documents.signing_config(
             Endpoints(
                 fulcio_url=self.url,
                 issuer_url=self.issuer,
                 rekor_url=self.rekor_url,
                 rekor_version=self.rekor_version,
-                timestamp_url=None if is_without else self.timestamp_url,
+                timestamp_url=None if self._is_without_timestamps else self.timestamp_url,
             )
         )
 

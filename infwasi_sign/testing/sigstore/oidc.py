@@ -6,6 +6,7 @@ GitHub Actions offers to jobs with the permission `id-token: write`.
 
 import base64
 import json
+import re
 import secrets
 import time
 from collections import OrderedDict
@@ -110,7 +111,7 @@ class OidcIssuer:
                 issuer=self.url,
                 options={"require": required},
             )
-        except jwt.InvalidTokenError as e:
+        except (jwt.InvalidTokenError, RecursionError) as e:
             raise RequestError(f"token is refused: {e}", status=401) from e
 
     def ambient_environment(self, **claims: JsonValue) -> dict[str, str]:
@@ -153,12 +154,13 @@ class OidcIssuer:
         if query.get("code_challenge_method") != "S256":
             raise RequestError("code_challenge_method must be S256")
         redirect = query["redirect_uri"]
-        if _host(redirect) not in _LOOPBACK:
+        if not _stays_here(redirect):
             raise RequestError("redirect_uri leaves this machine")
         code = secrets.token_urlsafe()
         _remember(self._logins, code, query)
         answer = urlencode({"code": code, "state": query["state"]})
-        return Response(status=302, location=f"{redirect}?{answer}")
+        joint = "&" if "?" in redirect else "?"  # RFC 6749 section 3.1.2
+        return Response(status=302, location=f"{redirect}{joint}{answer}")
 
     def exchange_code(self, request: Request) -> Response:
         """Give a token for a code, once (RFC 6749 section 4.1.3, RFC 7636 section 4.6)."""
@@ -190,11 +192,15 @@ class OidcIssuer:
         return json_response({"value": self.token(str(claims["sub"]), **claims)})
 
 
-def _host(address: str) -> str | None:
+def _stays_here(address: str) -> bool:
+    # Printable ASCII only, for the address becomes a header of HTTP.
+    if not re.fullmatch(r"[!-~]+", address):
+        return False
     try:
-        return urlsplit(address).hostname
+        parts = urlsplit(address)
     except ValueError:
-        return None
+        return False
+    return parts.scheme == "http" and parts.hostname in _LOOPBACK and not parts.fragment
 
 
 def _remember(table: OrderedDict[str, Any], name: str, value: object) -> None:

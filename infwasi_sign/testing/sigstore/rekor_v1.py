@@ -158,6 +158,8 @@ class RekorV1:
             "inclusionProof": proof,
             "signedEntryTimestamp": to_base64(self.log.sign(promised)),
         }
+        if Fault.INTEGRATED_TIME_UNSIGNED in self._faults:
+            del verification["signedEntryTimestamp"]
         if Fault.PROOF_MISSING in self._faults:
             del verification["inclusionProof"]
         entry["verification"] = verification

@@ -132,11 +132,15 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: the test reads `requests`."""
 
     def do_GET(self) -> None:
-        self._serve(b"")
+        # A body that is not read would be taken for the next request.
+        if {"Content-Length", "Transfer-Encoding"} & set(self.headers.keys()):
+            self._refuse("a GET has no body", 400)
+        else:
+            self._serve(b"")
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit()):
+        if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
             self._refuse("Content-Length is missing", 411)
         elif len(length) > 10 or int(length) > self.server.limits.body_bytes:
             self._refuse("body is too long", 413)
