@@ -12,6 +12,7 @@ from infwasi_sign.cli.output import json_line
 from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.result import (
     Accepted,
+    AcceptedModel,
     Circumstances,
     ComputedEntry,
     NotAccepted,
@@ -52,8 +53,11 @@ def render(result: VerifyResult, form: Format) -> str:
 
 def signed_by(name: str, version: str, signers: Iterable[SignedBy]) -> str:
     """One line that says what is about to be measured or run, and who says so."""
-    who = ", ".join(f"{s.name} ({s.algorithm} sha256:{s.fingerprint[:16]})" for s in signers)
-    return f"{name} {version}, signed by {who}"
+    return f"{name} {version}, signed by {_who(signers)}"
+
+
+def _who(signers: Iterable[SignedBy]) -> str:
+    return ", ".join(f"{s.name} ({s.algorithm} sha256:{s.fingerprint[:16]})" for s in signers)
 
 
 def text_lines(result: VerifyResult) -> list[str]:
@@ -61,6 +65,8 @@ def text_lines(result: VerifyResult) -> list[str]:
     match result:
         case Accepted():
             lines = _accepted_lines(result)
+        case AcceptedModel():
+            lines = _model_lines(result)
         case NotAccepted(hint=None):
             lines = [result.headline]
         case NotAccepted():
@@ -89,6 +95,15 @@ def _accepted_lines(result: Accepted) -> list[str]:
     return lines
 
 
+def _model_lines(result: AcceptedModel) -> list[str]:
+    lines = [f"verified: model directory, signed by {_who(result.signers)}"]
+    for entry in result.files:
+        lines.append(f"  {entry.role:<10} {entry.name}  {entry.size_bytes:,} bytes")
+        lines += [f"             {digest}" for digest in entry.digests]
+    lines += [f"  ignored    {path}  not signed, not looked at" for path in result.ignored]
+    return lines
+
+
 def _expiry(result: Accepted) -> str:
     return "never" if result.expires_at is None else format_time(result.expires_at)
 
@@ -106,6 +121,8 @@ def github_summary(result: VerifyResult) -> str:
     match result:
         case Accepted():
             body = _facts_table(_accepted_rows(result)) + "\n" + _entries_table(result.entries)
+        case AcceptedModel():
+            body = _facts_table(_model_rows(result)) + "\n" + _entries_table(result.files)
         case NotAccepted():
             body = _facts_table(_failure_rows(result))
         case _:
@@ -125,6 +142,16 @@ def _accepted_rows(result: Accepted) -> list[tuple[str, str]]:
         ("sequence", str(result.sequence)),
         ("statement", str(result.statement)),
         ("level", level),
+        *_circumstance_rows(result.circumstances),
+    ]
+
+
+def _model_rows(result: AcceptedModel) -> list[tuple[str, str]]:
+    return [
+        *(("signer", f"{s.name} {s.algorithm} sha256:{s.fingerprint}") for s in result.signers),
+        ("OMS payload", str(result.payload)),
+        ("OMS root", str(result.root)),
+        *(("ignored, not signed", path) for path in result.ignored),
         *_circumstance_rows(result.circumstances),
     ]
 

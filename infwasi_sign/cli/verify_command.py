@@ -20,6 +20,7 @@ from infwasi_sign.errors import UndecidedError
     show_default=True,
     help="default: BLAKE3 of the model; all: SHA-256 too.",
 )
+@click.option("--oms", is_flag=True, help="PACKAGE is a model directory with a model.sig.")
 @click.option("--commit", is_flag=True, help="Remember this release: an older one is refused then.")
 @click.option("--at", "at_time", type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ"]), help="For audits.")
 def command(
@@ -35,6 +36,7 @@ def command(
     quiet: bool,
     output_file: Path | None,
     digests: str,
+    oms: bool,
     commit: bool,
     at_time: object,
 ) -> None:
@@ -48,6 +50,7 @@ def command(
       infwasi verify dist/capital-1.0.0 --policy site.toml
       infwasi verify dist/capital-1.0.0 --policy site.toml --format sarif --output infwasi.sarif
       infwasi verify dist/capital-1.0.0 --format github >> "$GITHUB_STEP_SUMMARY"
+      infwasi verify --oms models/SmolLM2 --key publisher.pub
     """
     from datetime import UTC, datetime
 
@@ -70,6 +73,20 @@ def command(
         )
     now = at_time.replace(tzinfo=UTC) if isinstance(at_time, datetime) else now_utc()
     delivery = chosen_delivery(form, as_json, quiet, output_file)
+    if oms:
+        from infwasi_sign.cli.oms_verification import verify_model
+
+        others = {
+            "--policy": policy_path is not None,
+            "--name": name is not None,
+            "--model": model_path is not None,
+            "--pin": pin,
+            "--accept-jump": accept_jump,
+            "--digests": digests != "default",
+            "--commit": commit,
+        }
+        verify_model(package, key_path=key_path, others=others, now=now, delivery=delivery)
+        return
     with failures_delivered(delivery.deliver, circumstances(package, now)):
         trust = choose_trust(
             package,

@@ -21,6 +21,16 @@ class Limits:
     file_name_bytes: int = 255  # NAME_MAX of Linux file systems
     signatures: int = 17  # the packer's and 16 counter-signatures
 
+    # --- OMS signatures of model directories (docs/oms.md)
+    oms_bundle_bytes: int = 16 * MIB  # base64 of the payload, and certificates
+    oms_payload_bytes: int = 11 * MIB  # so many resources with names of 150 bytes
+    oms_resources: int = 32_768  # files; the largest published model directories have about 2,000
+    oms_ignored_paths: int = 256
+    oms_path_bytes: int = 4095  # PATH_MAX of Linux less its NUL
+    oms_path_depth: int = 32  # names in a path
+    oms_certificates: int = 10  # the leaf and its intermediates; public chains have 2 to 4
+    oms_attestations: int = 32  # log entries, timestamps; sigstore-go's bound for each
+
     # --- JSON (bundle, statement, BOM)
     json_depth: int = 32  # CycloneDX nests components; ours nest 6 deep
     json_integer: int = 2**53 - 1  # RFC 8785 section 3.2.2.3, RFC 7493 section 2.2
