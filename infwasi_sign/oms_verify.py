@@ -1,7 +1,7 @@
 """Verify a model directory that carries only an OMS signature (docs/oms.md section 4)."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,7 +90,11 @@ class VerifiedModel:
 
 
 def verify_oms(
-    model: OpenedModel, *, signatures: OmsVerifier, progress: Progress | None = None
+    model: OpenedModel,
+    *,
+    signatures: OmsVerifier,
+    progress: Progress | None = None,
+    on_survey: Callable[[OmsSurvey, SignerIdentity], None] | None = None,
 ) -> VerifiedModel:
     """Hold a model directory to its OMS signature.
 
@@ -102,6 +106,7 @@ def verify_oms(
 
     Only `model.sig` itself and what the signed payload ignores may be there besides. What is
     verified is what is there now: who uses the files later keeps others from writing to them.
+    ``on_survey`` is called between steps 4 and 5, ``progress`` with the bytes that were measured.
 
     Raises:
         RefusedError: kinds `unsigned`, `malformed`, `signature`, `signer`, `missing`, `extra`,
@@ -118,6 +123,8 @@ def verify_oms(
     found = model.survey((*payload.ignored, OMS_FILE))
     _require_all(payload.files.keys(), found.files.keys())
     _require_no_other(payload.files.keys(), found.files.keys())
+    if on_survey is not None:
+        on_survey(found, signer)
     # 5
     files = []
     for path, expected in sorted(payload.files.items()):

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from infwasi_sign.adapters.key_files import public_pem
 from infwasi_sign.adapters.model_directory import open_model_directory
 from infwasi_sign.adapters.oms_keys import parse_oms_key
+from infwasi_sign.cli.renderers import Format, render
 from infwasi_sign.domain.bundle import pae
 from infwasi_sign.domain.oms import parse_oms_payload
 from infwasi_sign.domain.oms_bundle import (
@@ -21,10 +22,12 @@ from infwasi_sign.domain.oms_bundle import (
     encode_oms_bundle,
     parse_oms_bundle,
 )
+from infwasi_sign.domain.result import AcceptedModel, Circumstances, ComputedEntry, SignedBy
 from infwasi_sign.errors import MalformedError
 from infwasi_sign.oms_verify import verify_oms
 from tests.command_line import infwasi
 from tests.external_vectors import external_vectors, needs
+from tests.forge import NOW
 from tests.key_support import ED25519
 from tests.oms_support import FILES, AnyOmsSigner, digest, make_model, payload_of
 from tests.test_result import require_fits
@@ -80,6 +83,27 @@ def test_the_other_forms_have_it_too(form: str, place: Path) -> None:
         (run,) = done.documents[0]["runs"]
         assert run["results"] == []
         require_fits(run["properties"]["result"])
+
+
+def test_names_on_disk_lead_no_reader_of_a_summary() -> None:
+    hostile = "</code><script>\u202e\n| @team"
+    signer = SignedBy(name=hostile, algorithm="ecdsa-p256-sha256", fingerprint="00" * 32)
+    result = AcceptedModel(
+        circumstances=Circumstances(location=hostile, at=NOW),
+        signers=(signer,),
+        payload=digest(b""),
+        root=digest(b""),
+        files=(ComputedEntry(name=hostile, role="resource", size_bytes=0, digests=(digest(b""),)),),
+        ignored=(hostile,),
+    )
+    require_fits(result.to_json())
+    summary = render(result, Format.GITHUB)
+    assert summary.isascii()
+    assert "<script>" not in summary
+    assert "\n|" not in summary
+    text = render(result, Format.TEXT)
+    assert len(text.splitlines()) == 4
+    assert "\u202e" not in text
 
 
 def test_a_refusal_is_the_same_in_text_and_json(place: Path) -> None:

@@ -22,6 +22,7 @@ from infwasi_sign.domain.oms import (
     path_order,
 )
 from infwasi_sign.errors import MalformedError, UndecidedError
+from tests.conftest import ROOT
 from tests.oms_support import FILES, change_statement, digest, payload_of, reroot, written
 
 NAMES = st.text(st.sampled_from("abé_.-09 /"), min_size=1, max_size=12).filter(
@@ -95,6 +96,14 @@ def test_an_ignored_path_has_everything_below_it_and_nothing_beside_it() -> None
     assert is_ignored("signatures/a/b", PACKAGE_IGNORED)
     assert not is_ignored("signatures2", PACKAGE_IGNORED)
     assert not is_ignored("a/signatures", PACKAGE_IGNORED)
+
+
+def test_docs_name_every_path_that_a_companion_ignores() -> None:
+    text = (ROOT / "docs" / "oms.md").read_text()
+    section = text[text.index("## 2.") : text.index("## 3.")]
+    table = "".join(line for line in section.splitlines() if line.startswith("| `"))
+    named = [word for word in table.split("`")[1::2] if word != "model_signing"]
+    assert sorted(named) == sorted(PACKAGE_IGNORED)
 
 
 # --- reading ---------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from infwasi_sign import oms_verify
+from infwasi_sign.adapters import model_directory
 from infwasi_sign.adapters.keys import sign_payload
 from infwasi_sign.adapters.model_directory import open_model_directory
 from infwasi_sign.adapters.oms_keys import (
@@ -297,6 +298,37 @@ def test_what_is_ignored_is_what_was_signed_and_nothing_else(model: Path) -> Non
     assert verify_with(model).ignored == ("notes.txt",)
 
 
+def test_refuses_a_directory_of_too_many_files(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = replace(LIMITS, oms_resources=4, oms_ignored_paths=2)  # 5 files, 2 folders, a signature
+    monkeypatch.setattr(model_directory, "LIMITS", few)
+    assert refused(model) == ("limit", f"too many files in {model} (expected at most 4)")
+
+
+def test_says_how_much_there_is_before_it_is_measured(model: Path) -> None:
+    told: list[tuple[int, str]] = []
+    measured: list[int] = []
+    key = parse_oms_key(P256.public_key(), where="key")
+    with open_model_directory(model) as opened:
+        verify_oms(
+            opened,
+            signatures=OmsKeyVerifier(key, name="trusted"),
+            progress=measured.append,
+            on_survey=lambda found, signer: told.append((sum(found.files.values()), signer.name)),
+        )
+    assert told == [(sum(map(len, FILES.values())), "trusted")] == [(sum(measured), "trusted")]
+
+
+def test_links_are_refused_even_if_the_signer_followed_them(model: Path) -> None:
+    resign(
+        model, lambda v: v["predicate"]["serialization"].update(allow_symlinks=True), signed=True
+    )
+    assert verify_with(model).payload.allows_links
+    _link_file(model)
+    assert refused(model)[0] == "malformed"
+
+
 def test_refuses_folders_that_nest_without_end(model: Path) -> None:
     path = model / "a"
     for _ in range(LIMITS.oms_path_depth):
@@ -310,8 +342,10 @@ def test_refuses_folders_that_nest_without_end(model: Path) -> None:
 def test_descriptors_do_not_grow_with_files_or_failures(model: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     verify_with(model)
-    shutil.rmtree(model / "onnx")
-    refused(model)
+    (model / "onnx" / "decoder" / "link").symlink_to("x")
+    with pytest.raises(RefusedError) as caught:
+        verify_with(model)
+    assert "onnx/decoder/link" in str(caught.value)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -63,21 +63,18 @@ class ModelDirectory:
         """
         files: dict[str, int] = {}
         skipped: list[str] = []
-        for count, (path, status) in enumerate(_walk(self._descriptor, "", ignored)):
-            if count >= LIMITS.oms_resources + LIMITS.oms_ignored_paths:
-                raise RefusedError(
-                    RefusalKind.LIMIT,
-                    "too many files",
-                    where=self._shown,
-                    expected=f"at most {LIMITS.oms_resources}",
-                )
-            if status is None:
-                skipped.append(path)
-            elif stat.S_ISREG(status.st_mode):
-                files[path] = status.st_size
-            elif not stat.S_ISDIR(status.st_mode):
-                is_link = stat.S_ISLNK(status.st_mode)
-                raise _not_regular(path, "a symbolic link" if is_link else "something else")
+        # closed at once, with the folders it holds open, also when something is refused
+        with contextlib.closing(_walk(self._descriptor, "", ignored)) as walked:
+            for count, (path, status) in enumerate(walked):
+                if count >= LIMITS.oms_resources + LIMITS.oms_ignored_paths:
+                    raise self._too_many()
+                if status is None:
+                    skipped.append(path)
+                elif stat.S_ISREG(status.st_mode):
+                    files[path] = status.st_size
+                elif not stat.S_ISDIR(status.st_mode):
+                    is_link = stat.S_ISLNK(status.st_mode)
+                    raise _not_regular(path, "a symbolic link" if is_link else "something else")
         return OmsSurvey(files=dict(sorted(files.items())), ignored=tuple(sorted(skipped)))
 
     def measure(self, path: str, algorithm: Algorithm, progress: Progress | None) -> Digest:
@@ -89,6 +86,14 @@ class ModelDirectory:
         """
         with self._opened(path, LIMITS.model_bytes) as file:
             return file.measure(frozenset({algorithm}), progress)[algorithm]
+
+    def _too_many(self) -> RefusedError:
+        return RefusedError(
+            RefusalKind.LIMIT,
+            "too many files",
+            where=self._shown,
+            expected=f"at most {LIMITS.oms_resources}",
+        )
 
     @contextlib.contextmanager
     def _opened(self, path: str, most_bytes: int) -> Iterator[LocalFile]:
@@ -128,7 +133,7 @@ def open_model_directory(location: Path) -> Iterator[ModelDirectory]:
 
 def _walk(
     directory: int, above: str, ignored: Sequence[str]
-) -> Iterator[tuple[str, os.stat_result | None]]:
+) -> Generator[tuple[str, os.stat_result | None], None, None]:
     """Everything with its path and status, depth first; no status for what is not looked at."""
     try:
         with os.scandir(directory) as entries:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from infwasi_sign.cli.delivery import Delivery
-from infwasi_sign.cli.output import failures_delivered
+from infwasi_sign.cli.output import failures_delivered, package_progress
 from infwasi_sign.errors import UndecidedError
 
 if TYPE_CHECKING:
@@ -45,8 +45,15 @@ def verify_model(
         if key_path is None:
             raise UndecidedError("no key is trusted", hint="say whose signature counts: --key FILE")
         signatures = OmsKeyVerifier(load_oms_key(key_path), name=key_path.stem)
-        with open_model_directory(location) as model:
-            verified = verify_oms(model, signatures=signatures)
+        with open_model_directory(location) as model, package_progress() as progress:
+            verified = verify_oms(
+                model,
+                signatures=signatures,
+                progress=progress.update,
+                on_survey=lambda found, signer: progress.begin_bytes(
+                    sum(found.files.values()), f"{location.name} by {signer.name}"
+                ),
+            )
         delivery.deliver(accepted_model(verified, brought))
 
 
