@@ -7,6 +7,7 @@ from typing import Protocol
 
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.manifest import OMS_FILE
+from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.oms import (
     OmsPayload,
     OmsSurvey,
@@ -14,9 +15,10 @@ from infwasi_sign.domain.oms import (
     old_release,
     parse_oms_payload,
 )
-from infwasi_sign.domain.oms_bundle import OmsBundle, OmsMode, parse_oms_bundle
+from infwasi_sign.domain.oms_bundle import OmsBundle, parse_oms_bundle
+from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import RefusalKind, RefusedError
-from infwasi_sign.ports import Progress, SignerIdentity
+from infwasi_sign.ports import Progress
 
 # --- seams -----------------------------------------------------------------------------------
 
@@ -25,7 +27,7 @@ class OmsVerifier(Protocol):
     """Decides who signed an OMS bundle, in one mode, from what the caller trusts."""
 
     @property
-    def mode(self) -> OmsMode:
+    def mode(self) -> SigningMode:
         """What kind of bundle this verifier is for; no other kind is read for it."""
         ...
 

@@ -16,10 +16,11 @@ from infwasi_sign.adapters.keys import PrivateKey
 from infwasi_sign.adapters.model_directory import open_model_directory
 from infwasi_sign.adapters.oms_keys import OmsKeyVerifier, parse_oms_key, sign_oms
 from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.oms import GIT_PATHS, encode_oms_payload
-from infwasi_sign.domain.oms_bundle import OmsBundle, OmsMode
+from infwasi_sign.domain.oms_bundle import OmsBundle
+from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.oms_verify import VerifiedModel, verify_oms
-from infwasi_sign.ports import SignerIdentity
 from tests.key_support import OTHER_P256, P256, spki
 
 FILES = {
@@ -96,7 +97,7 @@ def verify_with(model: Path, signer: PrivateKey = P256) -> VerifiedModel:
 class AnyOmsSigner:
     """Trusts whoever signed a bundle of its mode."""
 
-    mode: OmsMode
+    mode: SigningMode
 
     def verify(self, bundle: OmsBundle) -> SignerIdentity:
         assert bundle.mode is self.mode

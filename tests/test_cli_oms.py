@@ -14,11 +14,11 @@ from infwasi_sign.adapters.model_directory import open_model_directory
 from infwasi_sign.adapters.oms_keys import parse_oms_key
 from infwasi_sign.cli.renderers import Format, render
 from infwasi_sign.domain.bundle import pae
+from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.oms import parse_oms_payload
 from infwasi_sign.domain.oms_bundle import (
     OmsBundle,
     OmsKeyMaterial,
-    OmsMode,
     encode_oms_bundle,
     parse_oms_bundle,
 )
@@ -143,7 +143,7 @@ def test_a_refusal_is_the_same_in_text_and_json(place: Path) -> None:
             ["model", *KEY, "--commit"],
             2,
             [
-                "error: --commit is for packages (expected --oms DIRECTORY --key FILE)",
+                "error: --commit does not go with --oms (expected --oms DIRECTORY --key FILE)",
                 "hint: leave out --commit, or leave out --oms",
             ],
         ),
@@ -151,7 +151,7 @@ def test_a_refusal_is_the_same_in_text_and_json(place: Path) -> None:
             ["model", *KEY, "--policy", "site.toml"],
             2,
             [
-                "error: --policy is for packages (expected --oms DIRECTORY --key FILE)",
+                "error: --policy does not go with --oms (expected --oms DIRECTORY --key FILE)",
                 "hint: leave out --policy, or leave out --oms",
             ],
         ),
@@ -248,7 +248,7 @@ def test_what_an_old_release_ignored_without_signing_it_is_extra(tmp_path: Path)
 def test_reads_the_other_modes_and_holds_the_files_to_them(vector: Path, tmp_path: Path) -> None:
     """Who signed is decided elsewhere; here are the bundle, the payload and the files."""
     is_keyless = vector.name.endswith("sigstore")
-    mode = OmsMode.KEYLESS if is_keyless else OmsMode.CERTIFICATE
+    mode = SigningMode.KEYLESS if is_keyless else SigningMode.CERTIFICATE
     model = copy_of(vector, tmp_path)
     with open_model_directory(model) as opened:
         if vector.name.startswith("v0.2"):
@@ -271,7 +271,7 @@ def test_reads_the_other_modes_and_holds_the_files_to_them(vector: Path, tmp_pat
 def test_only_release_0_2_signed_other_bytes_than_dsse_says(vector: Path, tmp_path: Path) -> None:
     """What we assume of the releases: no second form of the signed bytes is needed."""
     model = copy_of(vector, tmp_path)
-    mode = OmsMode.KEY if vector.name.endswith("key") else OmsMode.CERTIFICATE
+    mode = SigningMode.KEY if vector.name.endswith("key") else SigningMode.CERTIFICATE
     envelope = parse_oms_bundle((model / "model.sig").read_bytes(), mode).envelope
     key = serialization.load_pem_public_key((tmp_path / "signer.pub").read_bytes())
     spki = key.public_bytes(
@@ -286,7 +286,7 @@ def test_only_release_0_2_signed_other_bytes_than_dsse_says(vector: Path, tmp_pa
 def test_release_0_2_is_refused_with_a_hint(tmp_path: Path) -> None:
     (vector,) = (path for path in vectors("certificate") if path.name.startswith("v0.2"))
     model = copy_of(vector, tmp_path)
-    bundle = parse_oms_bundle((model / "model.sig").read_bytes(), OmsMode.CERTIFICATE)
+    bundle = parse_oms_bundle((model / "model.sig").read_bytes(), SigningMode.CERTIFICATE)
     by_key = OmsBundle(envelope=bundle.envelope, material=OmsKeyMaterial(hint=None))
     (model / "model.sig").write_bytes(encode_oms_bundle(by_key))
     done = infwasi("verify", "--oms", model.name, "--key", "signer.pub", cwd=tmp_path)

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from infwasi_sign.domain import oms_bundle
 from infwasi_sign.domain.bundle import PAYLOAD_TYPE, Envelope
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.oms_bundle import (
     OmsBundle,
     OmsCertificateMaterial,
     OmsKeylessMaterial,
     OmsKeyMaterial,
     OmsMaterial,
-    OmsMode,
     encode_oms_bundle,
     oms_key_hint,
     parse_oms_bundle,
@@ -31,25 +31,25 @@ from tests.key_support import P256
 HINT = oms_key_hint(P256.public_key())
 ENVELOPE = Envelope(payload=b'{"a":1}', payload_type=PAYLOAD_TYPE, signature=b"signed")
 B64 = base64.b64encode(b"DER").decode()
-MATERIALS: dict[OmsMode, dict[str, Any]] = {
-    OmsMode.KEY: {"publicKey": {"hint": HINT}, "tlogEntries": []},
-    OmsMode.CERTIFICATE: {"x509CertificateChain": {"certificates": [{"rawBytes": B64}]}},
-    OmsMode.KEYLESS: {"certificate": {"rawBytes": B64}, "tlogEntries": [{"logIndex": "1"}]},
+MATERIALS: dict[SigningMode, dict[str, Any]] = {
+    SigningMode.KEY: {"publicKey": {"hint": HINT}, "tlogEntries": []},
+    SigningMode.CERTIFICATE: {"x509CertificateChain": {"certificates": [{"rawBytes": B64}]}},
+    SigningMode.KEYLESS: {"certificate": {"rawBytes": B64}, "tlogEntries": [{"logIndex": "1"}]},
 }
 
 
-def document(mode: OmsMode) -> dict[str, Any]:
+def document(mode: SigningMode) -> dict[str, Any]:
     made = OmsBundle(envelope=ENVELOPE, material=OmsKeyMaterial(hint=HINT))
     value: dict[str, Any] = json.loads(encode_oms_bundle(made))
     value["verificationMaterial"] = json.loads(json.dumps(MATERIALS[mode]))
     return value
 
 
-def parse(value: object, mode: OmsMode) -> OmsBundle:
+def parse(value: object, mode: SigningMode) -> OmsBundle:
     return parse_oms_bundle(json.dumps(value).encode(), mode)
 
 
-def refusal(data: bytes, mode: OmsMode = OmsMode.KEY) -> str:
+def refusal(data: bytes, mode: SigningMode = SigningMode.KEY) -> str:
     with pytest.raises(MalformedError) as caught:
         parse_oms_bundle(data, mode)
     assert caught.value.kind is RefusalKind.MALFORMED
@@ -97,8 +97,8 @@ def test_reads_what_it_writes(material: OmsMaterial, payload: bytes, signature: 
 
 
 def test_a_keyless_bundle_is_handed_on_byte_for_byte() -> None:
-    data = json.dumps(document(OmsMode.KEYLESS), indent=3).encode()
-    read = parse_oms_bundle(data, OmsMode.KEYLESS)
+    data = json.dumps(document(SigningMode.KEYLESS), indent=3).encode()
+    read = parse_oms_bundle(data, SigningMode.KEYLESS)
     assert read.material == OmsKeylessMaterial(document=data)
     assert encode_oms_bundle(read) == data
 
@@ -106,15 +106,17 @@ def test_a_keyless_bundle_is_handed_on_byte_for_byte() -> None:
 # --- reading ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", OmsMode)
-def test_reads_each_mode(mode: OmsMode) -> None:
+@pytest.mark.parametrize("mode", SigningMode)
+def test_reads_each_mode(mode: SigningMode) -> None:
     read = parse(document(mode), mode)
     assert (read.mode, read.envelope) == (mode, ENVELOPE)
 
 
-@pytest.mark.parametrize("wanted", OmsMode)
-@pytest.mark.parametrize("there", OmsMode)
-def test_what_lies_in_the_bundle_never_picks_the_mode(there: OmsMode, wanted: OmsMode) -> None:
+@pytest.mark.parametrize("wanted", SigningMode)
+@pytest.mark.parametrize("there", SigningMode)
+def test_what_lies_in_the_bundle_never_picks_the_mode(
+    there: SigningMode, wanted: SigningMode
+) -> None:
     if there is wanted:
         return
     message = refusal(json.dumps(document(there)).encode(), wanted)
@@ -122,20 +124,20 @@ def test_what_lies_in_the_bundle_never_picks_the_mode(there: OmsMode, wanted: Om
 
 
 def test_a_keyless_bundle_without_log_entries_is_refused() -> None:
-    value = document(OmsMode.KEYLESS)
+    value = document(SigningMode.KEYLESS)
     value["verificationMaterial"]["tlogEntries"] = []
-    assert refusal(json.dumps(value).encode(), OmsMode.KEYLESS) == (
+    assert refusal(json.dumps(value).encode(), SigningMode.KEYLESS) == (
         "wrong number of items in bundle.verificationMaterial.tlogEntries (expected 1 to 32, got 0)"
     )
     del value["verificationMaterial"]["tlogEntries"]
-    assert refusal(json.dumps(value).encode(), OmsMode.KEYLESS) == (
+    assert refusal(json.dumps(value).encode(), SigningMode.KEYLESS) == (
         "member is missing in bundle.verificationMaterial (expected tlogEntries)"
     )
 
 
 def test_releases_before_1_1_wrote_no_log_entries_and_the_whole_key() -> None:
     pem = b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"
-    value = document(OmsMode.KEY)
+    value = document(SigningMode.KEY)
     value["verificationMaterial"] = {
         "publicKey": {
             "rawBytes": base64.b64encode(pem).decode(),
@@ -143,13 +145,13 @@ def test_releases_before_1_1_wrote_no_log_entries_and_the_whole_key() -> None:
         }
     }
     value["dsseEnvelope"]["signatures"][0]["keyid"] = None
-    assert parse(value, OmsMode.KEY).material == OmsKeyMaterial(hint=sha256(pem).hexdigest())
+    assert parse(value, SigningMode.KEY).material == OmsKeyMaterial(hint=sha256(pem).hexdigest())
 
 
 def test_a_key_may_have_no_hint() -> None:
-    value = document(OmsMode.KEY)
+    value = document(SigningMode.KEY)
     value["verificationMaterial"] = {"publicKey": {}}
-    assert parse(value, OmsMode.KEY).material == OmsKeyMaterial(hint=None)
+    assert parse(value, SigningMode.KEY).material == OmsKeyMaterial(hint=None)
 
 
 def _material(**members: object) -> Callable[[Any], object]:
@@ -168,118 +170,122 @@ def _signature(**members: object) -> Callable[[Any], object]:
     return lambda value: value["dsseEnvelope"]["signatures"][0].update(members)
 
 
-BENT: dict[str, tuple[OmsMode, Callable[[Any], object], str]] = {
+BENT: dict[str, tuple[SigningMode, Callable[[Any], object], str]] = {
     "two signatures": (
-        OmsMode.KEY,
+        SigningMode.KEY,
         _envelope(signatures=[{"sig": B64}, {"sig": B64}]),
         "wrong number of items in bundle.dsseEnvelope.signatures (expected 1 to 1, got 2)",
     ),
     "no signature": (
-        OmsMode.KEY,
+        SigningMode.KEY,
         _envelope(signatures=[]),
         "wrong number of items in bundle.dsseEnvelope.signatures (expected 1 to 1, got 0)",
     ),
     "other media type": (
-        OmsMode.KEY,
+        SigningMode.KEY,
         lambda v: v.update(mediaType="application/vnd.dev.sigstore.bundle+json;version=0.2"),
         "not a Sigstore bundle v0.3 in bundle.mediaType",
     ),
     "other payload type": (
-        OmsMode.KEY,
+        SigningMode.KEY,
         _envelope(payloadType="text/plain"),
         "payload is of another type in bundle.dsseEnvelope.payloadType",
     ),
-    "unknown member": (OmsMode.KEY, lambda v: v.update(x=1), "unknown member in bundle (got 'x')"),
+    "unknown member": (
+        SigningMode.KEY,
+        lambda v: v.update(x=1),
+        "unknown member in bundle (got 'x')",
+    ),
     "certificate beside the key": (
-        OmsMode.KEY,
+        SigningMode.KEY,
         _material(certificate={"rawBytes": B64}),
         "unknown member in bundle.verificationMaterial (got 'certificate')",
     ),
     "key beside the chain": (
-        OmsMode.CERTIFICATE,
+        SigningMode.CERTIFICATE,
         _material(publicKey={"hint": HINT}),
         "unknown member in bundle.verificationMaterial (got 'publicKey')",
     ),
     "chain beside the certificate": (
-        OmsMode.KEYLESS,
+        SigningMode.KEYLESS,
         _material(x509CertificateChain={"certificates": []}),
         "unknown member in bundle.verificationMaterial (got 'x509CertificateChain')",
     ),
     "key in a log": (
-        OmsMode.KEY,
+        SigningMode.KEY,
         _material(tlogEntries=[{}]),
         "wrong number of items in bundle.verificationMaterial.tlogEntries "
         "(expected at most 0, got 1)",
     ),
     "chain in a log": (
-        OmsMode.CERTIFICATE,
+        SigningMode.CERTIFICATE,
         _material(tlogEntries=[{}]),
         "wrong number of items in bundle.verificationMaterial.tlogEntries "
         "(expected at most 0, got 1)",
     ),
     "hint of cosign": (
-        OmsMode.KEY,
+        SigningMode.KEY,
         _key(hint=base64.b64encode(b"\1" * 32).decode()),
         "not a key hint in bundle.verificationMaterial.publicKey.hint",
     ),
     "hint and key": (
-        OmsMode.KEY,
+        SigningMode.KEY,
         _key(rawBytes=B64),
         "member is missing in bundle.verificationMaterial.publicKey (expected keyDetails)",
     ),
     "unknown kind of key": (
-        OmsMode.KEY,
+        SigningMode.KEY,
         lambda v: v["verificationMaterial"].update(
             publicKey={"rawBytes": B64, "keyDetails": "PKIX_ED25519"}
         ),
         "not a kind of key that OMS has in bundle.verificationMaterial.publicKey.keyDetails",
     ),
     "named key": (
-        OmsMode.KEY,
+        SigningMode.KEY,
         _signature(keyid="x"),
         "key is named in bundle.dsseEnvelope.signatures[0].keyid",
     ),
     "key named by an object": (
-        OmsMode.KEY,
+        SigningMode.KEY,
         _signature(keyid={}),
         "key is named in bundle.dsseEnvelope.signatures[0].keyid",
     ),
     "signature is no base64": (
-        OmsMode.KEY,
+        SigningMode.KEY,
         _signature(sig="c2ln bmVk"),
         "not base64 in bundle.dsseEnvelope.signatures[0].sig (got 'c2ln bmVk')",
     ),
     "base64 with unused bits": (
-        OmsMode.KEY,
+        SigningMode.KEY,
         _signature(sig="YR=="),
         "not base64 in its one byte form in bundle.dsseEnvelope.signatures[0].sig",
     ),
     "empty signature": (
-        OmsMode.KEY,
+        SigningMode.KEY,
         _signature(sig=""),
         "is empty in bundle.dsseEnvelope.signatures[0].sig (expected base64)",
     ),
     "empty chain": (
-        OmsMode.CERTIFICATE,
+        SigningMode.CERTIFICATE,
         _material(x509CertificateChain={"certificates": []}),
         "wrong number of items in bundle.verificationMaterial.x509CertificateChain.certificates "
         "(expected 1 to 10, got 0)",
     ),
     "long chain": (
-        OmsMode.CERTIFICATE,
+        SigningMode.CERTIFICATE,
         _material(x509CertificateChain={"certificates": [{"rawBytes": B64}] * 11}),
         "wrong number of items in bundle.verificationMaterial.x509CertificateChain.certificates "
         "(expected 1 to 10, got 11)",
     ),
     "many timestamps": (
-        OmsMode.CERTIFICATE,
+        SigningMode.CERTIFICATE,
         _material(timestampVerificationData={"rfc3161Timestamps": [{"signedTimestamp": B64}] * 33}),
         "wrong number of items in "
         "bundle.verificationMaterial.timestampVerificationData.rfc3161Timestamps "
         "(expected at most 32, got 33)",
     ),
     "keyless certificate is no base64": (
-        OmsMode.KEYLESS,
+        SigningMode.KEYLESS,
         _material(certificate={"rawBytes": "?"}),
         "not base64 in bundle.verificationMaterial.certificate.rawBytes (got '?')",
     ),
@@ -287,14 +293,14 @@ BENT: dict[str, tuple[OmsMode, Callable[[Any], object], str]] = {
 
 
 @pytest.mark.parametrize(("mode", "bend", "message"), BENT.values(), ids=BENT)
-def test_refuses(mode: OmsMode, bend: Callable[[Any], object], message: str) -> None:
+def test_refuses(mode: SigningMode, bend: Callable[[Any], object], message: str) -> None:
     value = document(mode)
     bend(value)
     assert refusal(json.dumps(value).encode(), mode).startswith(message)
 
 
-@pytest.mark.parametrize("mode", OmsMode)
-def test_refuses_a_member_named_twice(mode: OmsMode) -> None:
+@pytest.mark.parametrize("mode", SigningMode)
+def test_refuses_a_member_named_twice(mode: SigningMode) -> None:
     text = json.dumps(document(mode))
     twice = text.replace('"dsseEnvelope"', '"mediaType": "x", "dsseEnvelope"', 1)
     assert refusal(twice.encode(), mode) == "member stands twice in bundle (got 'mediaType')"
@@ -307,23 +313,23 @@ def test_refuses_a_bundle_that_is_too_long() -> None:
     )
 
 
-@pytest.mark.parametrize("mode", OmsMode)
+@pytest.mark.parametrize("mode", SigningMode)
 @pytest.mark.parametrize("material", [None, [], "publicKey", 1, {}])
-def test_material_of_another_shape_is_refused(mode: OmsMode, material: object) -> None:
+def test_material_of_another_shape_is_refused(mode: SigningMode, material: object) -> None:
     value = document(mode)
     value["verificationMaterial"] = material
     refusal(json.dumps(value).encode(), mode)
 
 
 def test_without_the_check_a_keyless_bundle_needs_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    value = document(OmsMode.KEYLESS)
+    value = document(SigningMode.KEYLESS)
     del value["verificationMaterial"]["tlogEntries"]
     monkeypatch.setattr(oms_bundle, "_require_keyless", lambda _: None)
-    assert parse(value, OmsMode.KEYLESS).mode is OmsMode.KEYLESS
+    assert parse(value, SigningMode.KEYLESS).mode is SigningMode.KEYLESS
 
 
 def test_without_the_check_a_key_may_be_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    value = document(OmsMode.KEY)
+    value = document(SigningMode.KEY)
     value["verificationMaterial"]["tlogEntries"] = [{}]
     monkeypatch.setattr(oms_bundle, "_require_no_log", lambda _: None)
-    assert parse(value, OmsMode.KEY).mode is OmsMode.KEY
+    assert parse(value, SigningMode.KEY).mode is SigningMode.KEY

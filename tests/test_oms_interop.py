@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from infwasi_sign.adapters.model_directory import open_model_directory
 from infwasi_sign.adapters.oms_keys import OmsKeyVerifier, load_oms_key, sign_oms
+from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.oms import encode_oms_payload, parse_oms_payload
-from infwasi_sign.domain.oms_bundle import OmsMode, encode_oms_bundle, parse_oms_bundle
+from infwasi_sign.domain.oms_bundle import encode_oms_bundle, parse_oms_bundle
 from infwasi_sign.errors import RefusedError
 from infwasi_sign.oms_verify import VerifiedModel, verify_oms
 from tests import forge
@@ -143,11 +144,11 @@ def test_accepts_what_model_signing_signed(curve: ec.EllipticCurve, tmp_path: Pa
 
 def test_the_same_files_make_the_same_resources_and_root(tmp_path: Path) -> None:
     model = make_model(tmp_path)
-    ours = parse_oms_bundle((model / "model.sig").read_bytes(), OmsMode.KEY)
+    ours = parse_oms_bundle((model / "model.sig").read_bytes(), SigningMode.KEY)
     private, _ = write_keys(tmp_path, P256.secret)
     signature = model / "model.sig"
     model_signing("sign", "key", "--signature", signature, "--private_key", private, model)
-    theirs = parse_oms_bundle(signature.read_bytes(), OmsMode.KEY)
+    theirs = parse_oms_bundle(signature.read_bytes(), SigningMode.KEY)
     assert theirs.material == ours.material
     assert parse_oms_payload(theirs.envelope.payload) == parse_oms_payload(ours.envelope.payload)
     assert (

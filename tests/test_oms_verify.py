@@ -24,10 +24,10 @@ from infwasi_sign.adapters.oms_keys import (
 )
 from infwasi_sign.domain.bundle import encode_bundle
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.oms_bundle import (
     OmsBundle,
     OmsKeyMaterial,
-    OmsMode,
     encode_oms_bundle,
     parse_oms_bundle,
 )
@@ -115,7 +115,7 @@ def test_keys_of_three_curves_sign_and_verify(
 
 
 def test_a_bundle_without_a_hint_is_verified_by_its_signature(model: Path) -> None:
-    bundle = parse_oms_bundle((model / "model.sig").read_bytes(), OmsMode.KEY)
+    bundle = parse_oms_bundle((model / "model.sig").read_bytes(), SigningMode.KEY)
     bare = OmsBundle(envelope=bundle.envelope, material=OmsKeyMaterial(hint=None))
     (model / "model.sig").write_bytes(encode_oms_bundle(bare))
     assert len(verify_with(model).files) == len(FILES)
@@ -178,14 +178,14 @@ def _stranger(model: Path) -> None:
 
 
 def _stranger_with_our_hint(model: Path) -> None:
-    bundle = parse_oms_bundle(sign_oms(OTHER_P256, payload_of()), OmsMode.KEY)
+    bundle = parse_oms_bundle(sign_oms(OTHER_P256, payload_of()), SigningMode.KEY)
     hint = parse_oms_key(P256.public_key(), where="key").hint
     forged = OmsBundle(envelope=bundle.envelope, material=OmsKeyMaterial(hint=hint))
     (model / "model.sig").write_bytes(encode_oms_bundle(forged))
 
 
 def _hint_of_another(model: Path) -> None:
-    bundle = parse_oms_bundle((model / "model.sig").read_bytes(), OmsMode.KEY)
+    bundle = parse_oms_bundle((model / "model.sig").read_bytes(), SigningMode.KEY)
     hint = parse_oms_key(OTHER_P256.public_key(), where="key").hint
     forged = OmsBundle(envelope=bundle.envelope, material=OmsKeyMaterial(hint=hint))
     (model / "model.sig").write_bytes(encode_oms_bundle(forged))
@@ -385,7 +385,7 @@ def test_a_bundle_of_another_mode_is_not_for_a_key() -> None:
     certificate["verificationMaterial"] = {
         "x509CertificateChain": {"certificates": [{"rawBytes": "AAAA"}]}
     }
-    bundle = parse_oms_bundle(json.dumps(certificate).encode(), OmsMode.CERTIFICATE)
+    bundle = parse_oms_bundle(json.dumps(certificate).encode(), SigningMode.CERTIFICATE)
     key = parse_oms_key(P256.public_key(), where="k")
     with pytest.raises(RefusedError, match="not signed by a key in bundle") as caught:
         OmsKeyVerifier(key, name="k").verify(bundle)
@@ -473,5 +473,5 @@ def test_who_trusts_anybody_sees_no_stranger(model: Path) -> None:
     _stranger(model)
     assert outcome(model).startswith("signed by a key that is not trusted")
     with open_model_directory(model) as opened:
-        verified = verify_oms(opened, signatures=AnyOmsSigner(OmsMode.KEY))
+        verified = verify_oms(opened, signatures=AnyOmsSigner(SigningMode.KEY))
     assert len(verified.files) == len(FILES)

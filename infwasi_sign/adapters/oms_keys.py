@@ -18,16 +18,17 @@ from infwasi_sign.adapters.key_files import public_key_der
 from infwasi_sign.adapters.trusted_file import read_trusted
 from infwasi_sign.domain.bundle import PAYLOAD_TYPE, Envelope, pae
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.oms_bundle import (
     OmsBundle,
     OmsKeyMaterial,
-    OmsMode,
     encode_oms_bundle,
     oms_key_hint,
     parse_oms_bundle,
 )
+from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
-from infwasi_sign.ports import Signer, SignerIdentity
+from infwasi_sign.ports import Signer
 
 SUPPORTED_KEYS: Final = "P-256, P-384 or P-521"
 
@@ -135,9 +136,9 @@ class OmsKeyVerifier:
         self._name = name
 
     @property
-    def mode(self) -> OmsMode:
+    def mode(self) -> SigningMode:
         """Bundles that are signed by a key and nothing else."""
-        return OmsMode.KEY
+        return SigningMode.KEY
 
     def verify(self, bundle: OmsBundle) -> SignerIdentity:
         """The trusted signer of ``bundle``.
@@ -201,7 +202,7 @@ def sign_oms(signer: Signer, payload: bytes) -> bytes:
         OmsBundle(envelope=envelope, material=OmsKeyMaterial(hint=key.hint))
     )
     try:
-        OmsKeyVerifier(key, name="signer").verify(parse_oms_bundle(written, OmsMode.KEY))
+        OmsKeyVerifier(key, name="signer").verify(parse_oms_bundle(written, SigningMode.KEY))
     except RefusedError as e:
         raise UndecidedError("signer made a signature that its own key does not verify") from e
     return written

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from infwasi_sign.cli.delivery import Delivery
+from infwasi_sign.cli.options import TrustOptions
 from infwasi_sign.cli.output import failures_delivered, package_progress
 from infwasi_sign.errors import UndecidedError
 
@@ -19,9 +20,9 @@ ROLE: Final = "resource"
 
 def verify_model(
     location: Path,
+    trust: TrustOptions,
     *,
-    key_path: Path | None,
-    others: Mapping[str, bool],
+    others: dict[str, bool],
     now: datetime,
     delivery: Delivery,
 ) -> None:
@@ -34,6 +35,7 @@ def verify_model(
     """
     from infwasi_sign.domain.result import Circumstances, PolicyUsed
 
+    key_path = trust.key_path
     used = None if key_path is None else PolicyUsed(source="--key")
     brought = Circumstances(location=str(location), at=now, policy=used)
     with failures_delivered(delivery.deliver, brought):
@@ -41,7 +43,7 @@ def verify_model(
         from infwasi_sign.adapters.oms_keys import OmsKeyVerifier, load_oms_key
         from infwasi_sign.oms_verify import verify_oms
 
-        _require_alone(others)
+        _require_alone(_others(trust) | others)
         if key_path is None:
             raise UndecidedError("no key is trusted", hint="say whose signature counts: --key FILE")
         signatures = OmsKeyVerifier(load_oms_key(key_path), name=key_path.stem)
@@ -79,11 +81,23 @@ def accepted_model(model: "VerifiedModel", brought: "Circumstances") -> "Accepte
     )
 
 
+def _others(trust: TrustOptions) -> dict[str, bool]:
+    return {
+        "--policy": trust.policy_path is not None,
+        "--identity": trust.identity is not None,
+        "--identity-pattern": trust.identity_pattern is not None,
+        "--issuer": trust.issuer is not None,
+        "--trust-root": trust.trust_root is not None,
+        "--name": trust.name is not None,
+        "--pin": trust.pin,
+    }
+
+
 def _require_alone(others: Mapping[str, bool]) -> None:
     for name, is_given in others.items():
         if is_given:
             raise UndecidedError(
-                f"{name} is for packages",
+                f"{name} does not go with --oms",
                 expected="--oms DIRECTORY --key FILE",
                 hint=f"leave out {name}, or leave out --oms",
             )

@@ -18,7 +18,7 @@ from infwasi_sign.errors import InfwasiError, UndecidedError
 if TYPE_CHECKING:
     from infwasi_sign.domain.manifest import Manifest
     from infwasi_sign.domain.result import Circumstances, NotAccepted
-    from infwasi_sign.ports import SignerIdentity
+    from infwasi_sign.domain.signer import SignerIdentity
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from infwasi_sign.cli.delivery import delivery_options
-from infwasi_sign.cli.options import package_options
+from infwasi_sign.cli.options import TrustOptions, package_options
 from infwasi_sign.cli.output import failures_delivered, package_progress
 from infwasi_sign.errors import UndecidedError
 
@@ -25,12 +25,9 @@ from infwasi_sign.errors import UndecidedError
 @click.option("--at", "at_time", type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ"]), help="For audits.")
 def command(
     package: Path,
-    key_path: Path | None,
-    policy_path: Path | None,
-    name: str | None,
+    trust: TrustOptions,
     model_path: Path | None,
     as_json: bool,
-    pin: bool,
     accept_jump: bool,
     form: str | None,
     quiet: bool,
@@ -77,31 +74,21 @@ def command(
         from infwasi_sign.cli.oms_verification import verify_model
 
         others = {
-            "--policy": policy_path is not None,
-            "--name": name is not None,
             "--model": model_path is not None,
-            "--pin": pin,
             "--accept-jump": accept_jump,
             "--digests": digests != "default",
             "--commit": commit,
         }
-        verify_model(package, key_path=key_path, others=others, now=now, delivery=delivery)
+        verify_model(package, trust, others=others, now=now, delivery=delivery)
         return
     with failures_delivered(delivery.deliver, circumstances(package, now)):
-        trust = choose_trust(
-            package,
-            name=name,
-            key_path=key_path,
-            policy_path=policy_path,
-            pin=pin,
-            digests=algorithms,
-        )
-        memory = open_memory(trust.policy_id, required=commit)
-    brought = circumstances(package, now, trust.policy)
+        chosen = choose_trust(package, trust, digests=algorithms)
+        memory = open_memory(chosen.policy_id, required=commit)
+    brought = circumstances(package, now, chosen.policy)
     with failures_delivered(delivery.deliver, brought), package_progress() as progress:
         request = VerifyRequest(
             location=package,
-            policy=trust.policy,
+            policy=chosen.policy,
             now=now,
             detached=() if model_path is None else (model_path,),
             progress=progress.update,
@@ -110,9 +97,9 @@ def command(
             known=memory.known if at_time is None else None,
             accept_jump=accept_jump,
         )
-        with verify_trusting(request, trust) as verified:
+        with verify_trusting(request, chosen) as verified:
             progress.end()
             if commit:
                 memory.accept(verified, now)
-                remember_pin(trust, verified, now)
+                remember_pin(chosen, verified, now)
             delivery.deliver(accepted(verified, brought))

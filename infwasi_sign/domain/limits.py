@@ -31,6 +31,14 @@ class Limits:
     oms_certificates: int = 10  # the leaf and its intermediates; public chains have 2 to 4
     oms_attestations: int = 32  # log entries, timestamps; sigstore-go's bound for each
 
+    # --- certificates and logs (sigstore-go's bounds where it has one)
+    certificate_bytes: int = 64 * KIB  # Fulcio's have 1 to 2 KiB
+    timestamp_bytes: int = 64 * KIB  # a token with its certificates has 1 to 6 KiB
+    timestamps: int = 32
+    log_hashes: int = 64  # of an inclusion proof: a tree of 2^64 leaves
+    log_words_bytes: int = 64  # kind and version of an entry
+    trust_root_bytes: int = 1 * MIB  # that of the public instance has 20 KiB
+
     # --- JSON (bundle, statement, BOM)
     json_depth: int = 32  # CycloneDX nests components; ours nest 6 deep
     json_integer: int = 2**53 - 1  # RFC 8785 section 3.2.2.3, RFC 7493 section 2.2

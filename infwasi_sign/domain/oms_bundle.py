@@ -5,19 +5,17 @@ bundles signed by a key or a certificate have no ``tlogEntries``, and a keyless 
 must not pass for one of these.
 """
 
-import binascii
 import hashlib
 import json
 import textwrap
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, TypeAlias, assert_never
 
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import BUNDLE_MEDIA_TYPE, PAYLOAD_TYPE, Envelope
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.material import SigningMode, decode_base64, encode_base64
 from infwasi_sign.domain.strict_json import Cursor
 from infwasi_sign.errors import MalformedError
 
@@ -27,14 +25,6 @@ _KEY_DETAILS: Final = frozenset(
     {"PKIX_ECDSA_P256_SHA_256", "PKIX_ECDSA_P384_SHA_384", "PKIX_ECDSA_P521_SHA_512"}
 )
 _PEM_LINE: Final = 64  # RFC 7468 section 2
-
-
-class OmsMode(StrEnum):
-    """Who vouches for the key that signed."""
-
-    KEY = "key"  # nobody: the verifier knows the key itself
-    CERTIFICATE = "certificate"  # an authority that the verifier knows
-    KEYLESS = "keyless"  # Sigstore: a certificate for minutes, and a log
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,22 +67,22 @@ class OmsBundle:
     material: OmsMaterial
 
     @property
-    def mode(self) -> OmsMode:
+    def mode(self) -> SigningMode:
         """The mode it was read in."""
         match self.material:
             case OmsKeyMaterial():
-                return OmsMode.KEY
+                return SigningMode.KEY
             case OmsCertificateMaterial():
-                return OmsMode.CERTIFICATE
+                return SigningMode.CERTIFICATE
             case OmsKeylessMaterial():
-                return OmsMode.KEYLESS
+                return SigningMode.KEYLESS
             case _:
                 assert_never(self.material)
 
 
 def oms_key_hint(spki_der: bytes) -> str:
     """The hint that `model_signing` demands: hex SHA-256 of the PEM text with its last line end."""
-    body = "\n".join(textwrap.wrap(_encode(spki_der), _PEM_LINE))
+    body = "\n".join(textwrap.wrap(encode_base64(spki_der), _PEM_LINE))
     pem = f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"
     return hashlib.sha256(pem.encode("ascii")).hexdigest()
 
@@ -112,10 +102,10 @@ def encode_oms_bundle(bundle: OmsBundle) -> bytes:
         case OmsKeyMaterial(hint=hint):
             material = {"publicKey": {} if hint is None else {"hint": hint}}
         case OmsCertificateMaterial(certificates=certificates, timestamps=timestamps):
-            chain = [{"rawBytes": _encode(der)} for der in certificates]
+            chain = [{"rawBytes": encode_base64(der)} for der in certificates]
             material = {"x509CertificateChain": {"certificates": chain}}
             if timestamps:
-                stamped = [{"signedTimestamp": _encode(der)} for der in timestamps]
+                stamped = [{"signedTimestamp": encode_base64(der)} for der in timestamps]
                 material["timestampVerificationData"] = {"rfc3161Timestamps": stamped}
         case _:
             assert_never(bundle.material)
@@ -124,9 +114,9 @@ def encode_oms_bundle(bundle: OmsBundle) -> bytes:
         "mediaType": BUNDLE_MEDIA_TYPE,
         "verificationMaterial": {**material, "tlogEntries": []},
         "dsseEnvelope": {
-            "payload": _encode(envelope.payload),
+            "payload": encode_base64(envelope.payload),
             "payloadType": envelope.payload_type,
-            "signatures": [{"sig": _encode(envelope.signature), "keyid": ""}],
+            "signatures": [{"sig": encode_base64(envelope.signature), "keyid": ""}],
         },
     }
     return json.dumps(document_, separators=(",", ":")).encode("ascii") + b"\n"
@@ -135,7 +125,7 @@ def encode_oms_bundle(bundle: OmsBundle) -> bytes:
 # --- reading ---------------------------------------------------------------------------------
 
 
-def parse_oms_bundle(data: bytes, mode: OmsMode) -> OmsBundle:
+def parse_oms_bundle(data: bytes, mode: SigningMode) -> OmsBundle:
     """Read a bundle as one of ``mode``; believe nothing in it.
 
     1. JSON without duplicate members, within ``LIMITS.oms_bundle_bytes``; a Sigstore bundle v0.3
@@ -156,11 +146,11 @@ def parse_oms_bundle(data: bytes, mode: OmsMode) -> OmsBundle:
     _require_mode(cursor, mode)
     material: OmsMaterial
     match mode:
-        case OmsMode.KEY:
+        case SigningMode.KEY:
             material = _parse_key(cursor)
-        case OmsMode.CERTIFICATE:
+        case SigningMode.CERTIFICATE:
             material = _parse_certificates(cursor)
-        case OmsMode.KEYLESS:
+        case SigningMode.KEYLESS:
             _require_keyless(cursor)
             material = OmsKeylessMaterial(document=data)
         case _:
@@ -169,14 +159,14 @@ def parse_oms_bundle(data: bytes, mode: OmsMode) -> OmsBundle:
     return OmsBundle(envelope=_parse_envelope(members["dsseEnvelope"]), material=material)
 
 
-_MATERIAL_OF: Final[Mapping[OmsMode, str]] = {
-    OmsMode.KEY: "publicKey",
-    OmsMode.CERTIFICATE: "x509CertificateChain",
-    OmsMode.KEYLESS: "certificate",
+_MATERIAL_OF: Final[Mapping[SigningMode, str]] = {
+    SigningMode.KEY: "publicKey",
+    SigningMode.CERTIFICATE: "x509CertificateChain",
+    SigningMode.KEYLESS: "certificate",
 }
 
 
-def _require_mode(cursor: Cursor, mode: OmsMode) -> None:
+def _require_mode(cursor: Cursor, mode: SigningMode) -> None:
     """A bundle of another mode is told as that, and not as one with an unknown member."""
     expected = _MATERIAL_OF[mode]
     if isinstance(cursor.value, dict) and expected not in cursor.value:
@@ -220,7 +210,7 @@ def _parse_old_key(cursor: Cursor) -> OmsKeyMaterial:
             expected=" or ".join(sorted(_KEY_DETAILS)),
             got=ascii(details[:80])[:80],
         )
-    return OmsKeyMaterial(hint=hashlib.sha256(_decode(key["rawBytes"])).hexdigest())
+    return OmsKeyMaterial(hint=hashlib.sha256(decode_base64(key["rawBytes"])).hexdigest())
 
 
 def _parse_certificates(cursor: Cursor) -> OmsCertificateMaterial:
@@ -237,11 +227,11 @@ def _parse_certificates(cursor: Cursor) -> OmsCertificateMaterial:
             timestamps = data["rfc3161Timestamps"].array(LIMITS.oms_attestations)
     return OmsCertificateMaterial(
         certificates=tuple(
-            _decode(item.object(required=("rawBytes",))["rawBytes"])
+            decode_base64(item.object(required=("rawBytes",))["rawBytes"])
             for item in chain.array(LIMITS.oms_certificates, min_items=1)
         ),
         timestamps=tuple(
-            _decode(item.object(required=("signedTimestamp",))["signedTimestamp"])
+            decode_base64(item.object(required=("signedTimestamp",))["signedTimestamp"])
             for item in timestamps
         ),
     )
@@ -252,7 +242,7 @@ def _require_keyless(cursor: Cursor) -> None:
     members = cursor.object(
         required=("certificate", "tlogEntries"), optional=("timestampVerificationData",)
     )
-    _decode(members["certificate"].object(required=("rawBytes",))["rawBytes"])
+    decode_base64(members["certificate"].object(required=("rawBytes",))["rawBytes"])
     members["tlogEntries"].array(LIMITS.oms_attestations, min_items=1)
 
 
@@ -271,9 +261,9 @@ def _parse_envelope(cursor: Cursor) -> Envelope:
             "key is named", where=signature["keyid"].path, expected="nothing, as OMS writes it"
         )
     return Envelope(
-        payload=_decode(members["payload"]),
+        payload=decode_base64(members["payload"]),
         payload_type=PAYLOAD_TYPE,
-        signature=_decode(signature["sig"]),
+        signature=decode_base64(signature["sig"]),
     )
 
 
@@ -282,21 +272,3 @@ def _require_text(cursor: Cursor, expected: str, otherwise: str) -> None:
         raise MalformedError(
             otherwise, where=cursor.path, expected=expected, got=ascii(text[:80])[:80]
         )
-
-
-def _encode(data: bytes) -> str:
-    return b64encode(data).decode("ascii")
-
-
-def _decode(cursor: Cursor) -> bytes:
-    """Base64 of RFC 4648 section 4 with its padding; unused bits are zero (section 3.5)."""
-    text = cursor.string()
-    try:
-        data = binascii.a2b_base64(text, strict_mode=True)
-    except ValueError as e:  # binascii.Error is one; a text beyond ASCII is another
-        raise MalformedError("not base64", where=cursor.path, got=ascii(text[:40])[:80]) from e
-    if _encode(data) != text:
-        raise MalformedError("not base64 in its one byte form", where=cursor.path)
-    if not data:
-        raise MalformedError("is empty", where=cursor.path, expected="base64")
-    return data

@@ -15,9 +15,10 @@ from infwasi_sign.domain.component import describe, find_settings
 from infwasi_sign.domain.gguf import GgufArray, GgufHeader, parse
 from infwasi_sign.domain.gguf_facts import model_facts
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.model_digests import TensorDigests, header_digest, tensor_table_digest
 from infwasi_sign.domain.oms import encode_oms_payload, parse_oms_payload
-from infwasi_sign.domain.oms_bundle import OmsMode, encode_oms_bundle, parse_oms_bundle
+from infwasi_sign.domain.oms_bundle import encode_oms_bundle, parse_oms_bundle
 from infwasi_sign.domain.pins import encode_pins, parse_pins
 from infwasi_sign.domain.policy_file import parse_policy
 from infwasi_sign.domain.project import parse_project
@@ -119,9 +120,9 @@ def _oms_payload(data: bytes) -> None:
 @_target(corpus.oms_bundles, longest=8192)
 def _oms_bundle(data: bytes) -> None:
     """A bundle is one of at most one mode, and what is read can be written."""
-    accepted: list[OmsMode] = []
+    accepted: list[SigningMode] = []
     refused: list[MalformedError] = []
-    for mode in OmsMode:
+    for mode in SigningMode:
         try:
             read = parse_oms_bundle(data, mode)
         except MalformedError as error:

@@ -21,11 +21,14 @@ from infwasi_sign.domain import bundle, manifest, rollback, statement, strict_js
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import Manifest
-from infwasi_sign.ports import GuardedFile, OpenedPackage, Progress, SignerIdentity
+from infwasi_sign.domain.material import KeyHint
+from infwasi_sign.domain.signer import SignerIdentity
+from infwasi_sign.ports import GuardedFile, OpenedPackage, Progress
 from tests.gym.draft import Draft, Honest, scratch
 from tests.gym.oracle import ACCEPTED, judge, mutant
 from tests.test_controls import (
     BOM,
+    BUNDLE_FORM,
     BYTE_FORM,
     COMPANION,
     DECLARED,
@@ -48,26 +51,10 @@ Switch = tuple[object, str, Any]
 # --- switches that `tests/test_controls.py` does not have -------------------------------------
 
 
-class _EqualToAll:
-    """What every comparison takes for the same."""
-
-    def __ne__(self, _: object) -> bool:
-        return False
-
-    def __eq__(self, _: object) -> bool:
-        return True
-
-    __hash__ = None  # type: ignore[assignment]  # nobody keeps it in a set
-
-
-def _equal_to_all(_: object) -> _EqualToAll:
-    return _EqualToAll()
-
-
 def _whoever_signed(self: keys.KeyVerifier, found: bundle.Bundle) -> SignerIdentity:
     """As `KeyVerifier.verify`, but the hint is believed to be right."""
     hint = self._trusted[0].public_key.hint
-    return _VERIFY(self, replace(found, material=bundle.KeyHint(hint=hint)))
+    return _VERIFY(self, replace(found, material=KeyHint(hint=hint)))
 
 
 _VERIFY: Final = keys.KeyVerifier.verify
@@ -122,7 +109,6 @@ FILE_SIZE: Switch = (guarded_file, "_require_size", nothing)
 BOM_SIZE: Switch = (bom_module, "LIMITS", _ROOMY)
 UNCHANGED: Switch = (guarded_file.LocalFile, "_require_unchanged", nothing)
 HINT: Switch = (keys.KeyVerifier, "verify", _whoever_signed)
-BUNDLE_FORM: Switch = (bundle, "encode_bundle", _equal_to_all)
 DOUBLES: Switch = (strict_json._Reader, "_object", _last_wins)
 MEMBERS: Switch = (strict_json.Cursor, "object", _members_known)
 KIND: Switch = (statement, "_refuse_predicate_type", nothing)
