@@ -208,10 +208,19 @@ def parse_public_pem(data: bytes, where: str) -> PublicKey:
     Raises:
         UndecidedError: it is no such key.
     """
+    return keys.parse_public_key(public_key_der(data, where), where=where)
+
+
+def public_key_der(data: bytes, where: str) -> bytes:
+    """What stands in the PEM text of a public key, of whatever type.
+
+    Raises:
+        UndecidedError: it is not the PEM text of one public key.
+    """
     label, der = from_pem(data, where)
     if label != _PUBLIC:
         raise UndecidedError("not a public key", where=where, expected=_PUBLIC, got=label)
-    return keys.parse_public_key(der, where=where)
+    return der
 
 
 def _exists(path: Path) -> UndecidedError:

@@ -11,6 +11,7 @@ from infwasi_sign.cli.output import Command, show, write_out
 from infwasi_sign.cli.renderers import Format, render, text_lines
 from infwasi_sign.domain.result import (
     Accepted,
+    AcceptedModel,
     Circumstances,
     ComputedEntry,
     PolicyUsed,
@@ -48,7 +49,7 @@ class Delivery:
             return
         elif self.form is not Format.TEXT:
             write_out(render(result, self.form))
-        elif isinstance(result, Accepted):
+        elif isinstance(result, Accepted | AcceptedModel):
             show(*text_lines(result))
         # A failure as text is on standard error, and data on standard output only if it is data.
 

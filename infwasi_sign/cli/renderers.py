@@ -13,6 +13,7 @@ from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.result import (
     Accepted,
+    AcceptedModel,
     Circumstances,
     ComputedEntry,
     NotAccepted,
@@ -53,8 +54,11 @@ def render(result: VerifyResult, form: Format) -> str:
 
 def signed_by(name: str, version: str, signers: Iterable[SignerIdentity]) -> str:
     """One line that says what is about to be measured or run, and who says so."""
-    who = ", ".join(f"{signer.name} ({_by(signer, digits=16)})" for signer in signers)
-    return f"{name} {version}, signed by {who}"
+    return f"{name} {version}, signed by {_who(signers)}"
+
+
+def _who(signers: Iterable[SignerIdentity]) -> str:
+    return ", ".join(f"{signer.name} ({_by(signer, digits=16)})" for signer in signers)
 
 
 def _by(signer: SignerIdentity, *, digits: int) -> str:
@@ -75,6 +79,8 @@ def text_lines(result: VerifyResult) -> list[str]:
     match result:
         case Accepted():
             lines = _accepted_lines(result)
+        case AcceptedModel():
+            lines = _model_lines(result)
         case NotAccepted(hint=None):
             lines = [result.headline]
         case NotAccepted():
@@ -104,6 +110,15 @@ def _accepted_lines(result: Accepted) -> list[str]:
     return lines
 
 
+def _model_lines(result: AcceptedModel) -> list[str]:
+    lines = [f"verified: model directory, signed by {_who(result.signers)}"]
+    for entry in result.files:
+        lines.append(f"  {entry.role:<10} {entry.name}  {entry.size_bytes:,} bytes")
+        lines += [f"             {digest}" for digest in entry.digests]
+    lines += [f"  ignored    {path}  not signed, not looked at" for path in result.ignored]
+    return lines
+
+
 def _expiry(result: Accepted) -> str:
     return "never" if result.expires_at is None else format_time(result.expires_at)
 
@@ -121,6 +136,8 @@ def github_summary(result: VerifyResult) -> str:
     match result:
         case Accepted():
             body = _facts_table(_accepted_rows(result)) + "\n" + _entries_table(result.entries)
+        case AcceptedModel():
+            body = _facts_table(_model_rows(result)) + "\n" + _entries_table(result.files)
         case NotAccepted():
             body = _facts_table(_failure_rows(result))
         case _:
@@ -141,6 +158,16 @@ def _accepted_rows(result: Accepted) -> list[tuple[str, str]]:
         ("sequence", str(result.sequence)),
         ("statement", str(result.statement)),
         ("level", level),
+        *_circumstance_rows(result.circumstances),
+    ]
+
+
+def _model_rows(result: AcceptedModel) -> list[tuple[str, str]]:
+    return [
+        *(("signer", f"{s.name} {s.algorithm} sha256:{s.fingerprint}") for s in result.signers),
+        ("OMS payload", str(result.payload)),
+        ("OMS root", str(result.root)),
+        *(("ignored, not signed", path) for path in result.ignored),
         *_circumstance_rows(result.circumstances),
     ]
 

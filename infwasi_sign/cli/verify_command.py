@@ -20,6 +20,7 @@ from infwasi_sign.errors import UndecidedError
     show_default=True,
     help="default: BLAKE3 of the model; all: SHA-256 too.",
 )
+@click.option("--oms", is_flag=True, help="PACKAGE is a model directory with a model.sig.")
 @click.option("--commit", is_flag=True, help="Remember this release: an older one is refused then.")
 @click.option("--at", "at_time", type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ"]), help="For audits.")
 def command(
@@ -32,6 +33,7 @@ def command(
     quiet: bool,
     output_file: Path | None,
     digests: str,
+    oms: bool,
     commit: bool,
     at_time: object,
 ) -> None:
@@ -45,6 +47,7 @@ def command(
       infwasi verify dist/capital-1.0.0 --policy site.toml
       infwasi verify dist/capital-1.0.0 --policy site.toml --format sarif --output infwasi.sarif
       infwasi verify dist/capital-1.0.0 --format github >> "$GITHUB_STEP_SUMMARY"
+      infwasi verify --oms models/SmolLM2 --key publisher.pub
     """
     from datetime import UTC, datetime
 
@@ -67,6 +70,17 @@ def command(
         )
     now = at_time.replace(tzinfo=UTC) if isinstance(at_time, datetime) else now_utc()
     delivery = chosen_delivery(form, as_json, quiet, output_file)
+    if oms:
+        from infwasi_sign.cli.oms_verification import verify_model
+
+        others = {
+            "--model": model_path is not None,
+            "--accept-jump": accept_jump,
+            "--digests": digests != "default",
+            "--commit": commit,
+        }
+        verify_model(package, trust, others=others, now=now, delivery=delivery)
+        return
     with failures_delivered(delivery.deliver, circumstances(package, now)):
         chosen = choose_trust(package, trust, digests=algorithms)
         memory = open_memory(chosen.policy_id, required=commit)

@@ -21,6 +21,16 @@ class Limits:
     file_name_bytes: int = 255  # NAME_MAX of Linux file systems
     signatures: int = 17  # the packer's and 16 counter-signatures
 
+    # --- OMS signatures of model directories (docs/oms.md)
+    oms_bundle_bytes: int = 16 * MIB  # base64 of the payload, and certificates
+    oms_payload_bytes: int = 11 * MIB  # so many resources with names of 150 bytes
+    oms_resources: int = 32_768  # files; the largest published model directories have about 2,000
+    oms_ignored_paths: int = 256
+    oms_path_bytes: int = 4095  # PATH_MAX of Linux less its NUL
+    oms_path_depth: int = 32  # names in a path
+    oms_certificates: int = 10  # the leaf and its intermediates; public chains have 2 to 4
+    oms_attestations: int = 32  # log entries, timestamps; sigstore-go's bound for each
+
     # --- certificates and logs (sigstore-go's bounds where it has one)
     certificate_bytes: int = 64 * KIB  # Fulcio's have 1 to 2 KiB
     timestamp_bytes: int = 64 * KIB  # a token with its certificates has 1 to 6 KiB

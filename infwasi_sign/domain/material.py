@@ -198,7 +198,10 @@ def _parse_certified(cursor: Cursor) -> Certified | Logged:
 def _parse_timestamps(members: Mapping[str, Cursor]) -> tuple[bytes, ...]:
     if "timestampVerificationData" not in members:
         return ()
-    data = members["timestampVerificationData"].object(required=("rfc3161Timestamps",))
+    # Some writers say an empty object where there are none; our own form leaves it out.
+    data = members["timestampVerificationData"].object((), optional=("rfc3161Timestamps",))
+    if "rfc3161Timestamps" not in data:
+        return ()
     return tuple(
         _bounded(
             item.object(required=("signedTimestamp",))["signedTimestamp"], LIMITS.timestamp_bytes

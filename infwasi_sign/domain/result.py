@@ -4,7 +4,7 @@ The form has a name, `RESULT_SCHEMA`, and a JSON schema, docs/schemas/result.v1.
 member that is not in the schema is a new version of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -118,17 +118,38 @@ class Accepted:
             "signers": [_signer_json(signer) for signer in self.signers],
             "strangers": list(self.strangers),
             "statement": str(self.statement),
-            "entries": [
-                {
-                    "name": entry.name,
-                    "role": entry.role,
-                    "size": entry.size_bytes,
-                    "computed": {str(d.algorithm): d.hex for d in entry.digests},
-                }
-                for entry in self.entries
-            ],
+            "entries": _entries(self.entries),
             "level": self.level,
             "levelReason": self.level_reason,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AcceptedModel:
+    """A model directory holds what its OMS signature says (docs/oms.md).
+
+    ``payload`` is the digest of the signed bytes, ``root`` that over all files; ``ignored`` are
+    paths that are there and that nobody signed.
+    """
+
+    circumstances: Circumstances
+    signers: tuple[SignerIdentity, ...]
+    payload: Digest
+    root: Digest
+    files: tuple[ComputedEntry, ...]
+    ignored: tuple[str, ...]
+    verdict: Verdict = field(default=Verdict.VERIFIED, init=False)
+
+    def to_json(self) -> JsonObject:
+        """The result for machines."""
+        return {
+            **_head(self.verdict),
+            **self.circumstances.to_json(),
+            "signers": [_signer_json(signer) for signer in self.signers],
+            "omsPayload": str(self.payload),
+            "omsRoot": str(self.root),
+            "entries": _entries(self.files),
+            "ignored": [_text(path) for path in self.ignored],
         }
 
 
@@ -195,7 +216,19 @@ class NotAccepted:
         )
 
 
-VerifyResult: TypeAlias = Accepted | NotAccepted
+VerifyResult: TypeAlias = Accepted | AcceptedModel | NotAccepted
+
+
+def _entries(entries: Iterable[ComputedEntry]) -> list[JsonObject]:
+    return [
+        {
+            "name": entry.name,
+            "role": entry.role,
+            "size": entry.size_bytes,
+            "computed": {str(d.algorithm): d.hex for d in entry.digests},
+        }
+        for entry in entries
+    ]
 
 
 def _head(verdict: Verdict) -> JsonObject:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from infwasi_sign.adapters import chat_template, key_files, keys, pkcs8
+from infwasi_sign.adapters import chat_template, key_files, keys, oms_keys, pkcs8
 from infwasi_sign.adapters.cosign_key import parse_locked_key
 from infwasi_sign.adapters.nn_generation import NnError, parse_options
 from infwasi_sign.domain import strict_json
@@ -16,7 +16,10 @@ from infwasi_sign.domain.component import describe, find_settings
 from infwasi_sign.domain.gguf import GgufArray, GgufHeader, parse
 from infwasi_sign.domain.gguf_facts import model_facts
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.model_digests import TensorDigests, header_digest, tensor_table_digest
+from infwasi_sign.domain.oms import encode_oms_payload, parse_oms_payload
+from infwasi_sign.domain.oms_bundle import encode_oms_bundle, parse_oms_bundle
 from infwasi_sign.domain.pins import encode_pins, parse_pins
 from infwasi_sign.domain.pkcs11_uri import parse_key_uri
 from infwasi_sign.domain.policy_file import parse_policy
@@ -101,6 +104,37 @@ def _statement_in_any_form(data: bytes) -> None:
     value = strict_json.parse(data, where="json", limit_bytes=LIMITS.bundle_bytes)
     payload = strict_json.canonical(value)
     assert encode_statement(parse_statement(payload)) == payload
+
+
+@_target(corpus.oms_payloads, (MalformedError, UndecidedError), longest=8192)
+def _oms_payload(data: bytes) -> None:
+    """What is read can be written, and reads the same again."""
+    read = parse_oms_payload(data)
+    for path in (*read.files, *read.ignored):
+        assert not {"", ".", ".."}.intersection(path.split("/"))
+    if not read.is_single_file and not read.allows_links:
+        again = parse_oms_payload(
+            encode_oms_payload(read.subject, read.files.items(), read.ignored)
+        )
+        assert (again.files, again.ignored) == (read.files, read.ignored)
+
+
+@_target(corpus.oms_bundles, longest=8192)
+def _oms_bundle(data: bytes) -> None:
+    """A bundle is one of at most one mode, and what is read can be written."""
+    accepted: list[SigningMode] = []
+    refused: list[MalformedError] = []
+    for mode in SigningMode:
+        try:
+            read = parse_oms_bundle(data, mode)
+        except MalformedError as error:
+            refused.append(error)
+            continue
+        assert parse_oms_bundle(encode_oms_bundle(read), mode) == read
+        accepted.append(mode)
+    assert len(accepted) <= 1
+    if not accepted:
+        raise refused[0]
 
 
 @_target(corpus.boms, longest=8192)
@@ -216,6 +250,13 @@ def _public_key(data: bytes) -> None:
     key = keys.parse_public_key(data, where="key")
     assert key.spki_der == data
     assert len(key.fingerprint) == 64
+    assert key.made(b"", b"") is False
+
+
+@_target(corpus.public_keys, (UndecidedError,))
+def _oms_key(data: bytes) -> None:
+    key = oms_keys.parse_oms_key(data, where="key")
+    assert key.spki_der == data
     assert key.made(b"", b"") is False
 
 
