@@ -54,7 +54,7 @@ DOORS = {
             )
         ),
     ),
-    "sigstore": ("adapters/sigstore_identity.py",),
+    "sigstore": ("adapters/sigstore_identity.py", "adapters/sigstore_signer.py"),
     "blake3": ("adapters/measuring.py",),
     "cyclonedx": ("adapters/cyclonedx_bom.py",),
     "jinja2": (
@@ -76,7 +76,11 @@ DOORS = {
 
 # Code of others may raise anything: here alone, outside of the command line, all of it is caught.
 # sigstore-python lets exceptions of its libraries through, of kinds that nobody lists.
-RUNS_CODE_OF_OTHERS = ("adapters/signer_plugins.py", "adapters/sigstore_identity.py")
+RUNS_CODE_OF_OTHERS = (
+    "adapters/signer_plugins.py",
+    "adapters/sigstore_identity.py",
+    "adapters/sigstore_signer.py",
+)
 
 # The domain opens nothing and reads no clock. Paths it may name, not open.
 WORLD = {

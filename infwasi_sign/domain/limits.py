@@ -38,6 +38,7 @@ class Limits:
     log_hashes: int = 64  # of an inclusion proof: a tree of 2^64 leaves
     log_words_bytes: int = 64  # kind and version of an entry
     trust_root_bytes: int = 1 * MIB  # that of the public instance has 20 KiB
+    token_bytes: int = 64 * KIB  # OIDC tokens of pipelines have 2 to 4 KiB
 
     # --- JSON (bundle, statement, BOM)
     json_depth: int = 32  # CycloneDX nests components; ours nest 6 deep

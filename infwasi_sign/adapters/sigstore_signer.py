@@ -1,0 +1,171 @@
+"""Sign as an OIDC identity: a short-lived certificate, a public log entry, no key to keep.
+
+With `sigstore_identity` the door of ``sigstore``, which speaks to the instance. It checks little of
+what comes back, so everything that was signed is verified before anybody sees it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from infwasi_sign.adapters.sigstore_identity import KeylessVerifier, TrustedIdentity, said
+from infwasi_sign.domain.bundle import Bundle, encode_bundle, parse_bundle, read_bundle
+from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.errors import RefusedError, UndecidedError
+
+if TYPE_CHECKING:
+    from infwasi_sign.domain.trust_root import TrustRoot
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Token:
+    """An OIDC token and whom it names; it is as secret as a key for as long as it lives."""
+
+    raw: str
+    identity: str
+    issuer: str
+
+    def __repr__(self) -> str:
+        return f"Token({self.identity} of {self.issuer})"
+
+
+def _foreign(what: str) -> Callable[[Callable[..., _T]], Callable[..., _T]]:
+    """What sigstore and the services behind it raise becomes ``what``, without a verdict."""
+
+    def wrap(function: Callable[..., _T]) -> Callable[..., _T]:
+        @functools.wraps(function)
+        def called(*args: Any, **values: Any) -> _T:
+            try:
+                return function(*args, **values)
+            except (UndecidedError, RefusedError):
+                raise
+            except Exception as e:  # of many kinds: HTTP, JSON, pydantic, its own
+                raise UndecidedError(what, got=said(e)) from e
+
+        return called
+
+    return wrap
+
+
+@_foreign("the identity token cannot be used")
+def read_token(raw: str) -> Token:
+    """The identity that a token names; whether it is genuine is for the certificate authority.
+
+    Raises:
+        UndecidedError: it is no token for Sigstore, or its time is over.
+    """
+    from sigstore.oidc import IdentityToken  # noqa: PLC0415 - 0.4 s
+
+    if len(raw) > LIMITS.token_bytes:
+        raise UndecidedError("the identity token is too long", got=f"{len(raw)} bytes")
+    token = IdentityToken(raw.strip())
+    if not token.in_validity_period():
+        raise UndecidedError("the identity token is over, or not yet valid")
+    return Token(raw=raw.strip(), identity=token.identity, issuer=token.federated_issuer)
+
+
+@_foreign("the surroundings promise an identity and do not give it")
+def ambient_token() -> Token | None:
+    """The token of the machine that this runs on, if it is one of those that have any.
+
+    Raises:
+        UndecidedError: it should have one.
+    """
+    from sigstore.oidc import detect_credential  # noqa: PLC0415
+
+    raw = detect_credential()
+    return None if raw is None else read_token(raw)
+
+
+@_foreign("nobody logged in")
+def browser_token(root: TrustRoot, *, has_browser: bool) -> Token:
+    """Let the person at the terminal log in, by a browser or by a code that they copy.
+
+    Raises:
+        UndecidedError: they did not.
+    """
+    from sigstore.oidc import Issuer  # noqa: PLC0415
+
+    issuer = Issuer(_config(root).signing_config.get_oidc_url())
+    return read_token(str(issuer.identity_token(force_oob=not has_browser)))
+
+
+@_foreign("the trust root cannot be fetched")
+def fetch_trust_config(url: str, bootstrap_root: Any = None) -> str:
+    """A ClientTrustConfig out of a TUF repository, as JSON text.
+
+    Raises:
+        UndecidedError: it cannot be reached, or is not signed as its root demands.
+    """
+    from sigstore.models import ClientTrustConfig  # noqa: PLC0415
+
+    config = ClientTrustConfig.from_tuf(url, bootstrap_root=bootstrap_root)
+    return str(config._inner.to_json())  # it has no public way out
+
+
+class KeylessSigner:
+    """One certificate, for all that is signed in one act."""
+
+    def __init__(self, signer: Any, token: Token, root: TrustRoot, now: datetime) -> None:
+        self._signer = signer
+        expected = TrustedIdentity(name="signer", identity=token.identity, issuer=token.issuer)
+        self._verifier = KeylessVerifier([expected], lambda: root, now)
+
+    def sign(self, payload: bytes) -> Bundle:
+        """A bundle over an in-toto statement, verified from the trust root as others will.
+
+        Raises:
+            UndecidedError: a service failed, or what came back does not verify.
+        """
+        bundle = parse_bundle(encode_bundle(read_bundle(self._signed(payload))))
+        try:
+            self._verifier.verify(bundle)
+        except RefusedError as e:
+            raise UndecidedError(
+                "what the Sigstore instance gave does not verify", got=e.sentence()
+            ) from e
+        return bundle
+
+    @_foreign("the Sigstore instance did not sign")
+    def _signed(self, payload: bytes) -> bytes:
+        from sigstore.dsse import Statement  # noqa: PLC0415
+
+        text: str = self._signer.sign_dsse(Statement(payload)).to_json()
+        return text.encode()
+
+
+@contextmanager
+def keyless_signer(token: Token, root: TrustRoot, now: datetime) -> Iterator[KeylessSigner]:
+    """Ask for the certificate of ``token`` and sign with it; its key never leaves the memory.
+
+    Raises:
+        UndecidedError: there are no services to sign with, or they refuse.
+    """
+    if not root.can_sign:
+        raise UndecidedError(
+            "the trust root names no services to sign with",
+            where=root.source,
+            hint="give a ClientTrustConfig: --trust-config FILE",
+        )
+    yield KeylessSigner(_certified(token, root), token, root, now)
+
+
+@_foreign("the Sigstore instance gives no certificate")
+def _certified(token: Token, root: TrustRoot) -> Any:
+    from sigstore.oidc import IdentityToken  # noqa: PLC0415
+    from sigstore.sign import Signer, SigningContext  # noqa: PLC0415
+
+    return Signer(IdentityToken(token.raw), SigningContext.from_trust_config(_config(root)))
+
+
+def _config(root: TrustRoot) -> Any:
+    from sigstore.models import ClientTrustConfig  # noqa: PLC0415
+
+    return ClientTrustConfig.from_json(root.config)
