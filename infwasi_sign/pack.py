@@ -8,14 +8,15 @@
 6. write     the package appears whole, or not at all
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from functools import partial
 from typing import Final
 
 from infwasi_sign.domain.bom import derive_facts
-from infwasi_sign.domain.bundle import Bundle, encode_bundle
+from infwasi_sign.domain.bundle import encode_bundle
 from infwasi_sign.domain.component import describe
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
 from infwasi_sign.domain.gguf import GgufHeader, parse
@@ -25,6 +26,7 @@ from infwasi_sign.domain.manifest import (
     COMPONENT_FILE,
     MANIFEST_FILE,
     MODEL_FILE,
+    OMS_FILE,
     ComponentClaim,
     Entry,
     EntryRole,
@@ -38,6 +40,7 @@ from infwasi_sign.domain.model_digests import (
     header_digest,
     tensor_table_digest,
 )
+from infwasi_sign.domain.oms import encode_oms_payload
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.statement import encode_statement, parse_statement
 from infwasi_sign.errors import UndecidedError
@@ -47,10 +50,19 @@ from infwasi_sign.ports import (
     ModelSource,
     PackageTarget,
     Progress,
+    Sealer,
 )
 
 # The BOM's own digest cannot be known while it is written; nothing in the BOM depends on it.
 _UNKNOWN: Final = "0" * 64
+
+
+class Companion(Enum):
+    """Whether a package gets an OMS companion, so that `model_signing` can verify it too."""
+
+    NONE = "none"
+    IF_POSSIBLE = "if possible"
+    REQUIRED = "required"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +79,7 @@ class PackRequest:
     sequence: int | None = None
     now: datetime
     tools: Mapping[str, str]
+    companion: Companion = Companion.IF_POSSIBLE
     progress: Progress | None = None
 
 
@@ -77,6 +90,7 @@ class Packed:
     manifest: Manifest
     statement: bytes
     is_signed: bool
+    no_companion: str | None  # why there is no `model.sig`, if there could have been one
     extra_exports: tuple[str, ...]
     model: ModelFacts
 
@@ -88,18 +102,20 @@ def pack(
     model: ModelSource,
     measure_bytes: MeasureBytes,
     bom_writer: BomWriter,
-    sign: Callable[[bytes], Bundle] | None,
+    sealer: Sealer | None,
     target: PackageTarget,
 ) -> Packed:
     """Build a package in ``target``; the caller commits it.
 
-    Without ``sign`` the package has no manifest, and every verifier refuses it as unsigned.
+    Without ``sealer`` the package has no manifest, and every verifier refuses it as unsigned.
 
     Raises:
         RefusedError: the model is malformed, or a part does not fit.
-        UndecidedError: the package would be expired already, or cannot be written.
+        UndecidedError: the package would be expired already, or cannot be signed or written; or
+            it can have no OMS companion, and that is demanded.
     """
     expires_at = _expiry(request)
+    no_companion = _no_companion(request, sealer)
     # 1. compose
     composed = composer.compose(request.settings, request.inference)
     target.write(COMPONENT_FILE, composed.app)
@@ -124,7 +140,7 @@ def pack(
     )
     model_entry = _model_entry(request, model.size_bytes, header, digests)
 
-    def manifest_with(bom: Entry) -> Manifest:
+    def manifest_with(bom: Entry, oms_payload: Digest | None = None) -> Manifest:
         return Manifest(
             package_name=request.name,
             package_version=request.version,
@@ -133,6 +149,7 @@ def pack(
             expires_at=expires_at,
             entries=tuple(sorted((component, bom, model_entry), key=lambda entry: entry.name)),
             component=claim,
+            oms_payload=oms_payload,
             models=(
                 ModelClaim(
                     name=request.settings.model,
@@ -154,19 +171,44 @@ def pack(
     bom = bom_writer.write(bom_facts, {**request.tools, **composer.tools()})
     target.write(BOM_FILE, bom)
     # 4. state
-    manifest = manifest_with(_entry(BOM_FILE, EntryRole.BOM, len(bom), measure_bytes(bom)))
+    bom_entry = _entry(BOM_FILE, EntryRole.BOM, len(bom), measure_bytes(bom))
+    oms_payload = None
+    if sealer is not None and no_companion is None:
+        files = [(entry.name, entry.sha256) for entry in (component, bom_entry, model_entry)]
+        oms_payload = encode_oms_payload(f"{request.name}-{request.version}", files)
+    stated = None if oms_payload is None else measure_bytes(oms_payload)[Algorithm.SHA256]
+    manifest = manifest_with(bom_entry, stated)
     statement = encode_statement(manifest)
     parse_statement(statement)  # whatever a verifier would refuse is not signed
     # 5. sign
-    if sign is not None:
-        target.write(MANIFEST_FILE, encode_bundle(sign(statement)))
+    if sealer is not None:
+        target.write(MANIFEST_FILE, encode_bundle(sealer.seal(statement)))
+        if oms_payload is not None:
+            target.write(OMS_FILE, sealer.companion(oms_payload))
     return Packed(
         manifest=manifest,
         statement=statement,
-        is_signed=sign is not None,
+        is_signed=sealer is not None,
+        no_companion=no_companion,
         extra_exports=composed.extra_exports,
         model=facts,
     )
+
+
+def _no_companion(request: PackRequest, sealer: Sealer | None) -> str | None:
+    """Why the package gets no `model.sig`; said before the work."""
+    if sealer is None:
+        return "the package is not signed"
+    if request.companion is Companion.NONE:
+        return "none was asked for"
+    obstacle = sealer.obstacle
+    if request.is_detached:
+        obstacle = "the model lies outside of the package"
+    if obstacle is not None and request.companion is Companion.REQUIRED:
+        raise UndecidedError(
+            "no OMS companion is possible", got=obstacle, hint="leave out --require-oms"
+        )
+    return obstacle
 
 
 def _sequence(request: PackRequest) -> int:

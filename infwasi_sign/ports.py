@@ -45,6 +45,31 @@ class Signer(Protocol):
         ...
 
 
+class Sealer(Protocol):
+    """One signing act by one signer: a statement, and the companion that lies beside it."""
+
+    def seal(self, payload: bytes) -> Bundle:
+        """A bundle over an in-toto statement, verified as others will before it is given.
+
+        Raises:
+            UndecidedError: the signer cannot sign now, or made what does not verify.
+        """
+        ...
+
+    def companion(self, payload: bytes) -> bytes:
+        """The content of `model.sig` over an OMS payload, by the same key or certificate.
+
+        Raises:
+            UndecidedError: as `seal`, or there is an obstacle.
+        """
+        ...
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why this signer can make no companion, if it cannot."""
+        ...
+
+
 class SignatureVerifier(Protocol):
     """Decides who signed a bundle, from what the caller trusts and nothing in the bundle."""
 
@@ -54,6 +79,14 @@ class SignatureVerifier(Protocol):
         Raises:
             RefusedError: kind `signer`, it is by nobody who is trusted, and all else that can be
                 known of it is in order; kind `signature` or `expired`, it is not in order.
+        """
+        ...
+
+    def verify_companion(self, data: bytes, packer: SignerIdentity) -> bytes:
+        """The OMS payload that ``packer`` signed in a `model.sig`, by the key of the manifest.
+
+        Raises:
+            RefusedError: kinds `malformed`, `signature`, `signer`, `expired`.
         """
         ...
 

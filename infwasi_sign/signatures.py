@@ -8,9 +8,10 @@ counts nothing and is listed; one that is damaged, or is over other bytes, refus
 from dataclasses import dataclass
 
 from infwasi_sign.domain.bundle import Bundle, parse_bundle
-from infwasi_sign.domain.digest import Algorithm, MeasureBytes
+from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
 from infwasi_sign.domain.limits import LIMITS
-from infwasi_sign.domain.manifest import MANIFEST_FILE, SIGNATURES_FOLDER
+from infwasi_sign.domain.manifest import MANIFEST_FILE, OMS_FILE, SIGNATURES_FOLDER, Manifest
+from infwasi_sign.domain.oms import PACKAGE_IGNORED, parse_oms_payload
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import RefusalKind, RefusedError
 from infwasi_sign.ports import GuardedFile, OpenedPackage, SignatureVerifier
@@ -59,6 +60,69 @@ def check_signatures(
         if name.startswith(f"{SIGNATURES_FOLDER}/")
     )
     return Signatures(payload=bundle.envelope.payload, packer=packer, others=others)
+
+
+def check_companion(
+    opened: OpenedPackage,
+    manifest: Manifest,
+    packer: SignerIdentity,
+    verifier: SignatureVerifier,
+    measure_bytes: MeasureBytes,
+) -> None:
+    """The OMS companion is there exactly if the statement says so, and then it is the one stated.
+
+    1. declared and there, or neither
+    2. signed by the packer, with the key that signed the manifest
+    3. over exactly the payload whose digest is stated
+    4. which says of the package's files what the statement says
+
+    Raises:
+        RefusedError: kinds `missing`, `extra`; of its signature; `digest`; `disagree`.
+    """
+    # 1
+    _require_companion(manifest, opened)
+    if manifest.oms_payload is None:
+        return
+    # 2
+    payload = verifier.verify_companion(opened.files[OMS_FILE].read(LIMITS.bundle_bytes), packer)
+    # 3
+    _require_payload(measure_bytes(payload)[Algorithm.SHA256], manifest.oms_payload)
+    # 4
+    _require_same_files(payload, manifest)
+
+
+def _require_companion(manifest: Manifest, opened: OpenedPackage) -> None:
+    if (OMS_FILE in opened.files) != (manifest.oms_payload is not None):
+        declared = manifest.oms_payload is not None
+        raise RefusedError(
+            RefusalKind.MISSING if declared else RefusalKind.EXTRA,
+            "the OMS companion is declared but missing"
+            if declared
+            else "the package has an OMS companion that nobody declared",
+            where=OMS_FILE,
+        )
+
+
+def _require_payload(computed: Digest, stated: Digest) -> None:
+    if computed != stated:
+        raise RefusedError(
+            RefusalKind.DIGEST,
+            "the OMS companion is over another payload than the stated one",
+            where=OMS_FILE,
+            expected=str(stated),
+            got=str(computed),
+        )
+
+
+def _require_same_files(payload: bytes, manifest: Manifest) -> None:
+    signed = parse_oms_payload(payload)
+    stated = {entry.name: entry.sha256 for entry in manifest.entries if entry.is_own_file}
+    if signed.files != stated or signed.ignored != PACKAGE_IGNORED:
+        raise RefusedError(
+            RefusalKind.DISAGREE,
+            "the OMS companion says something else of the files than the statement",
+            where=OMS_FILE,
+        )
 
 
 def _counter_signer(

@@ -4,7 +4,8 @@ The steps of docs/format.md section 7, in this order; the first failure is the a
 
 1. bounds     sizes, counts, names, types of files, before anything is parsed
 2. signature  the packer's bundle, by somebody the caller trusts, and all others over its payload
-3. statement  one byte form, known type, roles complete, every file an entry and every entry a file
+3. statement  one byte form, known type, roles complete, every file an entry and every entry a file;
+              the OMS companion exactly if it is declared, over exactly the payload that is stated
 4. policy     on what the statement says, before gigabytes are read
 5. measure    every entry's size and digests, through the descriptor that will be used
 6. agree      component, model header and BOM say what the statement says
@@ -25,7 +26,6 @@ from infwasi_sign.domain.facts import claim_facts, measured_facts, signer_facts
 from infwasi_sign.domain.gguf_facts import ModelFacts
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import (
-    OMS_FILE,
     RESERVED_NAMES,
     Entry,
     EntryRole,
@@ -52,7 +52,7 @@ from infwasi_sign.ports import (
     Progress,
     SignatureVerifier,
 )
-from infwasi_sign.signatures import Signatures, check_signatures
+from infwasi_sign.signatures import Signatures, check_companion, check_signatures
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,7 +193,7 @@ def _verify_opened(
     # 3. statement
     manifest = parse_statement(signed.payload)
     files = _match_files(manifest, opened)
-    _require_companion(manifest, opened)
+    check_companion(opened, manifest, signed.packer, signatures, measure_bytes)
     _require_supported(manifest)
     # 4. policy on the statement's facts
     statement = measure_bytes(signed.payload)[Algorithm.SHA256]
@@ -297,23 +297,9 @@ def _require_nothing_else(unsigned: set[str]) -> None:
         )
 
 
-def _require_companion(manifest: Manifest, opened: OpenedPackage) -> None:
-    """The OMS companion is there exactly if the statement says so."""
-    if (OMS_FILE in opened.files) != (manifest.oms_payload is not None):
-        declared = manifest.oms_payload is not None
-        raise RefusedError(
-            RefusalKind.MISSING if declared else RefusalKind.EXTRA,
-            "the OMS companion is declared but missing"
-            if declared
-            else "the package has an OMS companion that nobody declared",
-            where=OMS_FILE,
-        )
-
-
 def _require_supported(manifest: Manifest) -> None:
     """Format v1 has places that this version cannot use yet; it says so and stops."""
     unsupported = (
-        ("an OMS companion", manifest.oms_payload is not None),
         ("LoRA adapters", bool(manifest.loras)),
         ("projectors", bool(manifest.projectors)),
         ("several models", len(manifest.models) > 1),

@@ -25,13 +25,14 @@ from infwasi_sign.adapters.keys import sign_payload
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.model_source import open_model
 from infwasi_sign.adapters.package_writer import PackageWriter
+from infwasi_sign.adapters.sealing import KeySealer
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import encode_bundle
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.gguf import parse
 from infwasi_sign.domain.model_digests import header_digest, tensor_table_digest
 from infwasi_sign.domain.settings import GuestLimits, Settings
-from infwasi_sign.pack import PackRequest, pack
+from infwasi_sign.pack import Companion, PackRequest, pack
 from infwasi_sign.signatures import counter_signature_name
 from tests.gguf_forge import tiny_gguf
 
@@ -100,6 +101,7 @@ def make_package(
     valid_for: timedelta | None = timedelta(days=365),
     is_detached: bool = False,
     inference: bytes | None = None,
+    companion: Companion = Companion.NONE,
 ) -> Path:
     """An honest package ``folder/name-version``, made by the very code that `infwasi pack` runs."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,6 +118,7 @@ def make_package(
         valid_for=valid_for,
         now=issued_at,
         tools={"infwasi": "vector"},
+        companion=companion,
     )
     with open_model(source) as opened, PackageWriter(target) as writer:
         pack(
@@ -124,7 +127,7 @@ def make_package(
             model=opened,
             measure_bytes=measure_bytes,
             bom_writer=CycloneDxWriter(),
-            sign=None if signer is None else (lambda payload: sign_payload(signer, payload)),
+            sealer=None if signer is None else KeySealer(signer=signer),
             target=writer,
         )
         writer.commit()

@@ -26,6 +26,7 @@ from infwasi_sign.domain.bundle import (
     parse_bundle,
     verification_hint,
 )
+from infwasi_sign.domain.manifest import OMS_FILE
 from infwasi_sign.domain.material import KeyHint, SigningMode, wrong_mode
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
@@ -296,6 +297,21 @@ class KeyVerifier:
             fingerprint=signer.public_key.fingerprint,
             algorithm=signer.public_key.algorithm,
         )
+
+    def verify_companion(self, data: bytes, packer: SignerIdentity) -> bytes:
+        """The OMS payload that ``packer``'s key signed (see `ports.SignatureVerifier`)."""
+        from infwasi_sign.adapters.oms_keys import OmsKeyVerifier, parse_oms_key  # noqa: PLC0415 - rarely
+        from infwasi_sign.domain.oms_bundle import parse_oms_bundle  # noqa: PLC0415
+
+        (key,) = (
+            trusted.public_key
+            for trusted in self._trusted
+            if trusted.public_key.fingerprint == packer.fingerprint
+        )
+        verifier = OmsKeyVerifier(parse_oms_key(key.spki_der, where=OMS_FILE), name=packer.name)
+        bundle = parse_oms_bundle(data, SigningMode.KEY)
+        verifier.verify(bundle)
+        return bundle.envelope.payload
 
     def _nobody_signed(self, hint: KeyHint) -> RefusedError:
         claimed = hint_fingerprint(hint)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from infwasi_sign.adapters.keys import KeyVerifier, TrustedKey
 from infwasi_sign.adapters.trust_root import default_trust_root
-from infwasi_sign.domain.material import Certified, KeyHint, Logged, SigningMode, wrong_mode
+from infwasi_sign.domain.material import SigningMode, mode_of, wrong_mode
 from infwasi_sign.errors import UndecidedError
 
 if TYPE_CHECKING:
@@ -60,15 +60,11 @@ class ModeVerifier:
         Raises:
             RefusedError: as `ports.SignatureVerifier.verify`.
         """
-        match bundle.material:
-            case KeyHint():
-                mode = SigningMode.KEY
-            case Certified():
-                mode = SigningMode.CERTIFICATE
-            case Logged():
-                mode = SigningMode.KEYLESS
-            case _:
-                assert_never(bundle.material)
+        mode = mode_of(bundle.material)
         if mode not in self._verifiers:
             raise wrong_mode(min(self._verifiers), bundle.material)
         return self._verifiers[mode].verify(bundle)
+
+    def verify_companion(self, data: bytes, packer: SignerIdentity) -> bytes:
+        """See `ports.SignatureVerifier.verify_companion`; the mode is the packer's."""
+        return self._verifiers[packer.mode].verify_companion(data, packer)

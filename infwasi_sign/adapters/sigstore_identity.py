@@ -14,7 +14,8 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
-from infwasi_sign.domain.bundle import PAYLOAD_TYPE, Bundle, encode_bundle
+from infwasi_sign.domain.bundle import PAYLOAD_TYPE, Bundle, encode_bundle, read_bundle
+from infwasi_sign.domain.manifest import OMS_FILE
 from infwasi_sign.domain.material import Logged, SigningMode, wrong_mode
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
@@ -115,6 +116,20 @@ class KeylessVerifier:
             expected=" or ".join(map(str, self._trusted)),
             got=f"{identity} of {issuer}",
         )
+
+    def verify_companion(self, data: bytes, packer: SignerIdentity) -> bytes:
+        """The OMS payload under ``packer``'s certificate (see `ports.SignatureVerifier`)."""
+        bundle = read_bundle(data)
+        signer = self.verify(bundle)
+        if signer.fingerprint != packer.fingerprint:
+            raise RefusedError(
+                RefusalKind.SIGNER,
+                "the OMS companion is under another certificate than the manifest",
+                where=OMS_FILE,
+                expected=f"sha256:{packer.fingerprint}",
+                got=f"sha256:{signer.fingerprint}",
+            )
+        return bundle.envelope.payload
 
     def _loaded(self) -> tuple[Any, TrustRoot]:
         if self._verifier is None:
