@@ -153,10 +153,10 @@ def test_certificates_and_times_follow_the_clock() -> None:
 
 
 def test_verifier_notices_a_timestamp_after_the_certificate() -> None:
-    times = [datetime(2021, 5, 4, 12, minute, tzinfo=UTC) for minute in (0, 0, 11, 11)]
+    times = [datetime(2021, 5, 4, 12, minute, tzinfo=UTC) for minute in (0, 0, 11)]
     with PrivateSigstore(now=lambda: times.pop(0)) as instance:
         bundle = sign_carelessly(instance, "dsse")
-    assert times == []  # certificate, SCT, timestamp and its signing time
+    assert times == []  # certificate, SCT, timestamp
     with pytest.raises(CertValidationError, match="not valid at validation time"):
         verify(instance, "dsse", bundle)
 
@@ -243,6 +243,19 @@ def test_sigstore_command_signs_with_a_token_and_verifies_offline(
     words = ("verify", "identity", "--offline", *expected, "--bundle", bundle, artifact)
     said = sigstore(*trust, *words, env=client_home)
     assert "OK: " in said
+
+
+def test_sigstore_command_trusts_the_instance_over_tuf(
+    tmp_path: Path, client_home: Mapping[str, str], root_file: Callable[[PrivateSigstore], Path]
+) -> None:
+    artifact, bundle = tmp_path / "a.txt", tmp_path / "a.bundle"
+    artifact.write_bytes(ARTIFACT)
+    with PrivateSigstore() as instance:
+        trust = ("--instance", instance.tuf_url)
+        sigstore(*trust, "trust-instance", root_file(instance), env=client_home)
+        token = ("--identity-token", instance.token())
+        sigstore(*trust, "sign", *token, "--bundle", bundle, artifact, env=client_home)
+    verify(instance, "artifact", bundle.read_text())
 
 
 def test_sigstore_command_signs_with_the_browser(

@@ -6,15 +6,19 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rfc3161_client import TimestampRequestBuilder
 
 from infwasi_sign.testing.sigstore import InstanceLimits, PrivateSigstore, RequestError
 from infwasi_sign.testing.sigstore.merkle import inclusion_path, leaf_hash, tree_hash
+from tests.sigstore_support import sign, verify
 
 POSTS = (
     "/api/v1/log/entries",
@@ -132,6 +136,43 @@ def test_its_end_cuts_open_connections() -> None:
 def test_unknown_paths_are_not_found(instance: PrivateSigstore) -> None:
     for path in ("/", "/tuf/", "/tuf/../token", "/tuf/2.root.json", "/api/v2/signingCert"):
         assert message(ask(instance, "GET", path)) == (404, "not found")
+
+
+def test_a_service_that_fails_inside_says_so_at_the_end() -> None:
+    def broken_clock() -> datetime:
+        raise ZeroDivisionError
+
+    with (
+        pytest.raises(RuntimeError, match=r"^the private Sigstore failed inside$") as failure,
+        PrivateSigstore(now=broken_clock) as instance,
+        pytest.raises(http.client.RemoteDisconnected),
+    ):
+        ask(
+            instance,
+            "POST",
+            "/api/v1/timestamp",
+            TimestampRequestBuilder().data(b"x").build().as_bytes(),
+        )
+    assert isinstance(failure.value.__cause__, ZeroDivisionError)
+
+
+def test_a_client_that_leaves_is_no_failure() -> None:
+    with PrivateSigstore() as instance:
+        leaving = socket.create_connection(("127.0.0.1", port(instance)), timeout=10)
+        leaving.sendall(b"POST /api/v1/timestamp HTTP/1.1\r\nContent-Length: 10\r\n\r\n")
+        leaving.close()
+        assert ask(instance, "GET", "/oidc/keys")[0] == 200
+
+
+def test_many_sign_at_the_same_time() -> None:
+    with PrivateSigstore() as instance, ThreadPoolExecutor(8) as pool:
+        bundles = list(pool.map(lambda _: sign(instance, "dsse").to_json(), range(24)))
+    for bundle in bundles:
+        verify(instance, "dsse", bundle)
+    places = {
+        json.loads(one)["verificationMaterial"]["tlogEntries"][0]["logIndex"] for one in bundles
+    }
+    assert len(places) == 24
 
 
 # Nonsense

@@ -16,17 +16,20 @@ from infwasi_sign.testing.sigstore.certificates import NOT_BEFORE, ORGANIZATION,
 from infwasi_sign.testing.sigstore.exchange import to_base64
 from infwasi_sign.testing.sigstore.signing_keys import PublicKey, public_der
 
-_VALID: Final[JsonValue] = {"start": f"{NOT_BEFORE:%Y-%m-%dT%H:%M:%SZ}"}
+_START: Final = f"{NOT_BEFORE:%Y-%m-%dT%H:%M:%SZ}"
+_VALID: Final[JsonValue] = {"start": _START}
+_RETIRED: Final[JsonValue] = {"start": _START, "end": "2000-01-02T00:00:00Z"}
 _MEDIA_TYPE: Final = "application/vnd.dev.sigstore."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListedLog:
-    """A log as the trusted root lists it."""
+    """A log as the trusted root lists it; a retired one's `validFor` ended long ago."""
 
     url: str
     key: PublicKey
     log_id: bytes
+    is_retired: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +39,7 @@ class ListedAuthority:
     url: str
     name: str
     authority: Authority
+    is_retired: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +108,7 @@ def _log(log: ListedLog) -> JsonValue:
         "publicKey": {
             "rawBytes": to_base64(public_der(log.key)),
             "keyDetails": "PKIX_ED25519" if is_ed25519 else "PKIX_ECDSA_P256_SHA_256",
-            "validFor": _VALID,
+            "validFor": _RETIRED if log.is_retired else _VALID,
         },
         "logId": {"keyId": to_base64(log.log_id)},
     }
@@ -116,7 +120,7 @@ def _authority(listed: ListedAuthority) -> JsonValue:
         "subject": {"organization": ORGANIZATION, "commonName": listed.name},
         "uri": listed.url,
         "certChain": {"certificates": chain},
-        "validFor": _VALID,
+        "validFor": _RETIRED if listed.is_retired else _VALID,
     }
 
 

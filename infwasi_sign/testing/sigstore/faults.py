@@ -123,6 +123,13 @@ class Fault(StrEnum):
         Notice.VERIFYING,
     )
 
+    CA_RETIRED = (
+        "ca-retired",
+        "The trusted root says that the CA was in use until 2000-01-02 only; the verifier must "
+        "notice (protobuf-specs, CertificateAuthority.valid_for). sigstore-python does not.",
+        Notice.VERIFYING,
+    )
+
     # Certificate Transparency, RFC 6962
     SCT_MISSING = (
         "sct-missing",
@@ -147,6 +154,13 @@ class Fault(StrEnum):
         Notice.SIGNING,
     )
 
+    CT_LOG_RETIRED = (
+        "ct-log-retired",
+        "The trusted root says that the log of the SCT was in use until 2000-01-02 only; signer "
+        "and verifier must notice. The verifier of sigstore-python does not.",
+        Notice.SIGNING,
+    )
+
     # Rekor
     LOG_UNAVAILABLE = (
         "log-unavailable",
@@ -156,6 +170,12 @@ class Fault(StrEnum):
     LOG_UNKNOWN = (
         "log-unknown",
         "The entry comes from a log that is not in the trusted root; the verifier must notice.",
+        Notice.VERIFYING,
+    )
+    LOG_RETIRED = (
+        "log-retired",
+        "The trusted root says that the log was in use until 2000-01-02 only; the verifier must "
+        "notice. sigstore-python does not.",
         Notice.VERIFYING,
     )
     ENTRY_FOR_OTHER_ARTIFACT = (
@@ -285,6 +305,13 @@ class Fault(StrEnum):
         "The answer repeats another nonce than the request's; the signer must notice (RFC 3161 "
         "section 2.4.2). sigstore-python does not.",
         Notice.SIGNING,
+    )
+
+    TIMESTAMP_AUTHORITY_RETIRED = (
+        "timestamp-authority-retired",
+        "The trusted root says that the authority was in use until 2000-01-02 only; the verifier "
+        "must notice. With Rekor v1 sigstore-python passes over it.",
+        Notice.VERIFYING,
     )
 
     # TUF

@@ -94,18 +94,11 @@ class PrivateSigstore:
         if self._server is not None:
             raise RuntimeError("a PrivateSigstore is entered once")
         self._server = Server(self._limits)
-        self._services = self._start_services(self._server.server_port)
-        self._root = self._trusted_root()
-        self._config = self._signing_config()
-        self._tuf = TufRepository(
-            url=f"{self.url}/tuf",
-            files={
-                "trusted_root.json": documents.encode(self._root),
-                "signing_config.v0.2.json": documents.encode(self._config),
-            },
-            faults=self.faults,
-        )
-        self._route(self._server)
+        try:
+            self._prepare(self._server)
+        except BaseException:
+            self._server.server_close()
+            raise
         # Looks every 10 ms whether it is to stop, so that tests do not wait for it.
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
@@ -233,6 +226,20 @@ class PrivateSigstore:
         self._running()
         return self._services
 
+    def _prepare(self, server: Server) -> None:
+        self._services = self._start_services(server.server_port)
+        self._root = self._trusted_root()
+        self._config = self._signing_config()
+        self._tuf = TufRepository(
+            url=f"{self.url}/tuf",
+            files={
+                "trusted_root.json": documents.encode(self._root),
+                "signing_config.v0.2.json": documents.encode(self._config),
+            },
+            faults=self.faults,
+        )
+        self._route(server)
+
     def _start_services(self, port: int) -> _Services:
         url = f"http://{_HOST_V1}:{port}"
         oidc = OidcIssuer(url=f"{url}/oidc", identity=self._identity, faults=self.faults)
@@ -260,16 +267,31 @@ class PrivateSigstore:
         ct_key = services.ct_log.listed_key
         return documents.trusted_root(
             logs=[
-                ListedLog(url=url, key=log.listed_key, log_id=log.listed_id) for url, log in logs
+                ListedLog(
+                    url=url,
+                    key=log.listed_key,
+                    log_id=log.listed_id,
+                    is_retired=Fault.LOG_RETIRED in self.faults,
+                )
+                for url, log in logs
             ],
-            ct_log=ListedLog(url=f"{services.url}/ct", key=ct_key, log_id=key_id(ct_key)),
+            ct_log=ListedLog(
+                url=f"{services.url}/ct",
+                key=ct_key,
+                log_id=key_id(ct_key),
+                is_retired=Fault.CT_LOG_RETIRED in self.faults,
+            ),
             certificate_authority=ListedAuthority(
-                url=services.url, name="private fulcio", authority=services.fulcio.listed
+                url=services.url,
+                name="private fulcio",
+                authority=services.fulcio.listed,
+                is_retired=Fault.CA_RETIRED in self.faults,
             ),
             timestamp_authority=ListedAuthority(
                 url=services.timestamp_url,
                 name="private timestamp authority",
                 authority=services.timestamps.listed,
+                is_retired=Fault.TIMESTAMP_AUTHORITY_RETIRED in self.faults,
             ),
         )
 

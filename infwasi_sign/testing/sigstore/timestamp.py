@@ -1,7 +1,7 @@
 """The timestamp authority, RFC 3161 over HTTP (section 3.4)."""
 
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
@@ -62,7 +62,8 @@ class TimestampAuthority:
         )
 
     def _answer(self, wanted: syntax.TimeStampReq) -> bytes:
-        content = asn1.encode_der(self._info(wanted))
+        at = self._time()
+        content = asn1.encode_der(self._info(wanted, at))
         signed = syntax.SignedData(
             version=3,  # because the content is not `data` (RFC 5652 section 5.1)
             digest_algorithms=asn1.SetOf([_SHA256]),
@@ -70,13 +71,13 @@ class TimestampAuthority:
                 content_type=syntax.TST_INFO, content=content
             ),
             certificates=asn1.SetOf([self._authority.certificate]) if wanted.cert_req else None,
-            signer_infos=asn1.SetOf([self._signer_info(content)]),
+            signer_infos=asn1.SetOf([self._signer_info(content, at)]),
         )
         token = syntax.ContentInfo(content_type=syntax.SIGNED_DATA, content=signed)
         answer = syntax.TimeStampResp(status=syntax.PkiStatusInfo(status=0), token=token)
         return asn1.encode_der(answer)
 
-    def _info(self, wanted: syntax.TimeStampReq) -> syntax.TstInfo:
+    def _info(self, wanted: syntax.TimeStampReq, at: datetime) -> syntax.TstInfo:
         imprint, nonce = wanted.message_imprint, wanted.nonce
         if Fault.TIMESTAMP_OVER_OTHER_MESSAGE in self._faults:
             imprint = syntax.MessageImprint(
@@ -89,18 +90,18 @@ class TimestampAuthority:
             policy=_POLICY,
             message_imprint=imprint,
             serial_number=secrets.randbits(_SERIAL_BITS) + 1,
-            gen_time=self._time(),
+            gen_time=asn1.GeneralizedTime(at),
             accuracy=syntax.Accuracy(seconds=1),
             nonce=nonce,
         )
 
-    def _signer_info(self, content: bytes) -> syntax.SignerInfo:
+    def _signer_info(self, content: bytes, at: datetime) -> syntax.SignerInfo:
         certificate = self._authority.certificate
         ids = [syntax.EssCertIdV2(cert_hash=sha256(der(certificate)).digest())]
         attributes = asn1.SetOf(
             [
                 syntax.attribute(syntax.CONTENT_TYPE, syntax.TST_INFO),
-                syntax.attribute(syntax.SIGNING_TIME, asn1.UTCTime(self._time().as_datetime())),
+                syntax.attribute(syntax.SIGNING_TIME, asn1.UTCTime(at)),
                 syntax.attribute(syntax.MESSAGE_DIGEST, sha256(content).digest()),
                 syntax.attribute(
                     syntax.SIGNING_CERTIFICATE, syntax.SigningCertificateV2(certs=ids)
@@ -123,13 +124,13 @@ class TimestampAuthority:
             signature=sign(self._authority.key, signed),
         )
 
-    def _time(self) -> asn1.GeneralizedTime:
+    def _time(self) -> datetime:
         at = self._now()
         if Fault.TIMESTAMP_TOO_LATE in self._faults:
             at += LIFETIME + timedelta(minutes=30)
         if Fault.TIMESTAMP_TOO_EARLY in self._faults:
             at -= timedelta(minutes=30)
-        return asn1.GeneralizedTime(at.replace(microsecond=0))
+        return at.replace(microsecond=0)
 
 
 def _from_der(sent: Request) -> syntax.TimeStampReq:
