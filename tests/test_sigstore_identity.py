@@ -1,5 +1,6 @@
 """Keyless signatures: made by sigstore-python against a private instance, judged by us."""
 
+import json
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -251,3 +252,31 @@ def test_no_fault_gets_past_the_signing(fault: Fault, version: Literal[1, 2]) ->
 def test_what_is_said_to_be_harmless_signs(fault: Fault, version: Literal[1, 2]) -> None:
     with PrivateSigstore(faults=frozenset({fault}), rekor_version=version) as instance:
         assert verifier(instance).verify(sign(instance)).identity == ALICE
+
+
+# --- who was to be trusted when it was signed -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind", ["certificateAuthorities", "ctlogs", "tlogs", "timestampAuthorities"]
+)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_who_was_retired_before_the_signature_is_not_trusted(
+    kind: str, version: Literal[1, 2]
+) -> None:
+    with PrivateSigstore(rekor_version=version) as instance:
+        bundle = sign(instance)
+
+    def judged(end: datetime) -> None:
+        config = json.loads(instance.trust_config())
+        for one in config["trustedRoot"][kind]:
+            place = one if "validFor" in one else one["publicKey"]
+            place["validFor"]["end"] = f"{end:%Y-%m-%dT%H:%M:%SZ}"
+        root = parse_trust_root(json.dumps(config).encode(), source="x", written_at=now())
+        wanted = TrustedIdentity(name="alice", identity=ALICE, issuer=instance.issuer)
+        KeylessVerifier([wanted], lambda: root, now()).verify(bundle)
+
+    judged(now() + timedelta(minutes=1))
+    with pytest.raises(RefusedError) as caught:
+        judged(now() - timedelta(minutes=1))
+    assert caught.value.kind is RefusalKind.SIGNATURE

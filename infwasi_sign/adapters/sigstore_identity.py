@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,7 +72,7 @@ class KeylessVerifier:
         self._trusted = tuple(trusted)
         self._trust_root = trust_root
         self._now = now
-        self._verifier: tuple[Any, TrustRoot] | None = None
+        self._root: TrustRoot | None = None
 
     def verify(self, bundle: Bundle) -> SignerIdentity:
         """The trusted signer of ``bundle``.
@@ -92,8 +92,8 @@ class KeylessVerifier:
         if not isinstance(bundle.material, Logged):
             raise wrong_mode(SigningMode.KEYLESS, bundle.material)
         # 2
-        verifier, root = self._loaded()
-        certificate, payload_type, payload = _verified(verifier, bundle)
+        root = self._loaded()
+        certificate, payload_type, payload = _verified(root, bundle)
         # 3
         if payload_type != PAYLOAD_TYPE or payload != bundle.envelope.payload:
             raise RefusedError(RefusalKind.SIGNATURE, "what was verified is another payload")
@@ -131,23 +131,10 @@ class KeylessVerifier:
             )
         return bundle.envelope.payload
 
-    def _loaded(self) -> tuple[Any, TrustRoot]:
-        if self._verifier is None:
-            root = self._trust_root()
-            self._verifier = _make_verifier(root), root
-        return self._verifier
-
-
-def _make_verifier(root: TrustRoot) -> Any:
-    from sigstore.models import ClientTrustConfig  # noqa: PLC0415 - 0.4 s
-    from sigstore.verify import Verifier  # noqa: PLC0415
-
-    try:
-        return Verifier(trusted_root=ClientTrustConfig.from_json(root.config).trusted_root)
-    except Exception as e:  # of many kinds; a trust root that is not understood is none
-        raise UndecidedError(
-            "not a trust root that can be used", where=root.source, got=said(e)
-        ) from e
+    def _loaded(self) -> TrustRoot:
+        if self._root is None:
+            self._root = self._trust_root()
+        return self._root
 
 
 class _Keeping:
@@ -159,15 +146,16 @@ class _Keeping:
         self.certificate = cert
 
 
-def _verified(verifier: Any, bundle: Bundle) -> tuple[Certificate, str, bytes]:
-    from sigstore.models import Bundle as SigstoreBundle  # noqa: PLC0415
+def _verified(root: TrustRoot, bundle: Bundle) -> tuple[Certificate, str, bytes]:
+    from sigstore.models import Bundle as SigstoreBundle  # noqa: PLC0415 - 0.4 s
 
     kept = _Keeping()
     try:
         parsed = SigstoreBundle.from_json(encode_bundle(bundle))
+        verifier = _make_verifier(root, _moments(parsed))
         payload_type, payload = verifier.verify_dsse(parsed, kept)
         _require_every_timestamp(verifier, parsed)
-    except RefusedError:
+    except (RefusedError, UndecidedError):
         raise
     except Exception as e:  # besides its own errors it lets those of its libraries through
         raise RefusedError(
@@ -179,6 +167,28 @@ def _verified(verifier: Any, bundle: Bundle) -> tuple[Certificate, str, bytes]:
     if kept.certificate is None:
         raise RefusedError(RefusalKind.SIGNATURE, "no certificate was verified")
     return kept.certificate, payload_type, payload
+
+
+def _moments(bundle: Any) -> list[datetime]:
+    """The times that the bundle claims; only those that verify will count."""
+    data = bundle.verification_material.timestamp_verification_data
+    moments = [one.tst_info.gen_time for one in (() if data is None else data.rfc3161_timestamps)]
+    integrated = bundle.log_entry._inner.integrated_time  # it has no public way out
+    return [*moments, *([datetime.fromtimestamp(integrated, UTC)] if integrated else [])]
+
+
+def _make_verifier(root: TrustRoot, moments: Sequence[datetime]) -> Any:
+    """sigstore-python's verifier, trusting who was to be trusted when the signature was made."""
+    from sigstore.models import ClientTrustConfig  # noqa: PLC0415 - 0.4 s
+    from sigstore.verify import Verifier  # noqa: PLC0415
+
+    try:
+        ClientTrustConfig.from_json(root.config)
+    except Exception as e:  # of many kinds; a trust root that is not understood is none
+        raise UndecidedError(
+            "not a trust root that can be used", where=root.source, got=said(e)
+        ) from e
+    return Verifier(trusted_root=ClientTrustConfig.from_json(root.at(moments)).trusted_root)
 
 
 def _require_every_timestamp(verifier: Any, bundle: Any) -> None:

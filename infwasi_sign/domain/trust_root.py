@@ -5,10 +5,13 @@ ClientTrustConfig v0.1, which also names the services to sign with; and a bare T
 What is in them is for sigstore-python to read; this module only finds it.
 """
 
+import hashlib
 import json
+from base64 import b64decode
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.limits import LIMITS
@@ -33,6 +36,26 @@ _NO_SERVICES: Final[JsonValue] = {
 }
 
 
+# What a TrustedRoot v0.1 lists (sigstore_trustroot.proto), and how people call it.
+_KINDS: Final = {
+    "certificateAuthorities": "certificate authority",
+    "ctlogs": "certificate log",
+    "tlogs": "transparency log",
+    "timestampAuthorities": "timestamp authority",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Authority:
+    """One authority or log; ``fingerprints`` are hex SHA-256 of its certificates or its key."""
+
+    kind: str
+    name: str
+    fingerprints: tuple[str, ...]
+    valid_from: datetime | None
+    valid_to: datetime | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrustRoot:
     """A trust root; ``config`` is a ClientTrustConfig as JSON text.
@@ -45,6 +68,34 @@ class TrustRoot:
     instance: str | None
     fetched_at: datetime
     can_sign: bool
+
+    def at(self, moments: Sequence[datetime]) -> str:
+        """The config with only those authorities and logs whose time includes all ``moments``.
+
+        Both ends are included (sigstore_common.proto, TimeRange). sigstore-python does not look at
+        the end: an authority that was retired, maybe because it was broken, would go on for ever.
+
+        Raises:
+            UndecidedError: an authority's time cannot be read.
+        """
+        config = json.loads(self.config)
+        for kind in _KINDS:
+            found = config["trustedRoot"].get(kind, [])
+            config["trustedRoot"][kind] = [
+                one for one in found if _covers(_period(one, self.source), moments)
+            ]
+        return json.dumps(config)
+
+    def authorities(self) -> tuple[Authority, ...]:
+        """Everybody in it, for people to read.
+
+        Raises:
+            UndecidedError: something in it cannot be read.
+        """
+        trusted = json.loads(self.config)["trustedRoot"]
+        return tuple(
+            _authority(kind, one, self.source) for kind in _KINDS for one in trusted.get(kind, [])
+        )
 
     def age_days(self, now: datetime) -> int:
         """Whole days since it was fetched; what comes from the future is new."""
@@ -101,6 +152,47 @@ def _found(value: JsonValue, source: str, written_at: datetime) -> TrustRoot:
         fetched_at=fetched_at,
         can_sign=can_sign,
     )
+
+
+def _period(one: Any, source: str) -> tuple[datetime | None, datetime | None]:
+    """From when until when an authority counts; a log's time stands beside its key."""
+    try:
+        valid = one.get("validFor") or one.get("publicKey", {}).get("validFor") or {}
+        start, end = (valid.get(name) for name in ("start", "end"))
+        return (
+            None if start is None else datetime.fromisoformat(start),
+            None if end is None else datetime.fromisoformat(end),
+        )
+    except (AttributeError, TypeError, ValueError) as e:
+        raise _unreadable(source) from e
+
+
+def _covers(period: tuple[datetime | None, datetime | None], moments: Sequence[datetime]) -> bool:
+    start, end = period
+    return all(
+        (start is None or start <= moment) and (end is None or moment <= end) for moment in moments
+    )
+
+
+def _authority(kind: str, one: Any, source: str) -> Authority:
+    try:
+        keys = [item["rawBytes"] for item in one.get("certChain", {}).get("certificates", [])]
+        if "publicKey" in one:
+            keys.append(one["publicKey"]["rawBytes"])
+        start, end = _period(one, source)
+        return Authority(
+            kind=_KINDS[kind],
+            name=str(one.get("uri") or one.get("baseUrl") or "without a name"),
+            fingerprints=tuple(hashlib.sha256(b64decode(key)).hexdigest() for key in keys),
+            valid_from=start,
+            valid_to=end,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as e:
+        raise _unreadable(source) from e
+
+
+def _unreadable(source: str) -> UndecidedError:
+    return UndecidedError("the trust root lists something that cannot be read", where=source)
 
 
 def encode_fetched(config: str, *, instance: str, fetched_at: datetime) -> bytes:
