@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from infwasi_sign.adapters.cel import CelCompiler
 from infwasi_sign.adapters.key_files import load_public_key, parse_public_pem
 from infwasi_sign.adapters.keys import PublicKey, TrustedKey
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.trusted_file import read_trusted
 from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.facts import MODEL_DIGESTS
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
@@ -28,7 +30,10 @@ SYSTEM_POLICY: Final = Path("/etc/infwasi/policy.toml")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedPolicy:
-    """A policy file with the keys of its signers; ``digest`` is SHA-256 of its bytes, ``data``."""
+    """A policy file with the keys of its signers; ``digest`` is SHA-256 of its bytes, ``data``.
+
+    ``expression_rules`` are its rules in CEL, compiled.
+    """
 
     path: Path
     data: bytes = field(repr=False)
@@ -36,6 +41,12 @@ class LoadedPolicy:
     file: PolicyFile
     keys: tuple[TrustedKey, ...]
     key_rules: tuple[Rule, ...]
+    expression_rules: tuple[Rule, ...] = ()
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules, in the order in which they are decided."""
+        return (*self.file.rules, *self.expression_rules, *self.key_rules)
 
     def policy(
         self, package: NamedPackage | DirectoryNamed, digests: frozenset[Algorithm]
@@ -43,8 +54,8 @@ class LoadedPolicy:
         """The rules for one package; ``digests`` are computed besides those the file demands."""
         return Policy(
             package=package,
-            digests=self.file.digests | digests,
-            rules=(*self.file.rules, *self.key_rules),
+            digests=self.file.digests | digests | _digests_of_expressions(self.expression_rules),
+            rules=self.rules,
             limits=self.file.limits,
             source=str(self.path),
             digest=self.digest,
@@ -123,7 +134,18 @@ def load_policy(path: Path) -> LoadedPolicy:
         file=file,
         keys=tuple(keys),
         key_rules=tuple(rules),
+        expression_rules=_expression_rules(file),
     )
+
+
+def _expression_rules(file: PolicyFile) -> tuple[Rule, ...]:
+    compiler = CelCompiler()
+    return tuple(spec.rule(compiler.compile(spec.text, spec.where)) for spec in file.expressions)
+
+
+def _digests_of_expressions(rules: tuple[Rule, ...]) -> frozenset[Algorithm]:
+    """All, if one is about digests of models: which of them it means, only it knows."""
+    return frozenset(Algorithm) if any(MODEL_DIGESTS in r.facts for r in rules) else frozenset()
 
 
 def _load_key(spec: KeySpec, folder: Path) -> PublicKey:

@@ -33,6 +33,7 @@ class Trust:
     policy: Policy
     keys: tuple[TrustedKey, ...]
     policy_id: str  # under which accepted releases are remembered
+    memory_demanded_at: str | None = None  # the line that demands that they are
     pins: PinStore | None = None  # where trust on first use is kept, if that is what decides
 
 
@@ -76,6 +77,7 @@ def choose_trust(
         policy=loaded.policy(wanted, digests),
         keys=loaded.keys,
         policy_id=policy_id("file", os.path.realpath(loaded.path)),
+        memory_demanded_at=loaded.file.memory_demanded_at,
     )
 
 

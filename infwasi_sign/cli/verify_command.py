@@ -79,7 +79,8 @@ def command(
             pin=pin,
             digests=algorithms,
         )
-        memory = open_memory(trust.policy_id, required=commit)
+        demanded_at = trust.memory_demanded_at if commit else None
+        memory = open_memory(trust.policy_id, required=commit, demanded_at=demanded_at)
     brought = circumstances(package, now, trust.policy)
     with failures_delivered(delivery.deliver, brought), package_progress() as progress:
         request = VerifyRequest(
