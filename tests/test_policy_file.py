@@ -297,7 +297,8 @@ def test_lines_of_inline_tables_are_found() -> None:
 SIGNER = '[[signer]]\nname = "r"\nkeys = [{ file = "a.pub" }]\n'
 PACKAGE = '[[package]]\nname = "*"\n'
 SECTIONS = (
-    "bom, component, deny, description, digests, host, load, model, package, run, signer, version"
+    "bom, component, confinement, deny, description, digests, host, load, model, package, rule, "
+    "run, signer, state, version"
 )
 TEXTS = "an array of texts, not empty"
 SHA256 = "sha256: and 64 digits of 0-9 a-f"

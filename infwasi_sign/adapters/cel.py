@@ -42,7 +42,7 @@ class CelCompiler:
                 cannot be loaded.
         """
         environment = self._opened(where)
-        size_bytes = len(text.encode())
+        size_bytes = len(text.encode("utf-8", "surrogatepass"))  # TOML has none; the library says
         if size_bytes > LIMITS.expression_bytes:
             raise UndecidedError(
                 "an expression is too long",
