@@ -134,11 +134,16 @@ def load_policy(path: Path) -> LoadedPolicy:
         file=file,
         keys=tuple(keys),
         key_rules=tuple(rules),
-        expression_rules=_expression_rules(file),
+        expression_rules=expression_rules(file),
     )
 
 
-def _expression_rules(file: PolicyFile) -> tuple[Rule, ...]:
+def expression_rules(file: PolicyFile) -> tuple[Rule, ...]:
+    """The rules in CEL, compiled; their costs count together.
+
+    Raises:
+        UndecidedError: one is no expression, or they cost too much.
+    """
     compiler = CelCompiler()
     return tuple(spec.rule(compiler.compile(spec.text, spec.where)) for spec in file.expressions)
 
