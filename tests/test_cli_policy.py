@@ -275,7 +275,8 @@ def test_everything_that_init_suggests_accepts_the_package_too(place: Path, tmp_
     assert "\n# " not in text
     path = tmp_path / "policy.toml"
     path.write_text(text)
-    assert len(parse_policy(text.encode(), where="").rules) == 12
+    file = parse_policy(text.encode(), where="")
+    assert (len(file.rules), len(file.expressions)) == (13, 1)
     assert infwasi("verify", place / PACKAGE, "--policy", path).code == 0
 
 

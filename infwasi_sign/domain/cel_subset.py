@@ -28,7 +28,7 @@ from infwasi_sign.errors import MalformedError
 _RESULT: Final = "@result"  # what macros call what they have so far; nobody can write it
 _NESTED: Final = 2  # loops; what a third is good for, nobody could read
 _LIST_STEPS: Final = LIMITS.expression_elements
-_TEXT_STEPS: Final = LIMITS.expression_text_bytes // 64
+_TEXT_STEPS: Final = LIMITS.expression_text_bytes // 16
 _PATTERN_STEPS: Final = 4000  # RE2 compiles and runs the worst of such patterns in 0.2 ms
 _UNBOUNDED: Final = re.compile(r"\{|\\[pPC]")  # counted repetition, classes of Unicode, bytes
 
