@@ -7,9 +7,11 @@ from functools import partial
 from typing import Final
 
 from infwasi_sign.domain.chat import Summary
-from infwasi_sign.domain.facts import LOAD_LEVEL
+from infwasi_sign.domain.confinement import Layer
+from infwasi_sign.domain.facts import CONFINEMENT_LAYERS, LOAD_LEVEL
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.policy import Policy, RunLimit, decide, require
+from infwasi_sign.domain.rules import Facts
 from infwasi_sign.domain.settings import GuestLimits
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import GuestGrants, GuestHost, InferenceBackend, StopFlag
@@ -23,12 +25,16 @@ CALLER: Final = "caller"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRequest:
-    """What the caller asks of a verified package; each limit can only narrow what it allows."""
+    """What the caller asks of a verified package; each limit can only narrow what it allows.
+
+    ``layers`` are those by which the process is confined now; a policy can demand some.
+    """
 
     prompt: str | None
     max_tokens: int | None = None
     seed: int | None = None
     timeout_seconds: int | None = None
+    layers: tuple[Layer, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,12 +67,17 @@ def plan(package: VerifiedPackage, request: RunRequest) -> RunPlan:
 
     Raises:
         RefusedError: kind `limit`; the prompt is too long, or the package fixes another seed;
-            kind `level`; the policy demands that the model is held, and it is not.
+            kind `level`; the policy demands that the model is held, or the process confined,
+            and it is not.
         UndecidedError: the model cannot chat, or the prompt is not text.
     """
     VerifiedPackage.require(package)
     # Verifying alone holds nothing, so a rule about the level may not be decided yet.
-    require(decide(package.policy, {**package.facts, LOAD_LEVEL: package.level.label}))
+    of_this_run: Facts = {
+        LOAD_LEVEL: package.level.label,
+        CONFINEMENT_LAYERS: tuple(str(layer) for layer in request.layers),
+    }
+    require(decide(package.policy, {**package.facts, **of_this_run}))
     settings = package.settings
     if not package.model_facts[package.manifest.models[0].name].can_chat:
         raise UndecidedError(

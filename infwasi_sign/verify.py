@@ -61,7 +61,8 @@ class VerifyRequest:
 
     ``hold`` keeps the model still (lease or sealed copy) from before it is measured until the
     result is closed. ``progress`` hears every block of bytes that was hashed. ``libraries`` gives
-    the digests of the native libraries, and is asked only if a rule is about them.
+    the digests of the native libraries, and is asked only if a rule is about them. ``on_facts``
+    hears what the statement says before a rule is held to it; it is not known to be true yet.
     """
 
     location: Path
@@ -71,6 +72,7 @@ class VerifyRequest:
     hold: bool = False
     progress: Progress | None = None
     on_claims: Callable[[Manifest, SignerIdentity], None] | None = None
+    on_facts: Callable[[Facts], None] | None = None
     libraries: Callable[[], tuple[str, ...]] = tuple
     known: Callable[[str], SequenceRecord | None] | None = None
     accept_jump: bool = False
@@ -201,6 +203,8 @@ def _verify_opened(
         **claim_facts(manifest, statement=statement, now=request.now),
         **signer_facts(signed.signers),
     }
+    if request.on_facts is not None:
+        request.on_facts(claims)
     require(decide(request.policy, claims))
     decide_claims(request.policy, manifest, request.now)
     if request.known is not None:

@@ -9,6 +9,7 @@ from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.native_host import library_digests
 from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.adapters.policy_source import LoadedPolicy, load_policy
+from infwasi_sign.adapters.process import layers_in_force
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.policy import NamedPackage
 from infwasi_sign.domain.rules import Facts
@@ -73,6 +74,10 @@ def verify_under(
 
 
 def facts_of(loaded: LoadedPolicy, package: Path) -> Facts:
-    """Every fact there is, of a package that is held, with the digests of the host's libraries."""
+    """Every fact there is, of a package that is held, on this host and in this process."""
     with verify_under(loaded, package, hold=True, ruleless=True) as verified:
-        return {**verified.facts, "host.libraries": library_digests()}
+        return {
+            **verified.facts,
+            "host.libraries": library_digests(),
+            "confinement.layers": tuple(str(layer) for layer in layers_in_force()),
+        }

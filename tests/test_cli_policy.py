@@ -153,7 +153,11 @@ def test_a_run_limit_of_the_policy_is_named(place: Path, tmp_path: Path) -> None
 
 def test_check_counts_rules_and_keys(place: Path) -> None:
     done = infwasi("policy", "check", "site.toml", cwd=place)
-    assert done.transcript == (0, "site.toml: 9 rules; signers: release\n", [])
+    assert done.transcript == (
+        0,
+        "site.toml: 9 rules; signers: release\n",
+        ["warning: site.toml:10 package[0].expires permits everything"],
+    )
 
 
 def test_check_warns_and_is_strict_if_told_to(place: Path) -> None:
@@ -230,6 +234,7 @@ def test_why_says_the_same_in_json(place: Path) -> None:
         *(False, True, True, True, None, True, False, False, None)
     ]
     assert document["rules"][0] == {
+        "reason": "answers with the system prompt (2026-01-02)",
         "rule": "deny[0].package",
         "place": "site.toml:27",
         "fact": "package.release",
@@ -273,7 +278,8 @@ def test_everything_that_init_suggests_accepts_the_package_too(place: Path, tmp_
     assert "\n# " not in text
     path = tmp_path / "policy.toml"
     path.write_text(text)
-    assert len(parse_policy(text.encode(), where="").rules) == 12
+    file = parse_policy(text.encode(), where="")
+    assert (len(file.rules), len(file.expressions)) == (13, 1)
     assert infwasi("verify", place / PACKAGE, "--policy", path).code == 0
 
 
@@ -402,3 +408,184 @@ def test_documents_of_why_are_lines_of_json(place: Path) -> None:
     done = infwasi(*words, cwd=place)
     assert done.code == 2
     assert json.loads(done.out)["verdict"] == "undecided"
+
+
+# --- expressions -----------------------------------------------------------------------------
+
+RULES = """\
+[[rule]]
+cel = '''
+model_licenses.all(one, one in ["mit", "apache-2.0"]) ||
+package_age_days > 1000000
+'''
+message = "not cleared by the lawyers"
+
+[[rule]]
+cel = 'load_level == "read-lease"'
+message = "it must be held where it lies"
+kind = "level"
+
+[[rule]]
+cel = 'model_architectures[7] == "llama"'
+message = "an eighth model"
+package = "cap*"
+kind = "revoked"
+
+[[rule]]
+cel = "package_sequence > 0"
+message = "about others"
+package = "weather"
+"""
+
+
+def test_an_expression_refuses_with_its_message_its_line_and_what_it_saw(
+    place: Path, tmp_path: Path
+) -> None:
+    path = write_policy(tmp_path, MINIMAL + RULES.partition("\n\n[[rule]]\ncel = 'load")[0])
+    done = infwasi("verify", place / PACKAGE, "--policy", path)
+    assert (done.code, done.out) == (1, "")
+    assert done.said[0].startswith(
+        "refused: policy: the policy refuses model.licenses, package.age-days: not cleared by the "
+        'lawyers in policy.toml:8 rule[0].cel (expected model_licenses.all(one, one in ["mit", '
+        '"apache-2.0"]) || package_age_days > 1000000, got model.licenses unknown; '
+        "package.age-days "
+    )
+
+
+def test_an_expression_that_has_no_answer_refuses(place: Path, tmp_path: Path) -> None:
+    path = write_policy(tmp_path, MINIMAL + RULES)
+    done = infwasi("verify", place / PACKAGE, "--policy", path)
+    assert (done.code, done.said[0]) == (
+        1,
+        "refused: revoked: the policy refuses model.architectures: an eighth model in "
+        'policy.toml:20 rule[2].cel (expected model_architectures[7] == "llama", got no answer: '
+        "Index error: index=7 size=1; model.architectures llama)",
+    )
+
+
+def test_why_shows_expressions_their_messages_and_their_facts(place: Path, tmp_path: Path) -> None:
+    path = write_policy(tmp_path, MINIMAL + RULES)
+    done = infwasi("policy", "why", place / PACKAGE, "--policy", path)
+    assert (done.code, done.said) == (0, [])
+    lines = [re.sub(r"age-days [0-9]+", "age-days N", line) for line in done.out.splitlines()[1:]]
+    unknown = "not about this package, or not known"
+    assert lines == [
+        "NO   policy.toml:8 rule[0].cel: not cleared by the lawyers: model_licenses.all(one, one "
+        'in ["mit", "apache-2.0"]) || package_age_days > 1000000; model.licenses unknown; '
+        "package.age-days N",
+        "-    policy.toml:15 rule[1].cel: it must be held where it lies: "
+        f'load_level == "read-lease"; {unknown}',
+        "NO   policy.toml:20 rule[2].cel: an eighth model: model_architectures[7] == "
+        '"llama"; no answer: Index error: index=7 size=1; model.architectures llama',
+        f"-    policy.toml:26 rule[3].cel: about others: package_sequence > 0; {unknown}",
+    ]
+
+
+def test_why_shows_what_was_decided_before_something_else_refuses(
+    place: Path, tmp_path: Path
+) -> None:
+    package = tmp_path / PACKAGE
+    shutil.copytree(place / PACKAGE, package)
+    (package / "model.gguf").write_bytes(b"GGUF")
+    path = write_policy(tmp_path, MINIMAL + "minimum-sequence = 9007199254740991\n")
+    done = infwasi("policy", "why", package, "--policy", path)
+    assert done.code == 1
+    assert done.said[0].startswith("refused: digest: size differs in model.gguf")
+    assert [line[:48] for line in done.out.splitlines()] == [
+        "yes  policy.toml:6 package.name: package.name is",
+        "NO   policy.toml:7 package[0].minimum-sequence: ",
+    ]
+    assert infwasi("policy", "why", package, "--policy", path, "--json").documents[0]["type"] != (
+        "why"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cel", "says"),
+    [
+        ("now ==", "not an expression in policy.toml:8 rule[0].cel at 1:7 "),
+        ("package_size == 1", "unknown fact in policy.toml:8 rule[0].cel at 1:1 "),
+        ("now", "an expression is not of type bool in policy.toml:8 rule[0].cel (got int)"),
+        ("(" * 99 + "true" + ")" * 99, "not an expression in policy.toml:8 rule[0].cel (got "),
+        ('"a".matches("' + "(a|b){1,900}" * 9 + '")', "a pattern in an expression cannot have"),
+    ],
+)
+@pytest.mark.parametrize("command", [("verify",), ("verify-and-run",), ("policy", "why")])
+def test_an_expression_that_is_none_is_no_verdict(
+    command: tuple[str, ...], cel: str, says: str, place: Path, tmp_path: Path
+) -> None:
+    path = write_policy(tmp_path, f"{MINIMAL}[[rule]]\ncel = '{cel}'\nmessage = \"x\"\n")
+    done = infwasi(*command, place / PACKAGE, "--policy", path)
+    assert (done.code, done.out) == (2, "")
+    assert done.said[0].startswith(f"error: {says}")
+
+
+def test_check_warns_of_expressions_that_say_nothing(tmp_path: Path) -> None:
+    named = MINIMAL.replace('"*"', '"capital"')
+    sure = "[[rule]]\ncel = 'true || now == 1'\nmessage = \"x\"\n"
+    never = "[[rule]]\ncel = '1 > 2 && now == 1'\nmessage = \"x\"\n"
+    nothing = "[[rule]]\ncel = '1 / 0 == 1'\nmessage = \"x\"\n"
+    meant = "[[rule]]\ncel = 'now > 1'\nmessage = \"x\"\n"
+    write_policy(tmp_path, named + sure + never + nothing + meant)
+    done = infwasi("policy", "check", "policy.toml", cwd=tmp_path)
+    assert done.transcript == (
+        0,
+        "policy.toml: 5 rules; keys: 1, of release\n",
+        [
+            "warning: policy.toml:8 rule[0].cel is always true",
+            "warning: policy.toml:11 rule[1].cel is always false",
+            "warning: policy.toml:14 rule[2].cel is about no fact",
+        ],
+    )
+
+
+# --- demands ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [("verify-and-run",), ("verify", "--commit")])
+def test_a_memory_that_is_demanded_and_cannot_be_kept_ends_without_a_verdict(
+    command: tuple[str, ...], place: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    kept_nowhere = {"INFWASI_STATE_DIR": str(tmp_path / "file" / "state")}
+    path = write_policy(tmp_path, MINIMAL + "[state]\nrequire = true\n")
+    done = infwasi(*command, place / PACKAGE, "--policy", path, env=kept_nowhere)
+    assert done.transcript == (
+        2,
+        "",
+        [
+            "error: the policy demands that what was accepted is remembered in policy.toml:8 "
+            "state.require (got no state can be kept: not a directory in "
+            f"{tmp_path / 'file' / 'state'})",
+            "hint: choose another place with INFWASI_STATE_DIR",
+        ],
+    )
+    # a look accepts nothing, so it needs no memory
+    assert infwasi("verify", place / PACKAGE, "--policy", path, env=kept_nowhere).code == 0
+
+
+def test_a_memory_that_nobody_demands_is_a_note(place: Path, tmp_path: Path) -> None:
+    """The control: without the line the run goes on."""
+    (tmp_path / "file").write_bytes(b"")
+    kept_nowhere = {"INFWASI_STATE_DIR": str(tmp_path / "file" / "state")}
+    path = write_policy(tmp_path, MINIMAL)
+    done = infwasi("verify-and-run", place / PACKAGE, "--policy", path, env=kept_nowhere)
+    assert done.said[0].startswith("note: no state can be kept: not a directory in ")
+
+
+def test_a_layer_that_the_runner_does_not_have_refuses_the_run(place: Path, tmp_path: Path) -> None:
+    path = write_policy(tmp_path, MINIMAL + '[confinement]\nrequire = ["seccomp", "no-dumps"]\n')
+    done = infwasi("verify-and-run", place / PACKAGE, "--policy", path)
+    assert (done.code, done.said[0]) == (
+        1,
+        "refused: level: the policy refuses confinement.layers in policy.toml:8 "
+        "confinement.require (expected all of seccomp, no-dumps, got without seccomp)",
+    )
+    # it is about runs, and nothing runs here
+    assert infwasi("verify", place / PACKAGE, "--policy", path).code == 0
+
+
+def test_a_layer_that_the_runner_has_does_not_refuse(place: Path, tmp_path: Path) -> None:
+    path = write_policy(tmp_path, MINIMAL + '[confinement]\nrequire = ["no-dumps"]\n')
+    done = infwasi("verify-and-run", place / PACKAGE, "--policy", path)
+    assert not done.said[0].startswith("refused: level")

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from infwasi_sign.adapters.cel import CelCompiler
+from infwasi_sign.adapters.policy_source import expression_rules
+from infwasi_sign.domain import cel_subset
 from infwasi_sign.domain.digest import Digest
-from infwasi_sign.domain.facts import claim_facts, signer_facts
+from infwasi_sign.domain.facts import FACT_TYPES, claim_facts, signer_facts, variable
+from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.policy import RunLimit
 from infwasi_sign.domain.policy_file import parse_policy
 from infwasi_sign.domain.rules import FactValue
@@ -37,13 +41,17 @@ def keys_of(section: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "section", ["component", "model", "bom", "host", "load", "sigstore", "run", "digests"]
+    "section",
+    [
+        *("component", "model", "bom", "host", "load", "confinement", "sigstore"),
+        *("run", "digests", "state"),
+    ],
 )
 def test_every_key_of_a_section_is_explained(section: str) -> None:
     assert {row[0] for row in rows(f"### [{section}]")} == keys_of(section)
 
 
-@pytest.mark.parametrize("section", ["signer", "package", "deny"])
+@pytest.mark.parametrize("section", ["signer", "package", "rule", "deny"])
 def test_every_key_of_a_repeated_section_is_explained(section: str) -> None:
     assert {row[0] for row in rows(f"### [[{section}]]")} == keys_of(section)
 
@@ -57,7 +65,7 @@ def test_every_section_is_explained() -> None:
 def test_each_key_is_about_the_fact_and_has_the_kind_that_the_page_says() -> None:
     said = {
         f"{section}.{row[0]}": (row[3], row[4])
-        for section in ("component", "model", "bom", "host", "load", "sigstore")
+        for section in ("component", "model", "bom", "host", "load", "confinement", "sigstore")
         for row in rows(f"### [{section}]")
         if row[3]
     }
@@ -92,12 +100,18 @@ def test_the_facts_are_those_of_a_package_with_their_types(tmp_path: Path) -> No
     def kind(value: FactValue) -> str:
         return TYPES[type(value)]
 
-    keyless = ("trust-root.age-days", "number", "statement")  # of packages that identities sign
-    table = [row for row in (tuple(row[:3]) for row in rows("## Facts")) if row != keyless]
+    keyless = (
+        "trust-root.age-days",
+        "trust_root_age_days",
+        "number",
+        "statement",
+    )  # of packages that identities sign
+    table = [row for row in (tuple(row[:4]) for row in rows("## Facts")) if row != keyless]
     assert len(table) == len(rows("## Facts")) - 1
     assert sorted(table) == sorted(
-        (fact, kind(value), when(fact)) for fact, value in everything.items()
+        (fact, variable(fact), kind(value), when(fact)) for fact, value in everything.items()
     )
+    assert {fact: kind(value) for fact, value in everything.items()} == FACT_TYPES
 
 
 def test_every_fact_that_a_rule_is_about_exists(tmp_path: Path) -> None:
@@ -111,7 +125,7 @@ def test_every_fact_that_a_rule_is_about_exists(tmp_path: Path) -> None:
 
 
 def test_the_examples_are_policies() -> None:
-    first, keys, certificates, identities, denial = re.findall(
+    first, keys, certificates, identities, rule, denial = re.findall(
         r"^```toml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE
     )
     assert len(parse_policy(first.encode(), where="p").rules) == 3
@@ -121,7 +135,36 @@ def test_the_examples_are_policies() -> None:
     )
     (signer,) = file.signers
     assert [len(signer.keys), len(signer.certificates), len(signer.identities)] == [2, 1, 1]
+    compiled = expression_rules(parse_policy((MINIMAL + rule).encode(), where="p"))
+    assert [one.facts for one in compiled] == [
+        ("package.version",),
+        ("model.parameters", "model.quantizations"),
+    ]
     assert len(parse_policy((MINIMAL + denial).encode(), where="p").rules) == 2
+
+
+def test_the_usual_expressions_are_expressions() -> None:
+    part = PAGE.partition("\nUsual ones:\n")[2].partition("### ")[0]
+    texts = re.findall(r"^- .*: `(.*)`$", part, re.MULTILINE)
+    assert len(texts) == 5
+    for text in texts:
+        assert CelCompiler().compile(text, "page").constant is None
+
+
+def test_the_page_names_what_expressions_may_have() -> None:
+    part = PAGE.partition("### [[rule]]")[2].partition("### [[deny]]")[0]
+    operators = {"@in": "in", "_[_]": "[]", "_?_:_": "? :", "-_": "-", "!_": "!"}
+    for function in cel_subset._STEPS:
+        name = operators.get(function, function.strip("_"))
+        assert f"`{name}`" in part or name == "@not_strictly_false", function
+    for bound in (
+        LIMITS.expressions,
+        LIMITS.expression_bytes,
+        LIMITS.expression_elements,
+        LIMITS.expression_text_bytes,
+        LIMITS.expression_pattern_bytes,
+    ):
+        assert f" {bound} " in part
 
 
 def test_every_link_of_the_page_leads_somewhere() -> None:

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator, ValidationError, validators  # type
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.policy import RunLimit
+from infwasi_sign.domain.policy_expressions import ExpressionSpec
 from infwasi_sign.domain.policy_file import parse_policy
 from infwasi_sign.domain.policy_warnings import warnings
 from infwasi_sign.domain.rules import (
@@ -22,6 +23,7 @@ from infwasi_sign.domain.rules import (
     AtLeast,
     AtMost,
     CountAtLeast,
+    Holds,
     Including,
     Matching,
     NoneOf,
@@ -162,6 +164,13 @@ RULES: list[tuple[str, str, str, Test, RefusalKind]] = [
         OneOf(values=("foreign-owner", "read-lease", "fs-verity")),
         RefusalKind.LEVEL,
     ),
+    (
+        '[confinement]\nrequire = ["no-dumps", "seccomp"]',
+        "confinement.require",
+        "confinement.layers",
+        Including(values=("no-dumps", "seccomp")),
+        RefusalKind.LEVEL,
+    ),
 ]
 
 
@@ -264,6 +273,48 @@ def test_a_denial_is_the_first_rule_and_says_why_and_when(
     )
 
 
+def test_an_expression_is_read_with_its_line_and_not_compiled() -> None:
+    text = (
+        "[[rule]]\ncel = '''\nno expression\n'''\nmessage = \"x\"\n"
+        '[[rule]]\nmessage = "y"\nkind = "expired"\npackage = "cap*"\ncel = "now > 1"\n'
+    )
+    file = parse_policy((MINIMAL + text).encode(), where="p.toml")
+    assert file.expressions == (
+        ExpressionSpec(
+            name="rule[0].cel",
+            text="no expression\n",
+            message="x",
+            place="p.toml:8",
+            kind=RefusalKind.POLICY,
+            package=None,
+        ),
+        ExpressionSpec(
+            name="rule[1].cel",
+            text="now > 1",
+            message="y",
+            place="p.toml:16",
+            kind=RefusalKind.EXPIRED,
+            package="cap*",
+        ),
+    )
+    test = Holds(text="now > 1", facts=("now",), evaluate=lambda _: True)
+    assert file.expressions[1].rule(test) == Rule(
+        name="rule[1].cel",
+        fact="now",
+        test=test,
+        place="p.toml:16",
+        kind=RefusalKind.EXPIRED,
+        when=("package.name", "cap*"),
+        reason="y",
+    )
+
+
+def test_a_demand_of_a_memory_is_its_place() -> None:
+    assert parse_policy(MINIMAL.encode(), where="p.toml").memory_demanded_at is None
+    file = parse_policy((MINIMAL + "[state]\nrequire = true").encode(), where="p.toml")
+    assert file.memory_demanded_at == "p.toml:8 state.require"
+
+
 def test_limits_of_runs_are_read() -> None:
     text = "[run]\n" + "".join(f"{name} = {number}\n" for number, name in enumerate(RunLimit, 1))
     limits = parse_policy((MINIMAL + text).encode(), where="p.toml").limits
@@ -339,8 +390,8 @@ def test_lines_of_inline_tables_are_found() -> None:
 SIGNER = '[[signer]]\nname = "r"\nkeys = [{ file = "a.pub" }]\n'
 PACKAGE = '[[package]]\nname = "*"\n'
 SECTIONS = (
-    "bom, component, deny, description, digests, host, load, model, package, run, signer, "
-    "sigstore, version"
+    "bom, component, confinement, deny, description, digests, host, load, model, package, rule, "
+    "run, signer, sigstore, state, version"
 )
 TEXTS = "an array of texts, not empty"
 SHA256 = "sha256: and 64 digits of 0-9 a-f"
@@ -601,6 +652,63 @@ ERRORS: list[tuple[str, str]] = [
         "wrong type in p.toml:8 run.max-tokens "
         "(expected an integer from 0 to 2^53 - 1, got str '3')",
     ),
+    # demands
+    (
+        f'{MINIMAL}[confinement]\nrequire = ["jail"]',
+        "unknown layer in p.toml:8 confinement.require[0] (expected no-dumps, no-new-privs, "
+        "rlimits, landlock, seccomp, got str 'jail')",
+    ),
+    (
+        f"{MINIMAL}[confinement]\nrequire = []",
+        f"wrong type in p.toml:8 confinement.require (expected {TEXTS}, got list)",
+    ),
+    (
+        f"{MINIMAL}[state]\nrequire = false",
+        "wrong type in p.toml:8 state.require (expected true, got bool False)",
+    ),
+    (
+        f"{MINIMAL}[state]\nrequire = 1",
+        "wrong type in p.toml:8 state.require (expected true, got int 1)",
+    ),
+    (
+        f"{MINIMAL}[state]\nrequired = true",
+        "unknown key in p.toml:8 state.required (expected require)",
+    ),
+    # expressions
+    (
+        f'{MINIMAL}[rule]\ncel = "true"',
+        "wrong type in p.toml:7 rule (expected [[rule]], got dict)",
+    ),
+    (
+        f'{MINIMAL}[[rule]]\nmessage = "x"',
+        "wrong type in p.toml:7 rule[0].cel (expected a text that is not empty)",
+    ),
+    (
+        f'{MINIMAL}[[rule]]\ncel = "true"',
+        "wrong type in p.toml:7 rule[0].message (expected a text that is not empty)",
+    ),
+    (
+        f'{MINIMAL}[[rule]]\ncel = true\nmessage = "x"',
+        "wrong type in p.toml:8 rule[0].cel (expected a text that is not empty, got bool True)",
+    ),
+    (
+        f'{MINIMAL}[[rule]]\ncel = "true"\nmessage = "x"\nkind = "digest"',
+        "unknown kind in p.toml:10 rule[0].kind (expected policy, expired, level, limit, revoked, "
+        "signer, got str 'digest')",
+    ),
+    (
+        f'{MINIMAL}[[rule]]\ncel = "true"\nmessage = "x"\npackage = ""',
+        "wrong type in p.toml:10 rule[0].package (expected a text that is not empty, got str '')",
+    ),
+    (
+        f'{MINIMAL}[[rule]]\ncel = "true"\nmessage = "x"\nwhen = "y"',
+        "unknown key in p.toml:10 rule[0].when (expected cel, kind, message, package)",
+    ),
+    (
+        MINIMAL + '[[rule]]\ncel = "true"\nmessage = "x"\n' * (LIMITS.expressions + 1),
+        f"too many rules in p.toml:{7 + 3 * LIMITS.expressions} rule[{LIMITS.expressions}] "
+        f"(expected at most {LIMITS.expressions})",
+    ),
     # denials
     (
         f'{MINIMAL}[deny]\nkey = ["{A}"]',
@@ -722,8 +830,13 @@ GOOD = [
     *(f"{MINIMAL}[run]\n{name} = 1" for name in RunLimit),
     *(TWO + text for text, *_ in THRESHOLDS),
     *WAYS,
+    f"{MINIMAL}[state]\nrequire = true",
+    f'{MINIMAL}[[rule]]\ncel = "now > 1"\nmessage = "x"',
+    f'{MINIMAL}[[rule]]\ncel = "now > 1"\nmessage = "x"\nkind = "level"\npackage = "*"',
+    MINIMAL + '[[rule]]\ncel = "true"\nmessage = "x"\n' * LIMITS.expressions,
     'description = "x"\n' + MINIMAL,
-    f"{MINIMAL}[model]\n[component]\n[bom]\n[host]\n[load]\n[run]\n[digests]",
+    f"{MINIMAL}[model]\n[component]\n[bom]\n[host]\n[load]\n[confinement]\n[run]\n[digests]\n"
+    "[state]",
     "deny = []\n" + MINIMAL,
     f"{MINIMAL}[model]\nmax-bytes = 0",
     MINIMAL.replace('"release.pub"', '"release.pub", not-after = 2026-01-01T00:00:00+01:00'),
@@ -890,6 +1003,19 @@ WARNINGS = [
         "p.toml:8 model.digests is to be filled in",
     ),
     (
+        '[confinement]\nrequire = ["no-dumps", "landlock"]',
+        "p.toml:8 confinement.require can never hold with this version",
+    ),
+    (
+        '[component]\nimports = ["wasi:nn/*", "wasi:filesystem/*"]',
+        "p.toml:8 component.imports can never hold for 'wasi:filesystem/*'",
+    ),
+    ('expires = ["yes", "never"]', "p.toml:7 package[0].expires permits everything"),
+    (
+        '[model]\nlicenses = ["*"]',
+        "p.toml:8 model.licenses can never hold for '*': it is no pattern",
+    ),
+    (
         '[[package]]\nname = "Capital"',
         "p.toml:6 package.name can never hold for 'Capital'",
     ),
@@ -912,6 +1038,8 @@ def test_warns_of_a_pattern_that_permits_every_package() -> None:
     [
         "maximum-age-days = 0",  # holds on the day of issue
         '[load]\nminimum-level = "read-lease"',
+        '[confinement]\nrequire = ["no-dumps", "no-new-privs"]',
+        'expires = ["yes"]',
         '[component]\nimports = ["wasi:nn/*"]',
     ],
 )

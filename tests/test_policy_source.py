@@ -14,13 +14,13 @@ from infwasi_sign.adapters import policy_source
 from infwasi_sign.adapters.keys import KeyVerifier, parse_public_key
 from infwasi_sign.adapters.policy_source import find_policy, load_policy
 from infwasi_sign.domain.digest import Algorithm
-from infwasi_sign.domain.policy import DirectoryNamed
+from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage
 from infwasi_sign.domain.rules import Facts
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from tests import forge
 from tests.command_line import infwasi, make_timeless
 from tests.key_support import undecided
-from tests.policy_support import MINIMAL, facts_of, load, verify_under, write_policy
+from tests.policy_support import BLAKE3, MINIMAL, facts_of, load, verify_under, write_policy
 from tests.unprivileged import NOBODY, unprivileged_output
 
 SOMEBODY = NOBODY - 1
@@ -461,3 +461,51 @@ def test_a_pinned_digest_is_computed_and_not_believed(package: Path, tmp_path: P
 def test_a_policy_that_cannot_be_read_is_no_verdict(tmp_path: Path) -> None:
     with pytest.raises(UndecidedError):
         load_policy(tmp_path / "none.toml")
+
+
+# --- expressions -----------------------------------------------------------------------------
+
+
+def cel(text: str) -> str:
+    return f"{MINIMAL}[[rule]]\ncel = '{text}'\nmessage = \"x\"\n"
+
+
+def test_expressions_come_after_the_rules_of_keys_and_before_the_ends_of_signers(
+    tmp_path: Path,
+) -> None:
+    end = '"release.pub", not-after = 2030-01-01T00:00:00Z'
+    loaded = load(tmp_path, cel("now > 1").replace('"release.pub"', end))
+    assert [rule.name for rule in loaded.rules] == ["package.name", "rule[0].cel", "not-after"]
+    assert loaded.policy(NamedPackage(name="x"), BLAKE3).rules == loaded.rules
+
+
+@pytest.mark.parametrize(
+    ("text", "digests"),
+    [
+        ("size(model_digests) > 0", {"blake3", "sha256"}),
+        ("size(bom_properties) > 0", {"blake3"}),
+    ],
+)
+def test_a_digest_of_a_model_that_an_expression_may_name_is_computed(
+    text: str, digests: set[str], tmp_path: Path
+) -> None:
+    policy = load(tmp_path, cel(text)).policy(NamedPackage(name="x"), BLAKE3)
+    assert policy.digests == digests
+
+
+@pytest.mark.parametrize(
+    ("text", "is_pinned"), [("size(host_libraries) > 0", True), ("now > 0", False)]
+)
+def test_an_expression_about_libraries_has_them_measured(
+    text: str, is_pinned: bool, tmp_path: Path
+) -> None:
+    policy = load(tmp_path, cel(text)).policy(NamedPackage(name="x"), BLAKE3)
+    assert policy.is_host_pinned is is_pinned
+
+
+def test_an_expression_that_is_none_is_named_with_file_line_and_column(tmp_path: Path) -> None:
+    error = undecided(lambda: load(tmp_path, cel('now > "x"')))
+    assert str(error) == (
+        "not an expression in policy.toml:8 rule[0].cel at 1:5 "
+        "(got found no matching overload for '_>_' applied to '(int, string)')"
+    )

@@ -35,6 +35,26 @@ def test_no_core_file_is_written() -> None:
     assert unprivileged_output(snippet, preload=PRELOAD) == "(0, 0)"
 
 
+REPORT = """
+from infwasi_sign.adapters.process import layers_in_force
+print(*layers_in_force())
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "layers"),
+    [
+        ("ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)", ""),
+        (FORBID, "no-dumps"),
+        # half of it is not it
+        ("resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); ctypes.CDLL(None).prctl(4, 1)", ""),
+        (f"{FORBID}; ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)", "no-dumps no-new-privs"),
+    ],
+)
+def test_the_layers_in_force_are_those_that_the_kernel_knows(before: str, layers: str) -> None:
+    assert unprivileged_output(f"{before}{REPORT}", preload=PRELOAD) == layers
+
+
 LINGER = """
 import sys, threading, time
 threading.Thread(target=time.sleep, args=(300,)).start()  # as a compiler in native code would

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from infwasi_sign.adapters.policy_source import LoadedPolicy, load_policy
+from infwasi_sign.cli.remembering import open_memory
+from infwasi_sign.domain.confinement import Layer
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.policy import NamedPackage, RunLimit, decide, require
 from infwasi_sign.domain.policy_file import parse_policy
@@ -27,6 +29,8 @@ from tests.policy_support import BLAKE3, LICENSED, facts_of, load, verify_under,
 NAMES = ("developer", "release-pipeline", "air-gapped", "regulated")
 ZEROS = "0" * 64
 OTHER = "b" * 64
+
+TABLES = ("deny[", "rule[")  # whole tables are one rule
 
 # Lines that say something about others and decide nothing alone.
 WORDS = {"version", "description", "signer[0].name"}
@@ -66,11 +70,11 @@ def value_of(name: str, key: str) -> Any:
 
 
 def without(text: str, key: str) -> str:
-    """The text without the lines of one key; of a denial, without all of it."""
+    """The text without the lines of one key; of a denial or a rule, without all of it."""
     toml = read_toml(text.encode(), where="policy")
     place = toml.places[key]
     first, last = place.line, toml.text.count("\n", 0, place.end) + 1
-    if key.startswith("deny["):
+    if key.startswith(TABLES):
         table = key.split(".", maxsplit=1)[0]
         inside = [at for path, at in toml.places.items() if path.startswith(f"{table}.")]
         first = toml.places[table].line
@@ -88,7 +92,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def facts(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Facts:
     """The real facts of a package, on a machine that can hold it by a lease."""
     loaded = load(tmp_path_factory.mktemp("facts"), shipped("developer"))
-    return {**facts_of(loaded, package), "load.level": "read-lease"}
+    held: Facts = {"load.level": "read-lease", "confinement.layers": ("no-dumps", "no-new-privs")}
+    return {**facts_of(loaded, package), **held}
 
 
 def filled(name: str, facts: Facts) -> str:
@@ -121,7 +126,9 @@ def test_there_is_no_policy_without_tests() -> None:
         *those(lambda key: key in RULES),
         *those(lambda key: key.startswith("run.")),
         *those(lambda key: key.startswith("deny[")),
+        *those(lambda key: key.endswith((".cel", ".message")) and key.startswith("rule[")),
         *those(lambda key: key in {"digests.require", "package[0].name", "signer[0].keys"}),
+        *those(lambda key: key == "state.require"),
         *those(lambda key: key in WORDS),
     }
     assert sorted(tested) == sorted(LINES)
@@ -188,7 +195,7 @@ Worse = Callable[[str, str], FactValue]
 RULES: dict[str, tuple[str, Worse, RefusalKind]] = {
     "package[0].minimum-version": (
         "package.version",
-        lambda *_: "1.0.0-rc.1",
+        lambda name, _: "0.9.9" if name == "regulated" else "1.0.0-rc.1",
         RefusalKind.POLICY,
     ),
     "package[0].minimum-sequence": (
@@ -231,6 +238,11 @@ RULES: dict[str, tuple[str, Worse, RefusalKind]] = {
     ),
     "host.libraries": ("host.libraries", lambda *_: (f"sha256:{OTHER}",), RefusalKind.POLICY),
     "load.minimum-level": ("load.level", lambda *_: "private-copy", RefusalKind.LEVEL),
+    "confinement.require": (
+        "confinement.layers",
+        lambda *_: ("no-new-privs", "seccomp"),
+        RefusalKind.LEVEL,
+    ),
 }
 
 
@@ -285,6 +297,54 @@ def test_only_this_denial_refuses(name: str, key: str, facts: Facts, tmp_path: P
         assert error.what == (
             f"the policy refuses {rule.fact}: {table['reason']} ({table['date'].isoformat()})"
         )
+
+
+# For each expression facts that it alone refuses.
+WORSE: dict[tuple[str, str], dict[str, FactValue]] = {
+    ("release-pipeline", "rule[0].cel"): {"model.chat-templates": ()},
+    ("release-pipeline", "rule[1].cel"): {
+        "model.parameters": 1_000_000_000,
+        "model.quantizations": ("F16", "F32"),
+    },
+    ("regulated", "rule[0].cel"): {"package.version": "1.1.0-rc.1"},
+}
+
+
+@pytest.mark.parametrize(("name", "key"), those(lambda key: key.endswith(".cel")))
+def test_only_this_expression_refuses(name: str, key: str, facts: Facts, tmp_path: Path) -> None:
+    changed = {**facts, **WORSE[name, key]}
+    message = value_of(name, key.replace(".cel", ".message"))
+    error = assert_only_this_line_decides(
+        name, key, RefusalKind.POLICY, folder=tmp_path, text=filled(name, facts), facts=changed
+    )
+    about = ", ".join(sorted(WORSE[name, key]))
+    assert error.what == f"the policy refuses {about}: {message}"
+    assert error.expected == " ".join(value_of(name, key).split())
+
+
+@pytest.mark.parametrize(("name", "key"), those(lambda key: key == "state.require"))
+def test_only_this_line_demands_a_memory(
+    name: str, key: str, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("INFWASI_STATE_DIR", str(tmp_path / "file" / "state"))
+    text = shipped(name)
+    line = read_toml(text.encode(), where=name).places[key].line
+    strict = load(tmp_path / "with", text, name=name)
+    demanded_at = strict.file.memory_demanded_at
+    assert demanded_at == f"{name}.toml:{line} state.require"
+    assert load(tmp_path / "without", without(text, key)).file.memory_demanded_at is None
+    with verify_under(strict, package, ruleless=True) as verified:
+        with pytest.raises(UndecidedError) as caught:
+            open_memory("a" * 64, required=False, demanded_at=demanded_at).accept(
+                verified, forge.NOW
+            )
+        note = open_memory("a" * 64, required=False).accept(verified, forge.NOW)
+    assert caught.value.sentence().startswith(
+        f"the policy demands that what was accepted is remembered in {demanded_at} "
+        "(got no state can be kept: not a directory in "
+    )
+    assert note is not None
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -433,7 +493,24 @@ def test_a_package_that_is_not_held_is_not_run_where_a_level_is_demanded(
     assert caught.value.kind is RefusalKind.LEVEL
     assert caught.value.got == "none"
     with verify_under(loaded, package, hold=True) as verified:
-        plan(verified, RunRequest(prompt=None))
+        plan(verified, RunRequest(prompt=None, layers=(Layer.NO_DUMPS,)))
+
+
+def test_a_process_that_is_not_confined_runs_nothing_where_a_layer_is_demanded(
+    package: Path, facts: Facts, tmp_path: Path
+) -> None:
+    loaded = load(tmp_path, filled("air-gapped", facts))
+    line = read_toml(loaded.data, where="").places["confinement.require"].line
+    with (
+        verify_under(loaded, package, hold=True) as verified,
+        pytest.raises(RefusedError) as caught,
+    ):
+        plan(verified, RunRequest(prompt=None, layers=(Layer.NO_NEW_PRIVS,)))
+    assert caught.value.kind is RefusalKind.LEVEL
+    assert caught.value.sentence() == (
+        f"the policy refuses confinement.layers in policy.toml:{line} confinement.require "
+        "(expected all of no-dumps, got without no-dumps)"
+    )
 
 
 # --- real packages ---------------------------------------------------------------------------

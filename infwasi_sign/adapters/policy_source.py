@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from infwasi_sign.adapters.cel import CelCompiler
 from infwasi_sign.adapters.key_files import load_public_key, parse_public_pem
 from infwasi_sign.adapters.keys import PublicKey, TrustedKey
 from infwasi_sign.adapters.measuring import measure_bytes
@@ -19,7 +20,7 @@ from infwasi_sign.adapters.sigstore_identity import TrustedIdentity
 from infwasi_sign.adapters.trust_root import default_trust_root, load_trust_root
 from infwasi_sign.adapters.trusted_file import read_trusted
 from infwasi_sign.domain.digest import Algorithm, Digest
-from infwasi_sign.domain.facts import SIGNER_KEYS
+from infwasi_sign.domain.facts import MODEL_DIGESTS, SIGNER_KEYS
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
@@ -35,7 +36,10 @@ SYSTEM_POLICY: Final = Path("/etc/infwasi/policy.toml")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedPolicy:
-    """A policy file with the keys of its signers; ``digest`` is SHA-256 of its bytes, ``data``."""
+    """A policy file with the keys of its signers; ``digest`` is SHA-256 of its bytes, ``data``.
+
+    ``expression_rules`` are its rules in CEL, compiled.
+    """
 
     path: Path
     data: bytes = field(repr=False)
@@ -43,6 +47,12 @@ class LoadedPolicy:
     file: PolicyFile
     signers: TrustedSigners
     key_rules: tuple[Rule, ...]
+    expression_rules: tuple[Rule, ...] = ()
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules, in the order in which they are decided."""
+        return (*self.file.rules, *self.expression_rules, *self.key_rules)
 
     def policy(
         self, package: NamedPackage | DirectoryNamed, digests: frozenset[Algorithm]
@@ -50,8 +60,8 @@ class LoadedPolicy:
         """The rules for one package; ``digests`` are computed besides those the file demands."""
         return Policy(
             package=package,
-            digests=self.file.digests | digests,
-            rules=(*self.file.rules, *self.key_rules),
+            digests=self.file.digests | digests | _digests_of_expressions(self.expression_rules),
+            rules=self.rules,
             limits=self.file.limits,
             source=str(self.path),
             digest=self.digest,
@@ -135,6 +145,7 @@ def load_policy(path: Path) -> LoadedPolicy:
         file=file,
         signers=signers,
         key_rules=tuple(rules),
+        expression_rules=expression_rules(file),
     )
 
 
@@ -153,6 +164,21 @@ def _trust_root(file: PolicyFile, folder: Path) -> Callable[[], TrustRoot]:
     if file.trust_root is None or file.trust_root.file is None:
         return default_trust_root
     return partial(load_trust_root, folder / file.trust_root.file)
+
+
+def expression_rules(file: PolicyFile) -> tuple[Rule, ...]:
+    """The rules in CEL, compiled; their costs count together.
+
+    Raises:
+        UndecidedError: one is no expression, or they cost too much.
+    """
+    compiler = CelCompiler()
+    return tuple(spec.rule(compiler.compile(spec.text, spec.where)) for spec in file.expressions)
+
+
+def _digests_of_expressions(rules: tuple[Rule, ...]) -> frozenset[Algorithm]:
+    """All, if one is about digests of models: which of them it means, only it knows."""
+    return frozenset(Algorithm) if any(MODEL_DIGESTS in r.facts for r in rules) else frozenset()
 
 
 def _load_key(spec: KeySpec, folder: Path) -> PublicKey:

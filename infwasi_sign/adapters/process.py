@@ -5,7 +5,11 @@ import ctypes
 import resource
 from typing import Final
 
-_PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
+from infwasi_sign.domain.confinement import Layer
+
+_PR_GET_DUMPABLE: Final = 3  # linux/prctl.h
+_PR_SET_DUMPABLE: Final = 4
+_PR_GET_NO_NEW_PRIVS: Final = 39
 
 
 def forbid_dumps() -> None:
@@ -19,3 +23,25 @@ def forbid_dumps() -> None:
     # Not on every system; then nothing is worse than before.
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def layers_in_force() -> tuple[Layer, ...]:
+    """By which layers this process is confined now, as a policy may demand (fact of a run).
+
+    Each is what the kernel says, not what was asked for; what cannot be asked is not in force.
+    A new layer is put in force before `infwasi_sign.run.plan` and reported here.
+    """
+    in_force = {
+        Layer.NO_DUMPS: resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)
+        and _prctl(_PR_GET_DUMPABLE) == 0,
+        Layer.NO_NEW_PRIVS: _prctl(_PR_GET_NO_NEW_PRIVS) == 1,
+    }
+    return tuple(sorted(layer for layer, is_there in in_force.items() if is_there))
+
+
+def _prctl(option: int) -> int:
+    """The answer of the kernel, or -1 if there is none."""
+    try:
+        return int(ctypes.CDLL(None).prctl(option, 0, 0, 0, 0))
+    except (OSError, AttributeError):
+        return -1

@@ -9,9 +9,11 @@ import click
 
 from infwasi_sign.cli.options import TrustOptions, package_options
 from infwasi_sign.cli.output import emit_json, failures_as_json, say, show
-from infwasi_sign.errors import UndecidedError
+from infwasi_sign.errors import InfwasiError, UndecidedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from infwasi_sign.cli.verification import Trust
     from infwasi_sign.domain.rules import Facts, Outcome
 
@@ -40,14 +42,13 @@ def check(file: Path, strict: bool) -> None:
 
     loaded = load_policy(file)
     ModeVerifier(loaded.signers, datetime.now(UTC))  # as verify: nobody's key is also another's
-    found = warnings((*loaded.file.rules, *loaded.key_rules), datetime.now(UTC))
+    found = warnings(loaded.rules, datetime.now(UTC))
     for warning in found:
         say(f"warning: {warning}")
     if found and strict:
         raise UndecidedError(f"{len(found)} warnings", where=str(file))
-    rules = len(loaded.file.rules) + len(loaded.key_rules)
     names = ", ".join(sorted(signer.name for signer in loaded.file.signers))
-    show(f"{file}: {rules} rules; signers: {names}")
+    show(f"{file}: {len(loaded.rules)} rules; signers: {names}")
 
 
 @command.command()
@@ -62,6 +63,7 @@ def why(
     """Show what each rule says about PACKAGE: the fact it saw, the verdict, file and line.
 
     The package is verified first; what no rule decides (its signature, its digests) must hold.
+    If it does not, the rules about facts that were known by then are shown, and then the refusal.
     """
     from infwasi_sign.cli.verification import choose_trust
     from infwasi_sign.domain.digest import Algorithm
@@ -69,14 +71,26 @@ def why(
 
     with failures_as_json(as_json):
         chosen = choose_trust(package, trust, digests=frozenset({Algorithm.BLAKE3}))
-        outcomes = decide(chosen.policy, _facts(package, chosen, model_path))
+        claimed: list[Facts] = []
+        try:
+            facts = _facts(package, chosen, model_path, on_facts=claimed.append)
+        except InfwasiError:
+            if claimed and not as_json:  # one document on standard output, and it is the refusal
+                show(*(_outcome_line(one) for one in decide(chosen.policy, claimed[-1])))
+            raise
+        outcomes = decide(chosen.policy, facts)
         if as_json:
             emit_json({"type": "why", "rules": [_outcome_json(outcome) for outcome in outcomes]})
         else:
             show(*(_outcome_line(outcome) for outcome in outcomes))
 
 
-def _facts(package: Path, trust: "Trust", model_path: Path | None) -> "Facts":
+def _facts(
+    package: Path,
+    trust: "Trust",
+    model_path: Path | None,
+    on_facts: "Callable[[Facts], None] | None" = None,
+) -> "Facts":
     """All facts of a package that verifies, whatever the rules say to them."""
     from infwasi_sign.adapters.native_host import library_digests
     from infwasi_sign.cli.verification import now_utc, verify_trusting
@@ -88,6 +102,7 @@ def _facts(package: Path, trust: "Trust", model_path: Path | None) -> "Facts":
         policy=replace(trust.policy, rules=()),
         now=now_utc(),
         detached=() if model_path is None else (model_path,),
+        on_facts=on_facts,
     )
     with verify_trusting(request, trust) as verified:
         return {**verified.facts, HOST_LIBRARIES: library_digests()}
@@ -105,14 +120,23 @@ def _outcome_json(outcome: "Outcome") -> dict[str, object]:
         "expected": expectation(rule.test),
         "got": outcome.seen,
         "met": outcome.is_met,
+        "reason": rule.reason,
     }
 
 
 def _outcome_line(outcome: "Outcome") -> str:
-    from infwasi_sign.domain.rules import expectation, shortfall
+    from infwasi_sign.domain.rules import Holds, expectation, shortfall
 
     words = {True: "yes", False: "NO", None: "-"}
     rule = outcome.rule
+    if isinstance(rule.test, Holds):
+        said = "not about this package, or not known"
+        if outcome.is_met is not None:
+            said = shortfall(outcome)
+        return (
+            f"{words[outcome.is_met]:<4} {rule.place} {rule.name}: {rule.reason}: "
+            f"{expectation(rule.test)}; {said}"
+        )
     seen = ", ".join(outcome.seen) if isinstance(outcome.seen, tuple) else outcome.seen
     got = {
         True: f"is {seen}",

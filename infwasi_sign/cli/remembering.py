@@ -1,12 +1,16 @@
 """What was accepted before: asked during verification, moved on only when the answer was yes."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from infwasi_sign.adapters.state_file import open_state
+from infwasi_sign.adapters.state_folder import NotKeptError
 from infwasi_sign.domain.rollback import SequenceRecord
+from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import SequenceState
 
 if TYPE_CHECKING:
@@ -15,14 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
-    """The state of one policy."""
+    """The state of one policy; ``demanded_at`` is the line of it that demands that one is kept."""
 
     state: SequenceState
     policy_id: str
+    demanded_at: str | None = None
 
     def known(self, package: str) -> SequenceRecord | None:
         """What was accepted of ``package``. Raises as `ports.SequenceState.read`."""
-        return self.state.read(self.policy_id, package)
+        with _naming_the_demand(self.demanded_at):
+            return self.state.read(self.policy_id, package)
 
     def accept(self, package: "VerifiedPackage", now: datetime) -> str | None:
         """Remember a package that is about to run; gives a note if that cannot be done.
@@ -36,14 +42,36 @@ class Memory:
             statement=package.statement_digest,
             accepted_at=now,
         )
-        return self.state.advance(self.policy_id, record)
+        with _naming_the_demand(self.demanded_at):
+            return self.state.advance(self.policy_id, record)
 
 
-def open_memory(policy_id: str, *, required: bool) -> Memory:
+def open_memory(policy_id: str, *, required: bool, demanded_at: str | None = None) -> Memory:
     """The caller's state under one policy.
 
+    ``required`` is what the caller demands, ``demanded_at`` the line of the policy that does; the
+    policy counts where something is accepted.
+
     Raises:
-        UndecidedError: there is no place for it, and ``required`` demands one.
+        UndecidedError: there is no place for it, and one of them demands one.
     """
-    state = open_state(os.environ, os.geteuid(), required=required)
-    return Memory(state=state, policy_id=policy_id)
+    with _naming_the_demand(demanded_at):
+        is_required = required or demanded_at is not None
+        state = open_state(os.environ, os.geteuid(), required=is_required)
+    return Memory(state=state, policy_id=policy_id, demanded_at=demanded_at)
+
+
+@contextmanager
+def _naming_the_demand(demanded_at: str | None) -> Iterator[None]:
+    """Say whose demand it is that nothing can be kept."""
+    try:
+        yield
+    except NotKeptError as error:
+        if demanded_at is None:
+            raise
+        raise UndecidedError(
+            "the policy demands that what was accepted is remembered",
+            where=demanded_at,
+            got=error.sentence(),
+            hint=error.hint,
+        ) from error

@@ -36,6 +36,7 @@ class Trust:
     policy: Policy
     signers: TrustedSigners
     policy_id: str  # under which accepted releases are remembered
+    memory_demanded_at: str | None = None  # the line that demands that they are
     pins: PinStore | None = None  # where trust on first use is kept, if that is what decides
 
 
@@ -69,6 +70,7 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
         policy=loaded.policy(wanted, digests),
         signers=loaded.signers,
         policy_id=policy_id("file", os.path.realpath(loaded.path)),
+        memory_demanded_at=loaded.file.memory_demanded_at,
     )
 
 

@@ -91,7 +91,9 @@ def command(
                 timeout_seconds=timeout_seconds,
             )
             chosen = choose_trust(package, trust, digests=frozenset({Algorithm.BLAKE3}))
-            memory = open_memory(chosen.policy_id, required=False)
+            memory = open_memory(
+                chosen.policy_id, required=False, demanded_at=chosen.memory_demanded_at
+            )
         now = now_utc()  # a prompt may have taken its time
         brought = circumstances(package, now, chosen.policy)
         with (
@@ -171,11 +173,13 @@ def _run(
 ) -> None:
     from infwasi_sign.adapters.background import BackgroundHost
     from infwasi_sign.adapters.llama import LlamaBackend
+    from infwasi_sign.adapters.process import layers_in_force
     from infwasi_sign.cli.delivery import accepted
     from infwasi_sign.cli.renderers import text_lines
     from infwasi_sign.cli.verification import now_utc
     from infwasi_sign.run import plan, run
 
+    request = replace(request, layers=layers_in_force())
     decided = plan(verified, request)
     watcher.arm(decided.timeout_seconds.value, str(decided.timeout_seconds))
     # Remembered before the first token: what has run cannot be followed by something older.

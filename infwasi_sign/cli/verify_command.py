@@ -83,7 +83,8 @@ def command(
         return
     with failures_delivered(delivery.deliver, circumstances(package, now)):
         chosen = choose_trust(package, trust, digests=algorithms)
-        memory = open_memory(chosen.policy_id, required=commit)
+        demanded_at = chosen.memory_demanded_at if commit else None
+        memory = open_memory(chosen.policy_id, required=commit, demanded_at=demanded_at)
     brought = circumstances(package, now, chosen.policy)
     with failures_delivered(delivery.deliver, brought), package_progress() as progress:
         request = VerifyRequest(

@@ -3,8 +3,10 @@
 docs/policy.md lists them for authors of policies; a test holds that list to this module.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 from infwasi_sign.domain.agreement import Agreed
@@ -14,12 +16,65 @@ from infwasi_sign.domain.manifest import EntryRole, Manifest
 from infwasi_sign.domain.rules import Facts, FactValue
 from infwasi_sign.domain.signer import SignerIdentity
 
+CONFINEMENT_LAYERS: Final = "confinement.layers"
 HOST_LIBRARIES: Final = "host.libraries"
 LOAD_LEVEL: Final = "load.level"
 MODEL_DIGESTS: Final = "model.digests"
 SIGNER_NAMES: Final = "signer.names"
 SIGNER_KEYS: Final = "signer.keys"
 TRUST_AGE: Final = "trust-root.age-days"
+
+
+class FactType(StrEnum):
+    """What the value of a fact is, in the words of docs/policy.md."""
+
+    NUMBER = "number"
+    TEXT = "text"
+    TEXTS = "texts"
+
+
+FACT_TYPES: Final[Mapping[str, FactType]] = MappingProxyType(
+    {
+        "now": FactType.NUMBER,
+        "package.name": FactType.TEXT,
+        "package.version": FactType.TEXT,
+        "package.release": FactType.TEXTS,
+        "package.sequence": FactType.NUMBER,
+        "package.age-days": FactType.NUMBER,
+        "package.expires": FactType.TEXT,
+        SIGNER_NAMES: FactType.TEXTS,
+        SIGNER_KEYS: FactType.TEXTS,
+        "signer.modes": FactType.TEXTS,
+        "signer.identities": FactType.TEXTS,
+        TRUST_AGE: FactType.NUMBER,
+        "statement.digest": FactType.TEXT,
+        "component.size": FactType.NUMBER,
+        "component.imports": FactType.TEXTS,
+        "component.digests": FactType.TEXTS,
+        "component.parts": FactType.TEXTS,
+        "model.architectures": FactType.TEXTS,
+        "model.size": FactType.NUMBER,
+        MODEL_DIGESTS: FactType.TEXTS,
+        "model.chat-templates": FactType.TEXTS,
+        "model.licenses": FactType.TEXTS,
+        "model.quantizations": FactType.TEXTS,
+        "model.parameters": FactType.NUMBER,
+        "bom.properties": FactType.TEXTS,
+        "digests.computed": FactType.TEXTS,
+        HOST_LIBRARIES: FactType.TEXTS,
+        LOAD_LEVEL: FactType.TEXT,
+        CONFINEMENT_LAYERS: FactType.TEXTS,
+    }
+)
+
+
+def variable(fact: str) -> str:
+    """What an expression calls a fact: CEL's names have neither dots nor dashes of their own.
+
+    `package` is a reserved word of CEL (cel-spec, langdef.md, "Syntax"), so `package.name` cannot
+    be written with a dot.
+    """
+    return fact.replace(".", "_").replace("-", "_")
 
 
 def signer_facts(signers: Sequence[SignerIdentity]) -> Facts:

@@ -60,6 +60,14 @@ class Limits:
     component_nested: int = 1024
     component_names: int = 100_000  # imports and exports; the stock app has about 100
 
+    # --- expressions of a policy (docs/adr: "Expressions are a bounded part of CEL")
+    expressions: int = 64  # of a policy; each takes about a millisecond to compile
+    expression_bytes: int = 2048  # four times the longest that people would want to read
+    expression_elements: int = 256  # of a list; the longest facts have about 30
+    expression_text_bytes: int = 4096  # of a fact; digests and names have below 256
+    expression_pattern_bytes: int = 128  # of a regular expression
+    expression_steps: int = 2_000_000  # of all expressions together; about 0.1 s
+
     # --- settings and infwasi.toml
     toml_bytes: int = 1 * MIB
     settings_bytes: int = 1 * MIB

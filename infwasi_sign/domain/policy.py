@@ -67,7 +67,7 @@ class Policy:
     @property
     def is_host_pinned(self) -> bool:
         """Whether some rule is about the native libraries."""
-        return any(rule.fact == HOST_LIBRARIES for rule in self.rules)
+        return any(HOST_LIBRARIES in rule.facts for rule in self.rules)
 
 
 def decide(policy: Policy, facts: Facts) -> tuple[Outcome, ...]:

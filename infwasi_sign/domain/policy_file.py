@@ -12,6 +12,7 @@ from typing import Final
 
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.facts import (
+    CONFINEMENT_LAYERS,
     HOST_LIBRARIES,
     LOAD_LEVEL,
     MODEL_DIGESTS,
@@ -19,9 +20,10 @@ from infwasi_sign.domain.facts import (
     SIGNER_NAMES,
     TRUST_AGE,
 )
-from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import VERSION, WORD
 from infwasi_sign.domain.policy import RunLimit
+from infwasi_sign.domain.policy_demands import memory_demand, read_layers, read_level
+from infwasi_sign.domain.policy_expressions import ExpressionSpec, read_expressions
 from infwasi_sign.domain.policy_reader import ANY_TEXT, Form, Reader, Table, bare
 from infwasi_sign.domain.policy_signers import (
     SignerSpec,
@@ -50,13 +52,18 @@ POLICY_VERSION: Final = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PolicyFile:
-    """What a policy file says; the signers' keys are not loaded yet."""
+    """What a policy file says; the signers' keys are not loaded, expressions not compiled yet.
+
+    ``memory_demanded_at`` is the line that demands that what was accepted is remembered.
+    """
 
     signers: tuple[SignerSpec, ...]
     trust_root: TrustRootSpec | None
     rules: tuple[Rule, ...]
     limits: Mapping[RunLimit, int]
     digests: frozenset[Algorithm]
+    expressions: tuple[ExpressionSpec, ...] = ()
+    memory_demanded_at: str | None = None
 
 
 # --- one key, one rule -----------------------------------------------------------------------
@@ -91,14 +98,6 @@ def _number(make: Callable[[int], Test]) -> _Make:
     return lambda reader, value, where: make(reader.number(value, where))
 
 
-def _level(reader: Reader, value: object, where: str) -> Test:
-    labels = [level.label for level in sorted(LoadLevel)]
-    label = reader.text(value, where)
-    if label not in labels:
-        raise reader.error("unknown level", where, expected=", ".join(labels), got=label)
-    return OneOf(values=tuple(labels[labels.index(label) :]))
-
-
 @dataclass(frozen=True, slots=True)
 class _Key:
     fact: str
@@ -129,7 +128,8 @@ _RULE_KEYS: Final[Mapping[str, Mapping[str, _Key]]] = {
     "bom": {"require": _Key("bom.properties", _texts(lambda values: Including(values=values)))},
     "host": {"libraries": _Key(HOST_LIBRARIES, _one_of(_SHA256))},
     "sigstore": {"maximum-age-days": _Key(TRUST_AGE, _AT_MOST, RefusalKind.EXPIRED)},
-    "load": {"minimum-level": _Key(LOAD_LEVEL, _level, RefusalKind.LEVEL)},
+    "load": {"minimum-level": _Key(LOAD_LEVEL, read_level, RefusalKind.LEVEL)},
+    "confinement": {"require": _Key(CONFINEMENT_LAYERS, read_layers, RefusalKind.LEVEL)},
 }
 _NO_RULES: Final = {"sigstore": ("trust-root",)}  # keys of these sections that decide nothing
 _PACKAGE_KEYS: Final[Mapping[str, _Key]] = {
@@ -152,7 +152,10 @@ _DENIALS: Final = {
     "package": ("package.release", _RELEASE),
 }
 _SECTIONS: Final = frozenset(
-    {*_RULE_KEYS, "version", "description", "signer", "package", "run", "digests", "deny"}
+    {
+        *(*_RULE_KEYS, "version", "description", "signer", "package", "rule"),
+        *("run", "digests", "state", "deny"),
+    }
 )
 
 
@@ -190,6 +193,8 @@ class _Sections(Reader):
             rules=rules,
             limits=self._limits(),
             digests=self._digests() | _digests_of_models(rules),
+            expressions=read_expressions(self),
+            memory_demanded_at=memory_demand(self),
         )
 
     def _rule(

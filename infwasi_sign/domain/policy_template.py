@@ -43,8 +43,18 @@ require = ["blake3"]
 # [load]
 # minimum-level = "sealed-memfd"
 
+# [confinement]
+# require = ["no-dumps"]
+
+# [state]
+# require = true
+
 # [run]
 # max-tokens = 256
+
+# [[rule]]
+# cel = 'package_version.matches("^[0-9]+[.][0-9]+[.][0-9]+$")'
+# message = "only releases are approved"
 
 # [[deny]]
 # package = ["{name} 0.9.0"]

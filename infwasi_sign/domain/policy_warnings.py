@@ -2,16 +2,29 @@
 
 import re
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Final
 
+from infwasi_sign.domain.confinement import Layer
+from infwasi_sign.domain.interfaces import APP_IMPORTS
 from infwasi_sign.domain.load_level import LoadLevel
-from infwasi_sign.domain.rules import AnyOf, AtMost, Matching, NoneOf, OneOf, Rule
+from infwasi_sign.domain.rules import (
+    AnyOf,
+    AtMost,
+    Holds,
+    Including,
+    Matching,
+    NoneOf,
+    OneOf,
+    Rule,
+)
 from infwasi_sign.errors import RefusalKind
 
 _EVERYTHING: Final = re.compile(r"\*[*?]*|\?\*")
 _PLACEHOLDER: Final = "0" * 64
 _NEVER_IN_A_NAME: Final = re.compile(r"[^a-z0-9._*?\[\]!-]")  # docs/format.md section 4.1
 _BEST_LEVEL: Final = LoadLevel.READ_LEASE  # the best one that this version reaches
+_LAYERS: Final = frozenset({Layer.NO_DUMPS, Layer.NO_NEW_PRIVS})  # that this version can report
 
 
 def warnings(rules: tuple[Rule, ...], now: datetime) -> list[str]:
@@ -21,21 +34,44 @@ def warnings(rules: tuple[Rule, ...], now: datetime) -> list[str]:
 
 def _doubt(rule: Rule, now: datetime) -> str | None:  # noqa: PLR0911 - one return per doubt
     match rule.test:
-        case Matching(patterns=patterns) if any(_EVERYTHING.fullmatch(p) for p in patterns):
-            return "permits everything"
-        case Matching(patterns=patterns) if rule.fact == "package.name":
-            wrong = [pattern for pattern in patterns if _NEVER_IN_A_NAME.search(pattern)]
-            return f"can never hold for {wrong[0]!a}" if wrong else None
-        case OneOf(values=values) if rule.kind is RefusalKind.LEVEL:
-            if LoadLevel.NONE.label in values:
-                return "permits everything"
-            return None if _BEST_LEVEL.label in values else "can never hold with this version"
+        case Holds(constant=bool(answer)):
+            return "is always true" if answer else "is always false"
+        case Holds(facts=()):
+            return "is about no fact"
+        case Matching(patterns=patterns):
+            return _doubtful_pattern(rule, patterns)
+        case Including(values=values) if rule.kind is RefusalKind.LEVEL:
+            is_reached = set(values) <= _LAYERS
+            return None if is_reached else "can never hold with this version"
         case OneOf(values=values) | AnyOf(values=values) | NoneOf(values=values):
-            is_open = any(value.endswith(_PLACEHOLDER) for value in values)
-            return "is to be filled in" if is_open else None
+            return _doubtful_values(rule, values)
         case AtMost(number=number) if rule.fact == "now" and number < now.timestamp():
             return "is over: this key is not trusted any more"
         case AtMost(number=0) if rule.kind is not RefusalKind.EXPIRED:
             return "can never hold"
         case _:
             return None
+
+
+def _doubtful_pattern(rule: Rule, patterns: tuple[str, ...]) -> str | None:
+    if any(_EVERYTHING.fullmatch(pattern) for pattern in patterns):
+        return "permits everything"
+    wrong: list[str] = []
+    if rule.fact == "package.name":
+        wrong = [pattern for pattern in patterns if _NEVER_IN_A_NAME.search(pattern)]
+    elif rule.fact == "component.imports":  # no component may import anything else
+        wrong = [p for p in patterns if not any(fnmatchcase(name, p) for name in APP_IMPORTS)]
+    return f"can never hold for {wrong[0]!a}" if wrong else None
+
+
+def _doubtful_values(rule: Rule, values: tuple[str, ...]) -> str | None:
+    if rule.kind is RefusalKind.LEVEL:
+        if LoadLevel.NONE.label in values:
+            return "permits everything"
+        return None if _BEST_LEVEL.label in values else "can never hold with this version"
+    if rule.fact == "package.expires" and len(set(values)) > 1:
+        return "permits everything"
+    if any(value.endswith(_PLACEHOLDER) for value in values):
+        return "is to be filled in"
+    pattern = next((value for value in values if "*" in value), None)
+    return None if pattern is None else f"can never hold for {pattern!a}: it is no pattern"

@@ -68,7 +68,8 @@ EXPLANATIONS: Final[Mapping[RefusalKind, Explanation]] = MappingProxyType(
             hint="do not use it, and ask its publisher for a replacement",
         ),
         RefusalKind.LEVEL: Explanation(
-            meaning="The bytes are not held as still as they must be while they are used.",
+            meaning="The bytes are not held as still, or the run is not confined as far, as is "
+            "demanded.",
             hint="let nobody write to the file meanwhile; own it and keep it on ext4, xfs, btrfs "
             "or tmpfs",
         ),

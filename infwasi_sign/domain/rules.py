@@ -5,8 +5,8 @@ yet is not decided yet; a rule whose fact is empty where something must be there
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TypeAlias, assert_never
 
@@ -80,9 +80,24 @@ class VersionAtLeast:
     version: str
 
 
-Test: TypeAlias = (
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holds:
+    """An expression over several facts is true.
+
+    ``evaluate`` depends on the facts alone and gives the answer, or as text why there is none;
+    no answer is a no. ``constant`` is the answer that no fact can change, if there is one.
+    """
+
+    text: str
+    facts: tuple[str, ...]
+    evaluate: Callable[[Facts], bool | str] = field(compare=False, repr=False)
+    constant: bool | None = None
+
+
+OfOneFact: TypeAlias = (
     OneOf | AnyOf | NoneOf | Matching | Including | CountAtLeast | AtMost | AtLeast | VersionAtLeast
 )
+Test: TypeAlias = OfOneFact | Holds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +106,7 @@ class Rule:
 
     ``when`` limits it to facts of which some value fits a pattern. ``place`` is file and line;
     ``reason`` is what the author of the policy wants to be said.
+    ``fact`` of an expression is the names of all that it is about.
     """
 
     name: str
@@ -100,6 +116,11 @@ class Rule:
     kind: RefusalKind = RefusalKind.POLICY
     when: tuple[str, str] | None = None
     reason: str | None = None
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """All facts that must be known before it is decided."""
+        return self.test.facts if isinstance(self.test, Holds) else (self.fact,)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,13 +139,23 @@ def evaluate(rule: Rule, facts: Facts) -> Outcome:
         condition = facts.get(fact, ())
         if not any(fnmatchcase(text, pattern) for text in _texts(condition)):
             return Outcome(rule=rule, seen=None, is_met=None)
-    if rule.fact not in facts:
+    if not facts.keys() >= set(rule.facts):
         return Outcome(rule=rule, seen=None, is_met=None)
+    if isinstance(rule.test, Holds):
+        return _evaluate_expression(rule, rule.test, facts)
     seen = facts[rule.fact]
     return Outcome(rule=rule, seen=seen, is_met=_is_met(rule.test, seen))
 
 
-def _is_met(test: Test, seen: FactValue) -> bool:  # noqa: PLR0911 - one return per kind of test
+def _evaluate_expression(rule: Rule, test: Holds, facts: Facts) -> Outcome:
+    known = {name: facts[name] for name in test.facts}
+    answer = test.evaluate(known)
+    faults = (f"no answer: {answer}",) if isinstance(answer, str) else ()
+    seen = tuple(f"{name} {', '.join(_texts(value)) or 'empty'}" for name, value in known.items())
+    return Outcome(rule=rule, seen=(*faults, *seen), is_met=answer is True)
+
+
+def _is_met(test: OfOneFact, seen: FactValue) -> bool:  # noqa: PLR0911 - one return per kind of test
     match test:
         case AtMost(number=number):
             return isinstance(seen, int) and seen <= number
@@ -179,6 +210,8 @@ def expectation(test: Test) -> str:  # noqa: PLR0911 - one return per kind of te
             return f"at least {number} of {', '.join(values) or 'them'}"
         case Matching(patterns=patterns):
             return f"like {', '.join(patterns)}"
+        case Holds(text=text):
+            return " ".join(text.split())
         case _:
             assert_never(test)
 
@@ -197,6 +230,8 @@ def shortfall(outcome: Outcome) -> str:
             return f"without {', '.join(value for value in values if value not in seen)}"
         case CountAtLeast(values=values):
             wrong = [text for text in seen if not values or text in values]
+        case Holds():
+            return "; ".join(seen) or "no fact"
         case AnyOf() | AtMost() | AtLeast() | VersionAtLeast():
             wrong = list(seen)
         case _:

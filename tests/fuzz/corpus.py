@@ -2,19 +2,26 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import PurePath
+from typing import Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
+from infwasi_sign.adapters.cel import CelCompiler
 from infwasi_sign.adapters.oms_keys import sign_oms
 from infwasi_sign.domain.component import Nested, describe
 from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.facts import FACT_TYPES, FactType
+from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.pins import Pin, encode_pins
+from infwasi_sign.domain.policy_file import parse_policy
 from infwasi_sign.domain.project import template
 from infwasi_sign.domain.rollback import SequenceRecord, encode_state, policy_id
+from infwasi_sign.domain.rules import Facts, FactValue
 from infwasi_sign.domain.settings_layout import memory_image
 from infwasi_sign.domain.settings_module import settings_module
 from tests import gguf_forge, oms_support
@@ -161,8 +168,43 @@ def projects() -> list[bytes]:
 
 def policies() -> list[bytes]:
     """Policy files: the smallest, and those that are ready for use."""
-    ready = sorted((ROOT / "policies").glob("*.toml"))
-    return [MINIMAL.encode(), *(path.read_bytes() for path in ready)]
+    return [MINIMAL.encode(), *_ready()]
+
+
+def _ready() -> list[bytes]:
+    return [path.read_bytes() for path in sorted((ROOT / "policies").glob("*.toml"))]
+
+
+_EXAMPLES: Final[Mapping[FactType, tuple[FactValue, FactValue]]] = {
+    FactType.NUMBER: (7, 2**63 - 1),
+    FactType.TEXT: ("llama", "x" * LIMITS.expression_text_bytes),
+    FactType.TEXTS: (("mit", "F32"), tuple("x" * 64 + str(at) for at in range(256))),
+}
+SMALL_FACTS: Final[Facts] = {fact: _EXAMPLES[kind][0] for fact, kind in FACT_TYPES.items()}
+LARGE_FACTS: Final[Facts] = {fact: _EXAMPLES[kind][1] for fact, kind in FACT_TYPES.items()}
+
+
+def expressions() -> list[bytes]:
+    """Expressions with everything that they may have, and those of the ready policies."""
+    everything = (
+        'package_name in ["capital", "weather"] && !(package_age_days + 1 * 2 - 3 / 4 % 5 > 7)',
+        'model_licenses.all(a, bom_properties.exists(b, a != b)) || "x" in model_licenses',
+        'size(model_licenses.filter(a, a.startsWith("m"))) == 1 ? now > 0 : now <= -1',
+        'model_licenses.exists_one(a, a.matches("^[a-z]+$")) && model_licenses[0].endsWith("t")',
+        'package_version.contains(".") && package_version >= "1" && component_imports != []',
+    )
+    ready = [spec.text for path in _ready() for spec in parse_policy(path, where="p").expressions]
+    return [text.encode() for text in (*everything, *ready)]
+
+
+def expression_trees() -> list[bytes]:
+    """Expressions as the library writes them, before and after their types were checked."""
+    environment = CelCompiler()._opened("corpus")
+    return [
+        environment.compile(text, disable_check=not is_checked).serialize()
+        for text in ("now > 1 && now + 1 != 3", "[1, 2].all(a, a in [1]) || size('x') == now")
+        for is_checked in (False, True)
+    ]
 
 
 def states() -> list[bytes]:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from infwasi_sign.adapters import chat_template, key_files, keys, oms_keys, pkcs8
+from infwasi_sign.adapters.cel import CelCompiler
 from infwasi_sign.adapters.cosign_key import parse_locked_key
 from infwasi_sign.adapters.nn_generation import NnError, parse_options
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bom import read_bom, require_agreement
 from infwasi_sign.domain.bundle import encode_bundle, parse_bundle
+from infwasi_sign.domain.cel_subset import measure_tree
+from infwasi_sign.domain.cel_tree import read_tree
 from infwasi_sign.domain.chat import Message, Role
 from infwasi_sign.domain.component import describe, find_settings
 from infwasi_sign.domain.gguf import GgufArray, GgufHeader, parse
@@ -205,6 +208,22 @@ def _policy(data: bytes) -> None:
     found = parse_policy(data, where="policy.toml")
     assert found.signers
     assert found.rules
+
+
+@_target(corpus.expressions, (UndecidedError,), longest=2048)
+def _cel(data: bytes) -> None:
+    """An expression that is accepted says yes, no, or why it does not; to the largest facts too."""
+    test = CelCompiler().compile(data.decode("utf-8", "replace"), "p.toml:1 rule[0].cel")
+    for facts in (corpus.SMALL_FACTS, corpus.LARGE_FACTS):
+        answer = test.evaluate({name: facts[name] for name in test.facts})
+        assert isinstance(answer, bool) or "\n" not in answer
+        assert test.constant is None or answer is test.constant
+
+
+@_target(corpus.expression_trees)
+def _cel_tree(data: bytes) -> None:
+    measured = measure_tree(read_tree(data), frozenset({"now"}), checked=True)
+    assert measured.steps > 0
 
 
 @_target(corpus.states)

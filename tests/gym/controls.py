@@ -17,7 +17,7 @@ import pytest
 from infwasi_sign import verify as verification
 from infwasi_sign.adapters import guarded_file, keys, measuring, package_directory
 from infwasi_sign.domain import bom as bom_module
-from infwasi_sign.domain import bundle, manifest, rollback, statement, strict_json
+from infwasi_sign.domain import bundle, manifest, rollback, rules, statement, strict_json
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import Manifest
@@ -99,6 +99,11 @@ def _only_blake3(
     return _MEASURE(windows, algorithms & {Algorithm.BLAKE3}, progress)
 
 
+def _answered_yes(rule: rules.Rule, *_: object) -> rules.Outcome:
+    """As `_evaluate_expression`, but every expression holds."""
+    return rules.Outcome(rule=rule, seen=(), is_met=True)
+
+
 _FOLLOWING: Final = guarded_file._OPEN_FLAGS & ~os.O_NOFOLLOW
 _ROOMY: Final = replace(LIMITS, bom_bytes=LIMITS.bom_bytes * 2)
 
@@ -121,6 +126,7 @@ MATCH: Switch = (verification, "_match_files", _matched_by_size)
 CANONICAL_BOM: Switch = (strict_json, "require_canonical", nothing)
 ENOUGH: Switch = (verification, "decide_measured", nothing)
 RULES: Switch = (verification, "require", nothing)
+EXPRESSIONS: Switch = (rules, "_evaluate_expression", _answered_yes)
 ROLLBACK: Switch = (rollback, "require_successor", nothing)
 SEQUENCE: Switch = (verification, "decide_sequence", nothing)
 MEASURES_ALL: Switch = (measuring, "measure", _only_blake3)
@@ -184,6 +190,7 @@ CONTROLS: Final = (
     Control(4, "imports", (IMPORTS, EQUAL), ("imports-and-exports-lie",)),
     Control(4, "rules on claims", (RULES,), ("rule-on-claims", "revoked")),
     Control(4, "enough signers", (RULES,), ("too-few-signed",)),
+    Control(4, "rules in CEL", (EXPRESSIONS,), ("rule-in-cel",)),
     Control(4, "no rollback", (ROLLBACK,), ("rolled-back",)),
     Control(4, "no jump", (SEQUENCE,), ("jumped-ahead",)),
     Control(5, "unchanged while read", (UNCHANGED, DIGEST), ("overwritten-after-opening",)),

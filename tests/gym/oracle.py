@@ -16,6 +16,7 @@ from typing import Final
 from infwasi_sign.adapters.keys import KeyVerifier, TrustedKey, parse_public_key
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
+from infwasi_sign.adapters.policy_source import expression_rules
 from infwasi_sign.domain.manifest import Manifest
 from infwasi_sign.domain.policy import DirectoryNamed, Policy
 from infwasi_sign.domain.policy_file import parse_policy
@@ -104,7 +105,8 @@ def judge(draft: Draft, folder: Path) -> tuple[str, str]:
             draft.race(package)
 
     key = parse_public_key(TRUSTED.public_key(), where="key")
-    rules = parse_policy((MINIMAL + draft.rules).encode(), where="policy").rules
+    file = parse_policy((MINIMAL + draft.rules).encode(), where="policy")
+    rules = (*file.rules, *expression_rules(file))
     named = DirectoryNamed(directory=package.name)
     request = VerifyRequest(
         location=package,

@@ -77,6 +77,30 @@ def rule_on_measured(draft: Draft, rng: Random) -> None:
     )
 
 
+@mutator("policy", 2)
+def rule_in_cel(draft: Draft, rng: Random) -> None:
+    """An expression that is not true of the package, or that has no answer."""
+    cel = rng.choice(
+        (
+            f"package_sequence > {_SEQUENCE + rng.choice((0, 1, 10**6))}",
+            f"package_name in [{', '.join(repr(n) for n in rng.sample(('a', 'b', 'Capital'), 2))}]",
+            'package_version.matches("^[2-9][.]")',
+            f'!model_digests.exists(one, one == "{_named(draft.content(MODEL), rng)}")',
+            f"component_size < {rng.randrange(1, 20_000)} && now > 0",
+            'model_quantizations.all(type, type != "F32")',
+            'model_licenses.all(one, one in ["mit", "apache-2.0"])',
+            f"model_parameters < {rng.randrange(1, 100)} ? true : false",
+            'size(bom_properties.filter(name, name.startsWith("infwasi:"))) == 0',
+            f'model_architectures[{rng.randrange(1, 9)}] == "llama"',  # there is one
+            f"package_sequence / {rng.choice(('0', '(package_age_days - package_age_days)'))} > 1",
+            "package_sequence * package_sequence > 0 && now * now * now > 0",
+        )
+    )
+    draft.rules = f"[[rule]]\ncel = '''{cel}'''\nmessage = \"x\""
+    if rng.random() < 0.3:
+        draft.rules += f'\nkind = "{rng.choice(("policy", "expired", "limit"))}"'
+
+
 @mutator("policy")
 def level_demanded(draft: Draft, rng: Random) -> None:
     """A level that no file in a temporary folder reaches."""
