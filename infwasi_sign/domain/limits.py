@@ -51,6 +51,15 @@ class Limits:
     key_file_bytes: int = 64 * KIB
     passphrase_bytes: int = 1024
 
+    # --- certificates and timestamps (docs/certificates.md)
+    certificate_bytes: int = 16 * KIB  # those of companies are 1 to 3 KiB
+    certificate_chain: int = 8  # beside the leaf; cryptography builds no longer chain either
+    certificate_file_bytes: int = 256 * KIB  # as PEM, a full chain of the longest certificates
+    timestamps: int = 4  # sigstore-go permits 32; more than two authorities are not asked
+    timestamp_bytes: int = 64 * KIB  # one with its chain is 4 to 8 KiB
+    timestamp_wait_seconds: float = 10.0  # for each step of an authority's answer
+    timestamp_total_seconds: float = 30.0  # for all of its body
+
     # --- what was accepted before (per policy; pins count alike)
     state_packages: int = 4096  # far more than any site runs
     state_bytes: int = 1 * MIB  # so many of the longest records are below it
