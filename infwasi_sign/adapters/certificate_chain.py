@@ -171,6 +171,21 @@ def parse_anchors(certificates: Sequence[bytes], *, what: str) -> tuple[Certific
     return tuple(anchors)
 
 
+def parse_timestamp_roots(certificates: Sequence[bytes], *, what: str) -> tuple[Certificate, ...]:
+    """Roots of timestamp authorities that the caller trusts.
+
+    Raises:
+        UndecidedError: one is no self-signed certificate of a CA.
+    """
+    anchors = parse_anchors(certificates, what=what)
+    for number, anchor in enumerate(anchors):
+        if not anchor.is_self_issued:  # OpenSSL, which verifies tokens, ends no chain at another
+            raise UndecidedError(
+                "not a self-signed root", where=f"{what}[{number}]", got=anchor.shown
+            )
+    return anchors
+
+
 def parse_trusted(der: bytes, *, where: str) -> Certificate:
     """A certificate that the caller names.
 
@@ -202,6 +217,7 @@ def find_chain(
     used: it demands names that certificates for code rarely have. Of CAs we demand what stands in
     `_authority_policy`. Of the leaf nothing is judged here.
     """
+    others = [one for one in others if not _is_root(one)]  # would end nothing, and lead in circles
     every = {certificate.der: certificate for certificate in (leaf, *others, *anchors)}
     try:
         verifier = (
@@ -223,16 +239,12 @@ def find_chain(
 def _authority_policy(usage: str) -> ExtensionPolicy:
     """What a CA's certificate must and must not say.
 
-    1. basicConstraints with cA (RFC 5280 section 4.2.1.9); the library counts the path length
+    1. basicConstraints (RFC 5280 section 4.2.1.9); the library sees to cA and the path length
     2. keyUsage, if it is there, with keyCertSign (section 6.1.4 n)
     3. extendedKeyUsage, if it is there, with the usage of the leaf: a CA for servers certifies no
        code (as Go's crypto/x509 has it, and CA/B Forum's code signing requirements 7.1.2.3)
     4. nameConstraints only of the kinds that the library applies (section 4.2.1.10)
     """
-
-    def constraints(_: Policy, __: x509.Certificate, found: x509.BasicConstraints) -> None:
-        if not found.ca:
-            _refuse("an issuer is not a CA")
 
     def key_usage(_: Policy, __: x509.Certificate, found: x509.KeyUsage | None) -> None:
         if found is not None and not found.key_cert_sign:
@@ -253,7 +265,7 @@ def _authority_policy(usage: str) -> ExtensionPolicy:
 
     return (
         ExtensionPolicy.permit_all()
-        .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, constraints)
+        .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
         .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, key_usage)
         .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, extended)
         .may_be_present(x509.NameConstraints, Criticality.AGNOSTIC, names)
@@ -266,7 +278,8 @@ def _refuse(reason: str) -> NoReturn:
 
 def _reason(text: str) -> str:
     """The library's reason without its layers and without the names of certificates."""
-    text = text.split(" (encountered processing", 1)[0].split("\n", 1)[0]
+    for end in (" (encountered processing", ": AlgorithmIdentifier", "\n"):
+        text = text.split(end, 1)[0]
     for layer in (
         "validation failed: ",
         "candidates exhausted: ",
@@ -277,6 +290,10 @@ def _reason(text: str) -> str:
     if text == "all candidates exhausted with no interior errors":
         text = "none of the given certificates is its issuer's"
     return text[:_SHOWN].encode("ascii", "backslashreplace").decode("ascii")
+
+
+def _is_root(certificate: Certificate) -> bool:
+    return certificate.is_self_issued and is_issued_by(certificate, certificate)
 
 
 def moments_of_overlap(leaf: Certificate, others: Sequence[Certificate]) -> tuple[datetime, ...]:

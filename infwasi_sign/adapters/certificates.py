@@ -20,6 +20,7 @@ from infwasi_sign.adapters.certificate_chain import (
     moments_of_overlap,
     parse_anchors,
     parse_certificate,
+    parse_timestamp_roots,
     parse_trusted,
     shown,
 )
@@ -65,7 +66,7 @@ def verify_certificate(
             of this signer) or `expired` (not valid at the time).
     """
     # 1
-    roots, helpers = _require_usable(trust)
+    roots, helpers = require_usable(trust)
     # 2
     _require_bounds(chain, timestamps)
     holder = parse_certificate(leaf, where="certificate")
@@ -94,9 +95,14 @@ def verify_certificate(
 # --- 1, 2: what is given -----------------------------------------------------------------------
 
 
-def _require_usable(
+def require_usable(
     trust: CertificateTrust,
 ) -> tuple[tuple[Certificate, ...], tuple[Certificate, ...]]:
+    """The roots and the intermediates of a policy's signer, read.
+
+    Raises:
+        UndecidedError: nobody could ever be verified with them, or a reader could misunderstand.
+    """
     where = f"signer {trust.name!a}"
     identity = trust.identity
     if not identity or "*" in identity or not identity.isprintable():
@@ -114,6 +120,7 @@ def _require_usable(
             where=where,
             hint="name the root of the timestamp authority",
         )
+    parse_timestamp_roots(trust.timestamp_roots, what=f"{where}: timestamp roots")
     roots = parse_anchors(trust.roots, what=f"{where}: roots")
     helpers = tuple(
         parse_trusted(der, where=f"{where}: intermediates[{at}]")
@@ -227,7 +234,9 @@ def _require_chain(
     for moment in moments_of_overlap(holder, [*others, *roots]):
         once = find_chain(holder, others, roots, usage=CODE_SIGNING, moment=moment)
         if not isinstance(once, NoChain):
-            raise _outside_of_its_time(once, at, is_stamped)
+            late = [one for one in once if not one.not_before <= at <= one.not_after]
+            if late:
+                raise _outside_of_its_time(late[0], at, is_stamped)
     raise RefusedError(
         RefusalKind.SIGNER,
         "the certificate leads to no trusted root",
@@ -236,12 +245,8 @@ def _require_chain(
     )
 
 
-def _outside_of_its_time(
-    chain: Sequence[Certificate], at: datetime, is_stamped: bool
-) -> RefusedError:
-    """That a chain which is good at another time is not at ``at``."""
-    late = [one for one in chain if not one.not_before <= at <= one.not_after]
-    first = late[0] if late else chain[0]
+def _outside_of_its_time(first: Certificate, at: datetime, is_stamped: bool) -> RefusedError:
+    """That the chain is good, but at another time than ``at``."""
     is_early = at < first.not_before
     when = "at the time of its timestamp" if is_stamped else "now"
     return RefusedError(

@@ -25,8 +25,8 @@ from infwasi_sign.adapters.certificate_chain import (
     Certificate,
     NoChain,
     find_chain,
-    parse_anchors,
     parse_certificate,
+    parse_timestamp_roots,
     parse_trusted,
 )
 from infwasi_sign.domain import der
@@ -170,12 +170,7 @@ def _require_usable(
 ) -> tuple[tuple[Certificate, ...], tuple[Certificate, ...]]:
     if not roots:
         raise UndecidedError("no timestamp authority is trusted")
-    anchors = parse_anchors(roots, what="timestamp roots")
-    for at, anchor in enumerate(anchors):
-        if not anchor.is_self_issued:  # OpenSSL ends no chain at another one
-            raise UndecidedError(
-                "not a self-signed root", where=f"timestamp roots[{at}]", got=anchor.shown
-            )
+    anchors = parse_timestamp_roots(roots, what="timestamp roots")
     helpers = tuple(
         parse_trusted(one, where=f"intermediates[{at}]") for at, one in enumerate(intermediates)
     )
