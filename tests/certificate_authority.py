@@ -212,7 +212,8 @@ class Stamp:
     nonce: int | None = None
     serial: int = 1
     status: int = 0
-    digest: str = "sha256"
+    imprint: str = "sha256"
+    digest: str = "sha256"  # of the CMS signature
     names: bytes | None = None  # the certificate that the signed attributes name
     content_type: bytes = _TST_INFO
     has_attributes: bool = True
@@ -235,13 +236,14 @@ class TimestampAuthority:
         status = tlv(0x30, integer(stamp.status))
         if stamp.status:
             return tlv(0x30, status)
-        algorithm = {"sha256": _SHA256, "sha1": _SHA1}[stamp.digest]
-        imprint = hashlib.new(stamp.digest, stamp.signature).digest()
+        algorithms = {"sha256": _SHA256, "sha1": _SHA1}
+        algorithm = algorithms[stamp.digest]
+        imprint = hashlib.new(stamp.imprint, stamp.signature).digest()
         info = tlv(
             0x30,
             integer(1),
             _POLICY,
-            tlv(0x30, tlv(0x30, algorithm[2:]), tlv(0x04, imprint)),
+            tlv(0x30, algorithms[stamp.imprint], tlv(0x04, imprint)),
             integer(stamp.serial),
             tlv(0x18, stamp.at.strftime("%Y%m%d%H%M%SZ").rjust(15, "0").encode()),
             integer(stamp.nonce) if stamp.nonce is not None else b"",
