@@ -1,7 +1,9 @@
 """The certificate that goes with a signature, looked at before anything is signed."""
 
-from dataclasses import dataclass
-from datetime import datetime
+import re
+import subprocess
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,8 @@ from tests.certificate_authority import (
     p256,
     trusting,
 )
-from tests.key_support import P256, write
+from tests.conftest import ROOT
+from tests.key_support import P256, pkcs8_pem, write
 
 
 def key_of(issued: Issued) -> PrivateKey:
@@ -219,3 +222,29 @@ def test_an_unreadable_block_names_its_place(tmp_path: Path) -> None:
     with pytest.raises(UndecidedError) as caught:
         load_signing_certificate(path, None, signer=key_of(RELEASE), now=NOW)
     assert str(caught.value) == f"not a certificate that can be read in {path}: certificate 2"
+
+
+def test_the_commands_of_the_docs_make_a_certificate_that_is_accepted(tmp_path: Path) -> None:
+    (commands,) = re.findall(
+        r"```bash\n(.*?)```", (ROOT / "docs/certificates.md").read_text(), re.S
+    )
+    write(tmp_path / "release.key", pkcs8_pem(RELEASE_KEY.secret))
+    subprocess.run(
+        ["bash", "-euc", commands], cwd=tmp_path, check=True, capture_output=True, timeout=60
+    )
+    now = datetime.now(UTC) + timedelta(seconds=1)
+    (tmp_path / "release.pem").chmod(0o644)
+    found = load_signing_certificate(
+        tmp_path / "release.pem", tmp_path / "root.pem", signer=RELEASE_KEY, now=now
+    )
+    trust = replace(trusting(), roots=read_certificates(tmp_path / "root.pem"))
+    signer = verify_certificate(
+        leaf=found.leaf,
+        chain=found.chain,
+        signature=RELEASE_KEY.sign(b"this"),
+        signed=b"this",
+        timestamps=(),
+        trust=trust,
+        now=now,
+    )
+    assert (signer.identity, found.chain) == ("release@example.com", ())

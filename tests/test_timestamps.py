@@ -47,6 +47,7 @@ from tests.certificate_authority import (
     usage,
     with_sha1,
 )
+from tests.key_support import spki
 
 SIGNATURE: Final = b"a signature"
 GOOD: Final = TIME.stamp(SIGNATURE)
@@ -85,7 +86,7 @@ def refusal(response: bytes, *, nonce: int | None = None, now: datetime = NOW) -
 
 def test_time_is_that_of_the_token() -> None:
     assert verified(GOOD) == VerifiedTimestamp(
-        at=NOW, authority=hashlib.sha256(TIME.own.der).hexdigest(), serial=1
+        at=NOW, authority=hashlib.sha256(spki(TIME.own.key)).hexdigest(), serial=1
     )
 
 
@@ -278,6 +279,14 @@ def test_refuses_what_cannot_be_read(response: bytes) -> None:
     assert str(caught.value) == "not a timestamp response that can be read in timestamp"
 
 
+def test_refuses_name_of_a_type_that_the_library_does_not_know() -> None:
+    """It raises a KeyError, which fuzzing found."""
+    before, name, after = GOOD.rpartition(b"\x0c\x07Time CA")
+    assert name
+    with pytest.raises(MalformedError, match="not a timestamp response that can be read"):
+        verified(before + b"\xbd" + name[1:] + after)
+
+
 def test_refuses_what_is_too_long() -> None:
     with pytest.raises(MalformedError) as caught:
         verified(bytes(65_537))
@@ -297,7 +306,7 @@ def test_refuses_too_many_certificates() -> None:
 
 @given(st.integers(0, len(GOOD) * 8 - 1))
 def test_no_flipped_bit_changes_what_is_believed(bit: int) -> None:
-    """Some bits are covered by nothing, such as a certificate that no chain needs."""
+    """Nothing covers versions, and the name of an algorithm that follows from key and digest."""
     changed = bytearray(GOOD)
     changed[bit // 8] ^= 1 << bit % 8
     try:

@@ -48,12 +48,14 @@ _CONTENT_TYPE: Final = bytes.fromhex("2a864886f70d010903")  # RFC 5652 section 1
 _SIGNING_CERTIFICATE: Final = bytes.fromhex("2a864886f70d010910020c")  # RFC 2634 section 5.4
 _SIGNING_CERTIFICATE_V2: Final = bytes.fromhex("2a864886f70d010910022f")  # RFC 5035 section 3
 
-_UNREADABLE: Final = (ValueError, TypeError, OverflowError, Warning)
+# What rfc3161-client 1.0 raises for bytes that it cannot read; found by fuzzing: KeyError for a
+# string in a name whose type it does not know.
+_UNREADABLE: Final = (ValueError, TypeError, OverflowError, LookupError, Warning)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifiedTimestamp:
-    """A time that a trusted authority vouches for; ``authority`` is SHA-256 of its certificate."""
+    """A time that a trusted authority vouches for; ``authority`` is hex SHA-256 of its SPKI."""
 
     at: datetime
     authority: str
@@ -136,7 +138,7 @@ def verify_timestamp(
             hint="check the clock of this machine",
         )
     return VerifiedTimestamp(
-        at=token.at, authority=hashlib.sha256(authority.der).hexdigest(), serial=token.serial
+        at=token.at, authority=hashlib.sha256(authority.spki_der).hexdigest(), serial=token.serial
     )
 
 

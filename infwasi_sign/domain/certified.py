@@ -31,7 +31,11 @@ class CertificateTrust:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CertifiedSigner:
-    """Who signed; ``fingerprint`` and ``certificate`` are hex SHA-256 of SPKI and certificate."""
+    """Who signed; ``fingerprint`` and ``certificate`` are hex SHA-256 of SPKI and certificate.
+
+    Deny by ``fingerprint``: the digest of a certificate changes with the form of its signature
+    (an ECDSA signature has two), the key does not.
+    """
 
     name: str
     identity: str
