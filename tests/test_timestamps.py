@@ -1,6 +1,7 @@
 """Timestamps over signatures: which time is believed, and how a token is asked for."""
 
 import hashlib
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -583,11 +584,48 @@ def test_reads_no_more_than_the_bound() -> None:
 
 
 def test_waits_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    over = replace(LIMITS, timestamp_total_seconds=-1.0)
-    monkeypatch.setattr(timestamp_request, "LIMITS", over)
-    assert failure(lambda _: (200, REPLY, GOOD)) == (
-        "no timestamp from the authority in URL (got no whole answer in -1 s)"
+    soon = replace(LIMITS, timestamp_total_seconds=0.01)
+    monkeypatch.setattr(timestamp_request, "LIMITS", soon)
+    has_given_up = threading.Event()
+
+    def slow(query: bytes) -> tuple[int, str, bytes]:
+        assert has_given_up.wait(10)
+        return honest(query)
+
+    with authority(slow) as server:
+        with pytest.raises(UndecidedError) as caught:
+            ask(server)
+        has_given_up.set()
+    assert str(caught.value) == (
+        f"no timestamp from the authority in {server.url} (got no whole answer in 0.01 s)"
     )
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"hello\r\n\r\n",
+        b"HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n"
+        b"Content-Type: application/timestamp-reply\r\n\r\nzz\r\n",
+    ],
+)
+def test_refuses_what_is_no_http(raw: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(10)
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(raw)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        with pytest.raises(UndecidedError, match="no timestamp from the authority in http"):
+            request_timestamp(url, signature=SIGNATURE, now=NOW)
+        thread.join()
 
 
 def test_nobody_answers() -> None:

@@ -58,7 +58,7 @@ class Limits:
     timestamps: int = 4  # sigstore-go permits 32; more than two authorities are not asked
     timestamp_bytes: int = 64 * KIB  # one with its chain is 4 to 8 KiB
     timestamp_wait_seconds: float = 10.0  # for each step of an authority's answer
-    timestamp_total_seconds: float = 30.0  # for all of its body
+    timestamp_total_seconds: float = 30.0  # for all of it
 
     # --- what was accepted before (per policy; pins count alike)
     state_packages: int = 4096  # far more than any site runs
