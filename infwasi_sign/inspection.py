@@ -10,6 +10,7 @@ from infwasi_sign.domain.gguf import parse
 from infwasi_sign.domain.gguf_facts import ModelFacts, model_facts
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import BOM_FILE, COMPONENT_FILE, MANIFEST_FILE, Manifest
+from infwasi_sign.domain.material import Material
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.statement import parse_statement
 from infwasi_sign.errors import RefusalKind, RefusedError
@@ -20,11 +21,12 @@ from infwasi_sign.ports import PackageStore
 class Inspection:
     """What the files of a package claim; nothing was checked against a key or each other.
 
-    ``hint`` names the key that says it signed; ``models`` are read from the files that are there.
+    ``material`` is what the bundle says of who signed; ``models`` are read from the files that are
+    there.
     """
 
     files: tuple[tuple[str, int], ...]
-    hint: str
+    material: Material
     manifest: Manifest
     app: ComponentFacts
     settings: Settings
@@ -52,7 +54,7 @@ def inspect(location: Path, *, store: PackageStore) -> Inspection:
         app = describe(component)
         return Inspection(
             files=tuple(sorted((name, file.size_bytes) for name, file in opened.files.items())),
-            hint=bundle.material.hint,
+            material=bundle.material,
             manifest=manifest,
             app=app,
             settings=find_settings(component, app),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # a seam costs nobody the import of what lies behind it
     from infwasi_sign.domain.model_digests import ModelDigests
     from infwasi_sign.domain.rollback import SequenceRecord
     from infwasi_sign.domain.settings import GuestLimits, Settings
+    from infwasi_sign.domain.signer import SignerIdentity
 
 Progress: TypeAlias = Callable[[int], None]
 """Called with the number of bytes just processed."""
@@ -44,15 +45,6 @@ class Signer(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SignerIdentity:
-    """Who signed, as the policy calls them; ``fingerprint`` is hex SHA-256 of the SPKI DER."""
-
-    name: str
-    fingerprint: str
-    algorithm: str
-
-
 class SignatureVerifier(Protocol):
     """Decides who signed a bundle, from what the caller trusts and nothing in the bundle."""
 
@@ -60,7 +52,8 @@ class SignatureVerifier(Protocol):
         """The trusted signer of ``bundle``.
 
         Raises:
-            RefusedError: kind `signature` (no trusted key made it) or `signer`.
+            RefusedError: kind `signer`, it is by nobody who is trusted, and all else that can be
+                known of it is in order; kind `signature` or `expired`, it is not in order.
         """
         ...
 

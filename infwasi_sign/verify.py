@@ -3,7 +3,7 @@
 The steps of docs/format.md section 7, in this order; the first failure is the answer:
 
 1. bounds     sizes, counts, names, types of files, before anything is parsed
-2. signature  one bundle, one signature, by somebody the caller trusts
+2. signature  the packer's bundle, by somebody the caller trusts, and all others over its payload
 3. statement  one byte form, known type, roles complete, every file an entry and every entry a file
 4. policy     on what the statement says, before gigabytes are read
 5. measure    every entry's size and digests, through the descriptor that will be used
@@ -19,18 +19,14 @@ from types import MappingProxyType
 from typing import Final, Never, Self, final
 
 from infwasi_sign.domain.agreement import agree
-from infwasi_sign.domain.bundle import parse_bundle
 from infwasi_sign.domain.component import ComponentFacts
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
-from infwasi_sign.domain.facts import claim_facts, measured_facts
+from infwasi_sign.domain.facts import claim_facts, measured_facts, signer_facts
 from infwasi_sign.domain.gguf_facts import ModelFacts
-from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import (
-    MANIFEST_FILE,
     OMS_FILE,
     RESERVED_NAMES,
-    SIGNATURES_FOLDER,
     Entry,
     EntryRole,
     Manifest,
@@ -46,6 +42,7 @@ from infwasi_sign.domain.policy import (
 from infwasi_sign.domain.rollback import SequenceRecord, decide_sequence
 from infwasi_sign.domain.rules import Facts
 from infwasi_sign.domain.settings import Settings
+from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.domain.statement import parse_statement
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import (
@@ -54,8 +51,8 @@ from infwasi_sign.ports import (
     PackageStore,
     Progress,
     SignatureVerifier,
-    SignerIdentity,
 )
+from infwasi_sign.signatures import Signatures, check_signatures
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +100,7 @@ class VerifiedPackage:
 
     proof: InitVar[Never]  # no value has this type, so for mypy no call can be right
     manifest: Manifest
-    signer: SignerIdentity
+    signatures: Signatures = field(repr=False)
     statement_digest: Digest
     component: bytes = field(repr=False)
     component_facts: ComponentFacts = field(repr=False)
@@ -121,6 +118,11 @@ class VerifiedPackage:
 
     def __init_subclass__(cls) -> None:
         raise TypeError("only verify() makes a VerifiedPackage")
+
+    @property
+    def signer(self) -> SignerIdentity:
+        """The packer."""
+        return self.signatures.packer
 
     @staticmethod
     def require(package: object) -> None:
@@ -187,22 +189,18 @@ def _verify_opened(
 ) -> VerifiedPackage:
     _require_named_directory(request.policy, opened)
     # 2. signature
-    bundle = parse_bundle(opened.files[MANIFEST_FILE].read(LIMITS.bundle_bytes))
-    signer = signatures.verify(bundle)
+    signed = check_signatures(opened, signatures, measure_bytes)
     # 3. statement
-    manifest = parse_statement(bundle.envelope.payload)
+    manifest = parse_statement(signed.payload)
     files = _match_files(manifest, opened)
     _require_companion(manifest, opened)
-    _require_supported(manifest, opened)
+    _require_supported(manifest)
     # 4. policy on the statement's facts
-    statement = measure_bytes(bundle.envelope.payload)[Algorithm.SHA256]
-    claims = claim_facts(
-        manifest,
-        signer=signer.name,
-        key=signer.fingerprint,
-        statement=statement,
-        now=request.now,
-    )
+    statement = measure_bytes(signed.payload)[Algorithm.SHA256]
+    claims = {
+        **claim_facts(manifest, statement=statement, now=request.now),
+        **signer_facts(signed.signers),
+    }
     require(decide(request.policy, claims))
     decide_claims(request.policy, manifest, request.now)
     if request.known is not None:
@@ -215,7 +213,7 @@ def _verify_opened(
             accept_jump=request.accept_jump,
         )
     if request.on_claims is not None:
-        request.on_claims(manifest, signer)
+        request.on_claims(manifest, signed.packer)
     # 5. measure
     small, measured = _measure(request, manifest, files, measure_bytes)
     component = small[EntryRole.COMPONENT]
@@ -234,7 +232,7 @@ def _verify_opened(
     return VerifiedPackage(
         proof=_PROOF,  # type: ignore[arg-type]  # the one place that makes one
         manifest=manifest,
-        signer=signer,
+        signatures=signed,
         statement_digest=statement,
         component=component,
         component_facts=agreed.app,
@@ -312,11 +310,10 @@ def _require_companion(manifest: Manifest, opened: OpenedPackage) -> None:
         )
 
 
-def _require_supported(manifest: Manifest, opened: OpenedPackage) -> None:
+def _require_supported(manifest: Manifest) -> None:
     """Format v1 has places that this version cannot use yet; it says so and stops."""
     unsupported = (
         ("an OMS companion", manifest.oms_payload is not None),
-        ("counter-signatures", any(name.startswith(SIGNATURES_FOLDER) for name in opened.files)),
         ("LoRA adapters", bool(manifest.loras)),
         ("projectors", bool(manifest.projectors)),
         ("several models", len(manifest.models) > 1),

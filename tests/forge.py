@@ -32,6 +32,7 @@ from infwasi_sign.domain.gguf import parse
 from infwasi_sign.domain.model_digests import header_digest, tensor_table_digest
 from infwasi_sign.domain.settings import GuestLimits, Settings
 from infwasi_sign.pack import PackRequest, pack
+from infwasi_sign.signatures import counter_signature_name
 from tests.gguf_forge import tiny_gguf
 
 NOW: Final = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
@@ -163,6 +164,23 @@ def statement(package: Path) -> dict[str, Any]:
 def sign_bytes(package: Path, payload: bytes, signer: VectorSigner = TRUSTED) -> None:
     """Put a signed bundle over any payload into the package."""
     (package / MANIFEST).write_bytes(encode_bundle(sign_payload(signer, payload)))
+
+
+def counter_sign(
+    package: Path, signer: VectorSigner = TRUSTED, payload: bytes | None = None
+) -> Path:
+    """Add a bundle by a further signer, over the package's statement if nothing else is said."""
+    if payload is None:
+        payload = base64.b64decode(bundle_json(package)["dsseEnvelope"]["payload"])
+    return add_signature(package, encode_bundle(sign_payload(signer, payload)))
+
+
+def add_signature(package: Path, bundle: bytes) -> Path:
+    """Put bytes among the counter-signatures, under their own digest."""
+    path = package / counter_signature_name(hashlib.sha256(bundle).hexdigest())
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(bundle)
+    return path
 
 
 @contextmanager

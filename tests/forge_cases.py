@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from infwasi_sign.adapters.measuring import measure_bytes
+from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.component import describe
 from infwasi_sign.domain.digest import Algorithm
 from tests.forge import (
@@ -18,9 +19,11 @@ from tests.forge import (
     MANIFEST,
     NOW,
     STRANGER,
+    add_signature,
     bom_component,
     bundle_json,
     case,
+    counter_sign,
     edited_bom,
     flip,
     lie,
@@ -36,6 +39,60 @@ from tests.gguf_forge import PAIRS, Tensor, text_pair, tiny_gguf
 __all__ = ["CASES"]
 
 WASI_FILES = "wasi:filesystem/types@0.2.0"
+
+
+# --- counter-signatures -----------------------------------------------------------------------
+
+
+@case("digest", "a counter-signature has another's name", says="not the one that its name says")
+def counter_signature_misnamed(package: Path) -> None:
+    path = counter_sign(package)
+    path.rename(path.with_name(f"{'0' * 64}.sigstore.json"))
+
+
+@case("malformed", "a counter-signature is no bundle")
+def counter_signature_malformed(package: Path) -> None:
+    add_signature(package, b"{}")
+
+
+@case("malformed", "a counter-signature is a bundle in another byte form", says="one byte form")
+def counter_signature_in_another_form(package: Path) -> None:
+    path = counter_sign(package)
+    bundle = json.loads(path.read_bytes())
+    path.unlink()
+    add_signature(package, json.dumps(bundle).encode())
+
+
+@case("disagree", "a counter-signature is over another statement", says="another statement")
+def counter_signature_over_another_statement(package: Path) -> None:
+    other = statement(package)
+    other["predicate"]["sequence"] += 1
+    counter_sign(package, payload=strict_json.canonical(other))
+
+
+@case("disagree", "the packer's bundle was replaced under an older counter-signature")
+def counter_signature_left_behind(package: Path) -> None:
+    counter_sign(package)
+    with lie(package) as value:
+        value["predicate"]["models"][0]["aliases"] = ["chat"]
+
+
+@case("signature", "a trusted key's counter-signature is damaged", says="not that of key")
+def counter_signature_damaged(package: Path) -> None:
+    path = counter_sign(package)
+    bundle = json.loads(path.read_bytes())
+    path.unlink()
+    bundle["dsseEnvelope"]["signatures"] = json.loads(counter_sign(package, STRANGER).read_bytes())[
+        "dsseEnvelope"
+    ]["signatures"]
+    add_signature(package, json.dumps(bundle, separators=(",", ":")).encode() + b"\n")
+
+
+@case("signer", "the packer is a stranger; that somebody trusted signed too does not help")
+def counter_signature_in_place_of_the_packers(package: Path) -> None:
+    payload = strict_json.canonical(statement(package))
+    counter_sign(package)
+    sign_bytes(package, payload, STRANGER)
 
 
 # --- what must pass ---------------------------------------------------------------------------
@@ -73,6 +130,21 @@ def fs_verity_declared(package: Path) -> None:
         }
 
 
+@case("verified", "a second bundle by the same key over the same statement")
+def counter_signed(package: Path) -> None:
+    counter_sign(package)
+
+
+@case("verified", "somebody whom nobody trusts has signed as well: it counts nothing")
+def counter_signed_by_a_stranger(package: Path) -> None:
+    counter_sign(package, STRANGER)
+
+
+@case("verified", "a folder for counter-signatures that is empty")
+def counter_signatures_taken_away(package: Path) -> None:
+    counter_sign(package).unlink()
+
+
 # --- places of the format that this version does not serve: no verdict ------------------------
 
 
@@ -80,13 +152,6 @@ def fs_verity_declared(package: Path) -> None:
 def version_2(package: Path) -> None:
     with lie(package) as value:
         value["predicateType"] = "urn:infwasi:manifest:v2"
-
-
-@case("undecided", "a counter-signature is there", says="counter-signatures")
-def counter_signature(package: Path) -> None:
-    folder = package / "signatures"
-    folder.mkdir()
-    (folder / f"{'0' * 64}.sigstore.json").write_text("{}")
 
 
 @case("undecided", "an OMS companion is declared and there", says="an OMS companion")

@@ -67,7 +67,7 @@ def verify_under(
     return verify(
         request,
         store=DirectoryStore(),
-        signatures=KeyVerifier(loaded.keys),
+        signatures=KeyVerifier(loaded.signers.keys),
         measure_bytes=measure_bytes,
     )
 

@@ -187,12 +187,25 @@ def components(prefix: str, children: st.SearchStrategy[Any]) -> st.SearchStrate
     )
 
 
+def own_refs(items: tuple[BomComponent, ...]) -> tuple[BomComponent, ...]:
+    """A bom-ref stands once in a whole BOM (CycloneDX 1.7, "bom-ref")."""
+    return tuple(
+        replace(
+            item,
+            children=tuple(
+                replace(child, ref=f"{item.ref}/{child.ref}") for child in item.children
+            ),
+        )
+        for item in items
+    )
+
+
 FACTS = st.builds(
     BomFacts,
     name=TEXT,
     version=TEXT,
     timestamp=st.just("2026-11-23T12:00:00Z"),
-    components=components("outer", st.just(()) | components("inner", st.just(()))),
+    components=components("outer", st.just(()) | components("inner", st.just(()))).map(own_refs),
 )
 
 

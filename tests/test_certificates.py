@@ -590,12 +590,12 @@ def test_refuses_certificate_that_cannot_be_read(der: bytes) -> None:
 
 
 def test_refuses_huge_certificate() -> None:
-    filler = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), bytes(20_000))
+    filler = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), bytes(70_000))
     own = leaf(ISSUING_CA, more=((filler, False),))
     assert refusal(Delivery(own)) == (
         RefusalKind.MALFORMED,
         "certificate is too long in certificate "
-        f"(expected at most 16384 bytes, got {len(own.der)})",
+        f"(expected at most 65536 bytes, got {len(own.der)})",
     )
 
 
@@ -604,9 +604,9 @@ def test_refuses_too_many() -> None:
         RefusalKind.MALFORMED,
         "too many certificates in the chain (expected at most 8, got 9)",
     )
-    assert refusal(Delivery(timestamps=(b"x",) * 5)) == (
+    assert refusal(Delivery(timestamps=(b"x",) * 33)) == (
         RefusalKind.MALFORMED,
-        "too many timestamps (expected at most 4, got 5)",
+        "too many timestamps (expected at most 32, got 33)",
     )
 
 

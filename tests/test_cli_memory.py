@@ -88,4 +88,4 @@ def test_another_key_is_refused_once_one_is_pinned(folder: Path) -> None:
 
 def test_a_pin_and_a_policy_exclude_each_other(folder: Path) -> None:
     code, said = verify(folder, "new", "--pin", "--policy", "policy.toml")
-    assert (code, said[0]) == (2, "error: a pin and a policy are named")
+    assert (code, said[0]) == (2, "error: only a key can be pinned (got --policy)")

@@ -117,7 +117,10 @@ def test_a_key_and_a_policy_are_one_too_many(place: Path) -> None:
     assert infwasi(*words, cwd=place).transcript == (
         2,
         "",
-        ["error: a key and a policy are named", "hint: a policy names its keys"],
+        [
+            "error: --policy and --key exclude each other",
+            "hint: a policy names all its signers; a flag names the only one",
+        ],
     )
 
 
@@ -150,12 +153,12 @@ def test_a_run_limit_of_the_policy_is_named(place: Path, tmp_path: Path) -> None
 
 def test_check_counts_rules_and_keys(place: Path) -> None:
     done = infwasi("policy", "check", "site.toml", cwd=place)
-    assert done.transcript == (0, "site.toml: 9 rules; keys: 1, of release\n", [])
+    assert done.transcript == (0, "site.toml: 9 rules; signers: release\n", [])
 
 
 def test_check_warns_and_is_strict_if_told_to(place: Path) -> None:
     warning = "warning: loose.toml:6 package.name permits everything"
-    counted = "loose.toml: 1 rules; keys: 1, of release\n"
+    counted = "loose.toml: 1 rules; signers: release\n"
     assert infwasi("policy", "check", "loose.toml", cwd=place).transcript == (0, counted, [warning])
     assert infwasi("policy", "check", "--strict", "loose.toml", cwd=place).transcript == (
         2,
@@ -254,7 +257,7 @@ def test_init_writes_a_policy_that_accepts_the_package(place: Path, tmp_path: Pa
     path.write_bytes(done.output)
     assert infwasi("policy", "check", "--strict", path).transcript == (
         0,
-        f"{path}: 6 rules; keys: 1, of trusted\n",
+        f"{path}: 6 rules; signers: trusted\n",
         [],
     )
     assert infwasi("verify", place / PACKAGE, "--policy", path).code == 0

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from infwasi_sign import signatures
 from infwasi_sign import verify as verification
 from infwasi_sign.adapters import keys
-from infwasi_sign.domain import agreement, manifest, policy, statement
-from infwasi_sign.ports import SignerIdentity
+from infwasi_sign.domain import agreement, bundle, manifest, policy, statement
+from infwasi_sign.domain.signer import SignerIdentity
 from tests import forge
 from tests.forge_cases import CASES
 from tests.test_vectors import honest, verdict
@@ -29,10 +30,29 @@ def anybody(*_: object) -> SignerIdentity:
     return SignerIdentity(name="anybody", fingerprint="00" * 32, algorithm="none")
 
 
+class EqualToAll:
+    """What every comparison takes for the same."""
+
+    def __ne__(self, _: object) -> bool:
+        return False
+
+    def __eq__(self, _: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]  # nobody keeps it in a set
+
+
+def equal_to_all(_: object) -> EqualToAll:
+    return EqualToAll()
+
+
+BUNDLE_FORM = (bundle, "encode_bundle", equal_to_all)
 SIGNATURE = (keys.KeyVerifier, "verify", anybody)
 BYTE_FORM = (statement, "_require_byte_form", nothing)
 NOTHING_ELSE = (verification, "_require_nothing_else", nothing)
 COMPANION = (verification, "_require_companion", nothing)
+OWN_NAME = (signatures, "_require_own_name", nothing)
+SAME_PAYLOAD = (signatures, "_require_same_payload", nothing)
 SUPPORTED = (verification, "_require_supported", nothing)
 TIMES = (manifest, "_check_times", nothing)
 NAME = (policy, "_require_name", nothing)
@@ -53,7 +73,14 @@ CONTROLS: list[tuple[tuple[tuple[object, str, Callable[..., Any]], ...], tuple[s
     ((BYTE_FORM,), ("not-canonical",)),
     ((NOTHING_ELSE,), ("extra-file",)),
     ((COMPANION,), ("oms-companion-extra",)),
-    ((SUPPORTED,), ("counter-signature", "oms-companion", "lora", "projector")),
+    ((OWN_NAME,), ("counter-signature-misnamed",)),
+    (
+        (SAME_PAYLOAD,),
+        ("counter-signature-over-another-statement", "counter-signature-left-behind"),
+    ),
+    ((SIGNATURE,), ("counter-signature-damaged",)),
+    ((BUNDLE_FORM,), ("counter-signature-in-another-form",)),
+    ((SUPPORTED,), ("oms-companion", "lora", "projector")),
     ((SUPPORTED, BOM), ("shards",)),
     ((NAME,), ("renamed", "version-renamed")),
     ((TIME,), ("expired",)),

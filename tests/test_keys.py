@@ -25,12 +25,12 @@ from infwasi_sign.domain.bundle import (
     PAYLOAD_TYPE,
     Bundle,
     Envelope,
-    KeyHint,
     encode_bundle,
     pae,
     parse_bundle,
 )
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.material import KeyHint
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import SignatureVerifier, Signer
 from tests.conftest import ROOT

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infwasi_sign.domain.digest import Digest
-from infwasi_sign.domain.facts import claim_facts
+from infwasi_sign.domain.facts import claim_facts, signer_facts
 from infwasi_sign.domain.policy import RunLimit
 from infwasi_sign.domain.policy_file import parse_policy
 from infwasi_sign.domain.rules import FactValue
@@ -36,7 +36,9 @@ def keys_of(section: str) -> set[str]:
     return set(schema["properties"])
 
 
-@pytest.mark.parametrize("section", ["component", "model", "bom", "host", "load", "run", "digests"])
+@pytest.mark.parametrize(
+    "section", ["component", "model", "bom", "host", "load", "sigstore", "run", "digests"]
+)
 def test_every_key_of_a_section_is_explained(section: str) -> None:
     assert {row[0] for row in rows(f"### [{section}]")} == keys_of(section)
 
@@ -55,12 +57,15 @@ def test_every_section_is_explained() -> None:
 def test_each_key_is_about_the_fact_and_has_the_kind_that_the_page_says() -> None:
     said = {
         f"{section}.{row[0]}": (row[3], row[4])
-        for section in ("component", "model", "bom", "host", "load")
+        for section in ("component", "model", "bom", "host", "load", "sigstore")
         for row in rows(f"### [{section}]")
+        if row[3]
     }
     assert said == {name: (fact, str(kind)) for _, name, fact, _, kind in RULES}
     of_packages = {row[0]: (row[3], row[4]) for row in rows("### [[package]]")}
     assert of_packages.pop("name") == ("package.name", str(RefusalKind.POLICY))
+    threshold = ("signer.names", str(RefusalKind.SIGNER))
+    assert (of_packages.pop("signers"), of_packages.pop("threshold")) == (threshold, threshold)
     assert of_packages == {
         text.split(" ")[0]: (fact, str(kind)) for text, fact, _, kind in PACKAGE_RULES
     }
@@ -74,13 +79,10 @@ def test_the_facts_are_those_of_a_package_with_their_types(tmp_path: Path) -> No
     loaded = load(tmp_path / "policy", MINIMAL)
     everything = facts_of(loaded, package)
     with verify_under(loaded, package) as verified:
-        claims = claim_facts(
-            verified.manifest,
-            signer="release",
-            key="00",
-            statement=verified.statement_digest,
-            now=forge.NOW,
-        )
+        claims = {
+            **claim_facts(verified.manifest, statement=verified.statement_digest, now=forge.NOW),
+            **signer_facts(verified.signatures.signers),
+        }
         measured = {**verified.facts, "host.libraries": ()}
         assert isinstance(verified.statement_digest, Digest)
 
@@ -90,7 +92,9 @@ def test_the_facts_are_those_of_a_package_with_their_types(tmp_path: Path) -> No
     def kind(value: FactValue) -> str:
         return TYPES[type(value)]
 
-    table = [tuple(row[:3]) for row in rows("## Facts")]
+    keyless = ("trust-root.age-days", "number", "statement")  # of packages that identities sign
+    table = [row for row in (tuple(row[:3]) for row in rows("## Facts")) if row != keyless]
+    assert len(table) == len(rows("## Facts")) - 1
     assert sorted(table) == sorted(
         (fact, kind(value), when(fact)) for fact, value in everything.items()
     )
@@ -107,12 +111,16 @@ def test_every_fact_that_a_rule_is_about_exists(tmp_path: Path) -> None:
 
 
 def test_the_examples_are_policies() -> None:
-    first, keys, denial = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    assert len(parse_policy(first.encode(), where="p").rules) == 3
-    file = parse_policy(
-        MINIMAL.replace('keys = [{ file = "release.pub" }]', keys).encode(), where="p"
+    first, keys, certificates, identities, denial = re.findall(
+        r"^```toml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE
     )
-    assert len(file.signers[0].keys) == 2
+    assert len(parse_policy(first.encode(), where="p").rules) == 3
+    ways = keys + certificates + identities
+    file = parse_policy(
+        MINIMAL.replace('keys = [{ file = "release.pub" }]', ways).encode(), where="p"
+    )
+    (signer,) = file.signers
+    assert [len(signer.keys), len(signer.certificates), len(signer.identities)] == [2, 1, 1]
     assert len(parse_policy((MINIMAL + denial).encode(), where="p").rules) == 2
 
 

@@ -21,6 +21,7 @@ from infwasi_sign.domain.rules import (
     AnyOf,
     AtLeast,
     AtMost,
+    CountAtLeast,
     Including,
     Matching,
     NoneOf,
@@ -148,6 +149,13 @@ RULES: list[tuple[str, str, str, Test, RefusalKind]] = [
         RefusalKind.POLICY,
     ),
     (
+        "[sigstore]\nmaximum-age-days = 7",
+        "sigstore.maximum-age-days",
+        "trust-root.age-days",
+        AtMost(number=7),
+        RefusalKind.EXPIRED,
+    ),
+    (
         '[load]\nminimum-level = "foreign-owner"',
         "load.minimum-level",
         "load.level",
@@ -194,8 +202,42 @@ def test_rules_of_a_package_are_about_those_of_its_pattern(
     )
 
 
+# What packages must have been signed by, and the test that it makes.
+THRESHOLDS = [
+    ('signers = ["release"]', "signers", CountAtLeast(number=1, values=("release",))),
+    ("threshold = 1", "threshold", CountAtLeast(number=1)),
+    (
+        'signers = ["release"]\nthreshold = 1',
+        "threshold",
+        CountAtLeast(number=1, values=("release",)),
+    ),
+    (
+        'signers = ["release", "y", "release"]\nthreshold = 2',
+        "threshold",
+        CountAtLeast(number=2, values=("release", "y")),
+    ),
+    ("threshold = 2", "threshold", CountAtLeast(number=2)),
+]
+TWO = MINIMAL.replace(
+    "[[package]]", '[[signer]]\nname = "y"\nkeys = [{ file = "y.pub" }]\n[[package]]'
+)
+
+
+@pytest.mark.parametrize(("text", "key", "test"), THRESHOLDS)
+def test_who_must_sign_a_package_is_one_rule(text: str, key: str, test: Test) -> None:
+    _, rule = parse(TWO + text + "\n")
+    assert (rule.name, rule.fact, rule.test, rule.kind) == (
+        f"package[0].{key}",
+        "signer.names",
+        test,
+        RefusalKind.SIGNER,
+    )
+    assert rule.when == ("package.name", "*")
+
+
 DENIALS = [
-    ("key", "signer.key", A),
+    ("key", "signer.keys", A),
+    ("identity", "signer.identities", "release@acme.example"),
     ("statement", "statement.digest", A),
     ("model", "model.digests", B),
     ("component", "component.digests", B),
@@ -297,12 +339,13 @@ def test_lines_of_inline_tables_are_found() -> None:
 SIGNER = '[[signer]]\nname = "r"\nkeys = [{ file = "a.pub" }]\n'
 PACKAGE = '[[package]]\nname = "*"\n'
 SECTIONS = (
-    "bom, component, deny, description, digests, host, load, model, package, run, signer, version"
+    "bom, component, deny, description, digests, host, load, model, package, run, signer, "
+    "sigstore, version"
 )
 TEXTS = "an array of texts, not empty"
 SHA256 = "sha256: and 64 digits of 0-9 a-f"
 DIGEST = "sha256: or blake3:, and 64 digits of 0-9 a-f"
-DENIED = "key, statement, model, component, part, library, package"
+DENIED = "key, identity, statement, model, component, part, library, package"
 
 ERRORS: list[tuple[str, str]] = [
     # the document
@@ -346,7 +389,8 @@ ERRORS: list[tuple[str, str]] = [
     ),
     (
         'version = 1\n[[signer]]\nname = "r"',
-        "a signer has no keys in p.toml:2 signer[0].keys (expected an array of keys)",
+        "a signer has no keys in p.toml:2 signer[0].keys (expected keys or certificates or "
+        "identities)",
     ),
     (
         'version = 1\n[[signer]]\nname = "r"\nkeys = []',
@@ -354,7 +398,7 @@ ERRORS: list[tuple[str, str]] = [
     ),
     (
         'version = 1\n[[signer]]\nname = "r"\nkey = "a.pub"',
-        "unknown key in p.toml:4 signer[0].key (expected keys, name)",
+        "unknown key in p.toml:4 signer[0].key (expected certificates, identities, keys, name)",
     ),
     (
         'version = 1\n[[signer]]\nname = "r"\nkeys = ["a.pub"]',
@@ -418,7 +462,7 @@ ERRORS: list[tuple[str, str]] = [
     (
         f"version = 1\n{SIGNER}{PACKAGE}minimum-age = 3",
         "unknown key in p.toml:7 package[0].minimum-age (expected expires, maximum-age-days, "
-        "minimum-sequence, minimum-version, name)",
+        "minimum-sequence, minimum-version, name, signers, threshold)",
     ),
     (
         f"{MINIMAL}minimum-version = 1",
@@ -443,12 +487,50 @@ ERRORS: list[tuple[str, str]] = [
     (
         f"{MINIMAL}model = 3",
         "unknown key in p.toml:7 package[0].model (expected expires, maximum-age-days, "
-        "minimum-sequence, minimum-version, name)",
+        "minimum-sequence, minimum-version, name, signers, threshold)",
     ),
     (f"model = 3\n{MINIMAL}", "wrong type in p.toml:1 model (expected a table, got int 3)"),
     (
         f"{MINIMAL}[[model]]",
         "wrong type in p.toml:7 model (expected a table, got list)",
+    ),
+    *(
+        (MINIMAL.replace('keys = [{ file = "release.pub" }]', way), f"{what} in p.toml:4 {rest}")
+        for way, what, rest in (
+            ("keys = []", "a signer has no keys", "signer[0].keys (expected an array of keys)"),
+            (
+                "identities = []",
+                "a signer has no identities",
+                "signer[0].identities (expected an array of identities)",
+            ),
+            (
+                'identities = [{ identity = "a" }]',
+                "wrong type",
+                "signer[0].identities[0].issuer (expected a text that is not empty)",
+            ),
+            (
+                'identities = [{ issuer = "i" }]',
+                "an identity is given by `identity` or by `identity-pattern`",
+                "signer[0].identities[0]",
+            ),
+            (
+                'identities = [{ identity = "a", identity-pattern = "a", issuer = "i" }]',
+                "an identity is given by `identity` or by `identity-pattern`",
+                "signer[0].identities[0]",
+            ),
+            (
+                'certificates = [{ identity = "a", roots = "r.pem" }]',
+                "can never hold",
+                "signer[0].certificates[0] (expected timestamp-roots, or valid-at = "
+                '"current-time")',
+            ),
+            (
+                'certificates = [{ identity = "a", roots = "r.pem", valid-at = "never" }]',
+                "wrong type",
+                "signer[0].certificates[0].valid-at (expected timestamp or current-time, got str "
+                "'never')",
+            ),
+        )
     ),
     (
         f"{MINIMAL}[load]\nlevel = 1",
@@ -533,9 +615,9 @@ ERRORS: list[tuple[str, str]] = [
         f"a denial is of one thing in p.toml:7 deny[0] (expected one of {DENIED})",
     ),
     (
-        f'{MINIMAL}[[deny]]\nidentity = ["x"]',
-        "unknown key in p.toml:8 deny[0].identity (expected component, date, key, library, model, "
-        "package, part, reason, statement)",
+        f'{MINIMAL}[[deny]]\nidentities = ["x"]',
+        "unknown key in p.toml:8 deny[0].identities (expected component, date, identity, key, "
+        "library, model, package, part, reason, statement)",
     ),
     (
         f'{MINIMAL}[[deny]]\nkey = ["{A}"]\ndate = 2026-01-01',
@@ -618,6 +700,17 @@ def is_by_parser(text: str) -> bool:
     return True
 
 
+CERTIFICATE = 'certificates = [{ identity = "a@b", roots = "r.pem", '
+WAYS = [
+    MINIMAL.replace('keys = [{ file = "release.pub" }]', way)
+    for way in (
+        CERTIFICATE + 'timestamp-roots = "t.pem" }]',
+        CERTIFICATE + 'intermediates = "i.pem", valid-at = "current-time" }]',
+        CERTIFICATE + 'timestamp-roots = "t.pem", valid-at = "timestamp" }]',
+        'identities = [{ identity = "a@b", issuer = "https://i" }]',
+        'identities = [{ identity-pattern = "*@b", issuer = "https://i" }]',
+    )
+]
 GOOD = [
     MINIMAL,
     *(MINIMAL + text for text, *_ in RULES),
@@ -627,6 +720,8 @@ GOOD = [
         for thing, _, value in DENIALS
     ),
     *(f"{MINIMAL}[run]\n{name} = 1" for name in RunLimit),
+    *(TWO + text for text, *_ in THRESHOLDS),
+    *WAYS,
     'description = "x"\n' + MINIMAL,
     f"{MINIMAL}[model]\n[component]\n[bom]\n[host]\n[load]\n[run]\n[digests]",
     "deny = []\n" + MINIMAL,
@@ -641,6 +736,31 @@ GOOD = [
 ]
 # JSON Schema cannot compare a member of one table with that of another.
 ONLY_THE_PARSER = f"version = 1\n{SIGNER}{SIGNER}"
+UNREACHABLE = [
+    (
+        'signers = ["y"]',
+        "no such signer in p.toml:7 package[0].signers[0] (expected release, got str 'y')",
+    ),
+    (
+        "threshold = 2",
+        "can never hold in p.toml:7 package[0].threshold (expected 1 to 1, got int 2)",
+    ),
+    (
+        "threshold = 0",
+        "can never hold in p.toml:7 package[0].threshold (expected 1 to 1, got int 0)",
+    ),
+    (
+        'signers = ["release", "release"]\nthreshold = 2',
+        "can never hold in p.toml:8 package[0].threshold (expected 1 to 1, got int 2)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), UNREACHABLE)
+def test_a_threshold_that_nobody_can_reach_is_an_error(text: str, says: str) -> None:
+    with pytest.raises(UndecidedError) as caught:
+        parse(MINIMAL + text)
+    assert str(caught.value) == says
 
 
 def test_the_schema_is_one() -> None:

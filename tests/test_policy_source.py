@@ -210,7 +210,7 @@ try:
 except PermissionError:
     print("denied")
 try:
-    print(len(load_policy(folder / "policy.toml").keys), "keys")
+    print(len(load_policy(folder / "policy.toml").signers.keys), "keys")
 except UndecidedError as error:
     print(error)
 """
@@ -300,10 +300,10 @@ def test_keys_are_read_from_files_beside_the_policy_from_elsewhere_and_from_the_
     monkeypatch.chdir("/")
     loaded = load(tmp_path / "site", text)
     signers = (forge.TRUSTED, forge.VectorSigner("elsewhere"), forge.STRANGER)
-    assert [key.public_key for key in loaded.keys] == [
+    assert [key.public_key for key in loaded.signers.keys] == [
         parse_public_key(signer.public_key(), where="") for signer in signers
     ]
-    assert {key.name for key in loaded.keys} == {"release"}
+    assert {key.name for key in loaded.signers.keys} == {"release"}
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_a_key_that_cannot_be_read_is_an_error(instead: str, message: str, tmp_p
 def test_a_key_of_two_signers_is_trusted_by_no_name(tmp_path: Path) -> None:
     twice = '[[signer]]\nname = "other"\nkeys = [{ file = "release.pub" }]\n'
     loaded = load(tmp_path, MINIMAL + twice)
-    assert "is trusted twice" in str(undecided(lambda: KeyVerifier(loaded.keys)))
+    assert "is trusted twice" in str(undecided(lambda: KeyVerifier(loaded.signers.keys)))
 
 
 # --- ends of keys ----------------------------------------------------------------------------
@@ -375,7 +375,7 @@ def test_the_end_of_another_key_decides_nothing(package: Path, tmp_path: Path) -
 
 # What a denial can be of, and the fact that has its value for the package at hand.
 DENIALS = {
-    "key": "signer.key",
+    "key": "signer.keys",
     "statement": "statement.digest",
     "model": "model.digests",
     "component": "component.digests",

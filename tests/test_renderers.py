@@ -24,9 +24,9 @@ from infwasi_sign.domain.result import (
     ComputedEntry,
     NotAccepted,
     PolicyUsed,
-    SignedBy,
     VerifyResult,
 )
+from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import (
     GuestError,
     InfwasiError,
@@ -54,7 +54,8 @@ def passed(name: str = "capital") -> Accepted:
         sequence=7,
         issued_at=AT,
         expires_at=None,
-        signers=(SignedBy(name=name, algorithm="ecdsa-p256-sha256", fingerprint="ef" * 32),),
+        signers=(SignerIdentity(name=name, algorithm="ecdsa-p256-sha256", fingerprint="ef" * 32),),
+        strangers=(),
         statement=SHA256,
         entries=(
             ComputedEntry(name=name, role="model", size_bytes=1234567, digests=(BLAKE3, SHA256)),

@@ -88,8 +88,10 @@ def test_a_fact_that_is_not_known_is_not_decided() -> None:
         ("capital-of-sweden", False),
         ("weather", None),
         ("", None),
-        (7, None),
-        (("capital",), None),
+        (("capital",), False),
+        (("weather", "capital"), False),
+        (("weather",), None),
+        ((), None),
     ],
 )
 def test_a_condition_limits_a_rule(condition: FactValue, is_met: bool | None) -> None:

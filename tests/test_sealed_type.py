@@ -46,7 +46,7 @@ def constructor_without_anything(package: VerifiedPackage) -> None:
 def constructor_without_proof(package: VerifiedPackage) -> None:
     VerifiedPackage(  # [call-arg] TypeError: .* missing 1 .* argument: 'proof'
         manifest=package.manifest,
-        signer=package.signer,
+        signatures=package.signatures,
         statement_digest=package.statement_digest,
         component=b"another",
         component_facts=package.component_facts,
@@ -64,7 +64,7 @@ def constructor_with_another_proof(package: VerifiedPackage) -> None:
     VerifiedPackage(
         proof=object(),  # [arg-type] TypeError: only verify\\(\\) makes a VerifiedPackage
         manifest=package.manifest,
-        signer=package.signer,
+        signatures=package.signatures,
         statement_digest=package.statement_digest,
         component=b"another",
         component_facts=package.component_facts,
@@ -84,7 +84,7 @@ def constructor_with_the_stolen_proof(package: VerifiedPackage) -> None:
     VerifiedPackage(
         proof=_PROOF,  # [arg-type] nothing
         manifest=package.manifest,
-        signer=package.signer,
+        signatures=package.signatures,
         statement_digest=package.statement_digest,
         component=b"another",
         component_facts=package.component_facts,

@@ -5,7 +5,7 @@ import os
 import re
 import textwrap
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -22,6 +22,7 @@ PassphraseSource: TypeAlias = Callable[[], bytes]
 _PLAIN: Final = "PRIVATE KEY"  # labels of RFC 7468 sections 10, 11 and 13
 _ENCRYPTED: Final = "ENCRYPTED PRIVATE KEY"
 _PUBLIC: Final = "PUBLIC KEY"
+COSIGN_LABELS: Final = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
 
 # One block and nothing around it, RFC 7468 section 3; lines of any length, for many tools do not
 # break them.
@@ -34,8 +35,29 @@ _PEM_LINE: Final = 64  # RFC 7468 section 2
 # --- writing ---------------------------------------------------------------------------------
 
 
+def require_absent(base: Path, *, is_pair: bool) -> None:
+    """Look whether ``<base>.pub``, and ``<base>.key`` too, are free, before anybody is asked.
+
+    Raises:
+        UndecidedError: a file is there already, or the folder is not.
+    """
+    with ExitStack() as opened:
+        directory = _open_directory(base.parent, opened)
+        for name in _file_names(base)[0 if is_pair else 1 :]:
+            _refuse_existing(directory, base.parent, name)
+
+
 def write_key_pair(base: Path, kind: KeyKind, passphrase: bytes | None) -> PublicKey:
-    """Make a key and write ``<base>.key`` (0600, PKCS#8) and ``<base>.pub`` (0644, SPKI), both PEM.
+    """Make a key and write it as `write_key` does.
+
+    Raises:
+        UndecidedError: a file is there already, or cannot be written.
+    """
+    return write_key(base, lambda: keys.generate(kind), passphrase)
+
+
+def write_key(base: Path, make: Callable[[], PrivateKey], passphrase: bytes | None) -> PublicKey:
+    """Write a key as ``<base>.key`` (0600, PKCS#8) and ``<base>.pub`` (0644, SPKI), both PEM.
 
     The private key is encrypted unless ``passphrase`` is None. Both files appear complete or
     not at all; files that are there stay as they are.
@@ -45,38 +67,62 @@ def write_key_pair(base: Path, kind: KeyKind, passphrase: bytes | None) -> Publi
     """
     from infwasi_sign.adapters import pkcs8  # noqa: PLC0415 -- 10 ms that only private keys need
 
-    if base.name in {"", ".."}:
-        raise UndecidedError("not a file name", where=str(base))
+    files = _file_names(base)
     if passphrase is not None and not 0 < len(passphrase) <= LIMITS.passphrase_bytes:
         raise UndecidedError(
             "passphrase has a wrong length",
             expected=f"1 to {LIMITS.passphrase_bytes} bytes",
             got=str(len(passphrase)),
         )
-    files = (f"{base.name}.key", f"{base.name}.pub")
     with ExitStack() as opened:
         directory = _open_directory(base.parent, opened)
         for name in files:
             _refuse_existing(directory, base.parent, name)
-        key = keys.generate(kind)
+        key = make()
         secret = (
             _to_pem(_PLAIN, pkcs8.encode(key))
             if passphrase is None
             else _to_pem(_ENCRYPTED, pkcs8.encrypt(key, passphrase))
         )
-        contents = ((secret, 0o600), (_to_pem(_PUBLIC, key.public_key()), 0o644))
-        with ExitStack() as undo:
-            for name, (content, mode) in zip(files, contents, strict=True):
-                try:
-                    _create(directory, name, content, mode)
-                    undo.callback(_remove, directory, name)
-                    os.fsync(directory)
-                except FileExistsError as e:
-                    raise _exists(base.parent / name) from e
-                except OSError as e:
-                    raise _failed("cannot write", base.parent / name, e) from e
-            undo.pop_all()
+        _write(
+            directory,
+            base.parent,
+            ((files[0], secret, 0o600), (files[1], _to_pem(_PUBLIC, key.public_key()), 0o644)),
+        )
     return key.public
+
+
+def write_public_key(base: Path, key: PublicKey) -> None:
+    """Write ``<base>.pub`` alone, for a private key that is kept elsewhere.
+
+    Raises:
+        UndecidedError: the file is there already, or cannot be written.
+    """
+    _, name = _file_names(base)
+    with ExitStack() as opened:
+        directory = _open_directory(base.parent, opened)
+        _write(directory, base.parent, ((name, _to_pem(_PUBLIC, key.spki_der), 0o644),))
+
+
+def _write(directory: int, parent: Path, files: Sequence[tuple[str, bytes, int]]) -> None:
+    """Write name, content and mode of each, or nothing at all."""
+    with ExitStack() as undo:
+        for name, content, mode in files:
+            try:
+                _create(directory, name, content, mode)
+                undo.callback(_remove, directory, name)
+                os.fsync(directory)
+            except FileExistsError as e:
+                raise _exists(parent / name) from e
+            except OSError as e:
+                raise _failed("cannot write", parent / name, e) from e
+        undo.pop_all()
+
+
+def _file_names(base: Path) -> tuple[str, str]:
+    if base.name in {"", ".."}:
+        raise UndecidedError("not a file name", where=str(base))
+    return f"{base.name}.key", f"{base.name}.pub"
 
 
 def _open_directory(path: Path, opened: ExitStack) -> int:
@@ -131,14 +177,17 @@ def load_private_key(path: Path, passphrase: PassphraseSource) -> PrivateKey:
     """
     from infwasi_sign.adapters import pkcs8  # noqa: PLC0415 -- 10 ms that only private keys need
 
-    label, der = _from_pem(read_secret(path, LIMITS.key_file_bytes), str(path))
+    label, der = from_pem(read_secret(path, LIMITS.key_file_bytes), str(path))
     if label not in {_PLAIN, _ENCRYPTED}:
+        convert = "openssl pkcs8 -topk8 -scrypt -in OLD -out NEW"
+        if label in COSIGN_LABELS:
+            convert = f"infwasi keygen NEW --import-cosign {path}"
         raise UndecidedError(
             "not a private key in PKCS#8",
             where=str(path),
             expected=f"{_ENCRYPTED} or {_PLAIN}",
             got=label,
-            hint="convert it: openssl pkcs8 -topk8 -scrypt -in OLD -out NEW",
+            hint=f"convert it: {convert}",
         )
     return pkcs8.decode(der, passphrase() if label == _ENCRYPTED else None, where=str(path))
 
@@ -159,10 +208,19 @@ def parse_public_pem(data: bytes, where: str) -> PublicKey:
     Raises:
         UndecidedError: it is no such key.
     """
-    label, der = _from_pem(data, where)
+    return keys.parse_public_key(public_key_der(data, where), where=where)
+
+
+def public_key_der(data: bytes, where: str) -> bytes:
+    """What stands in the PEM text of a public key, of whatever type.
+
+    Raises:
+        UndecidedError: it is not the PEM text of one public key.
+    """
+    label, der = from_pem(data, where)
     if label != _PUBLIC:
         raise UndecidedError("not a public key", where=where, expected=_PUBLIC, got=label)
-    return keys.parse_public_key(der, where=where)
+    return der
 
 
 def _exists(path: Path) -> UndecidedError:
@@ -188,7 +246,12 @@ def _to_pem(label: str, der: bytes) -> bytes:
     return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n".encode("ascii")
 
 
-def _from_pem(data: bytes, where: str) -> tuple[str, bytes]:
+def from_pem(data: bytes, where: str) -> tuple[str, bytes]:
+    """The label and the content of the one PEM block that ``data`` is.
+
+    Raises:
+        UndecidedError: it is something else, or something stands around it.
+    """
     found = _PEM.fullmatch(data)
     if found is None:
         raise UndecidedError(

@@ -20,15 +20,16 @@ from infwasi_sign.domain.bundle import (
     PAYLOAD_TYPE,
     Bundle,
     Envelope,
-    KeyHint,
     encode_bundle,
     hint_fingerprint,
     pae,
     parse_bundle,
     verification_hint,
 )
+from infwasi_sign.domain.material import KeyHint, SigningMode, wrong_mode
+from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
-from infwasi_sign.ports import Signer, SignerIdentity
+from infwasi_sign.ports import Signer
 
 SUPPORTED_KEYS: Final = "P-256 or Ed25519"
 
@@ -144,6 +145,15 @@ def parse_public_key(spki_der: bytes, *, where: str) -> PublicKey:
     )
 
 
+def from_raw(kind: KeyKind, raw: bytes, *, where: str) -> PublicKey:
+    """The key of which tokens know only the point: 04, x and y of P-256, 32 bytes of Ed25519.
+
+    Raises:
+        UndecidedError: it is no such point.
+    """
+    return parse_public_key(_SPKI_PREFIX[kind] + raw, where=where)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrivateKey:
     """A key in memory that signs; implements `ports.Signer`."""
@@ -253,9 +263,11 @@ class KeyVerifier:
         3. the hint is that key's
 
         Raises:
-            RefusedError: kind `signer`, the hint is that of a key nobody trusts and no trusted key
-                signed; kind `signature`, everything else.
+            RefusedError: kind `signer`, the bundle was made in another mode, or the hint is that
+                of a key nobody trusts and no trusted key signed; kind `signature`, all else.
         """
+        if not isinstance(bundle.material, KeyHint):
+            raise wrong_mode(SigningMode.KEY, bundle.material)
         # 1
         envelope = bundle.envelope
         if envelope.payload_type != PAYLOAD_TYPE:
@@ -269,7 +281,7 @@ class KeyVerifier:
         signed = pae(envelope.payload_type, envelope.payload)
         made_by = [key for key in self._trusted if key.public_key.made(envelope.signature, signed)]
         if not made_by:
-            raise self._nobody_signed(bundle)
+            raise self._nobody_signed(bundle.material)
         signer = made_by[0]
         # 3
         if bundle.material.hint != signer.public_key.hint:
@@ -285,8 +297,8 @@ class KeyVerifier:
             algorithm=signer.public_key.algorithm,
         )
 
-    def _nobody_signed(self, bundle: Bundle) -> RefusedError:
-        claimed = hint_fingerprint(bundle.material)
+    def _nobody_signed(self, hint: KeyHint) -> RefusedError:
+        claimed = hint_fingerprint(hint)
         for key in self._trusted:
             if key.public_key.fingerprint == claimed:
                 return RefusedError(

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from infwasi_sign.adapters.atomic import RenameFlag, rename_at, storage_error, write_all
-from infwasi_sign.domain.bundle import KeyHint, parse_bundle
+from infwasi_sign.domain.bundle import parse_bundle
 from infwasi_sign.domain.manifest import (
     BOM_FILE,
     COMPONENT_FILE,
@@ -24,6 +24,7 @@ from infwasi_sign.domain.manifest import (
     OMS_FILE,
     SIGNATURES_FOLDER,
 )
+from infwasi_sign.domain.material import Material
 from infwasi_sign.domain.statement import parse_statement
 from infwasi_sign.errors import MalformedError, RefusedError, UndecidedError
 
@@ -221,8 +222,8 @@ class PackageWriter:
                 os.close(descriptor)
 
 
-def _signed(folder: Path) -> tuple[bytes, KeyHint] | None:
-    """What is signed and by which key; nothing for an unsigned package or another kind of file."""
+def _signed(folder: Path) -> tuple[bytes, Material] | None:
+    """What is signed and by whom; nothing for an unsigned package or another kind of file."""
     try:
         bundle = parse_bundle((folder / MANIFEST_FILE).read_bytes())
     except (FileNotFoundError, MalformedError):

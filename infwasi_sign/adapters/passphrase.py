@@ -55,7 +55,8 @@ def terminal(*, confirm: bool) -> PassphraseSource:
     """Ask on the terminal, without echo; twice when a mistake would cost a key."""
 
     def ask() -> bytes:
-        passphrase = _prompt("Passphrase of the key: ")
+        name = "Passphrase" if confirm else "Passphrase or PIN"
+        passphrase = _prompt(f"{name} of the key: ")
         if confirm and _prompt("The same again: ") != passphrase:
             raise UndecidedError("passphrases differ")
         return _checked(passphrase, "the answer on the terminal")
@@ -85,9 +86,11 @@ def from_file(path: Path) -> PassphraseSource:
     return lambda: _checked(read_secret(path, _READ_BYTES), str(path))
 
 
-def from_environment(environment: Mapping[str, str]) -> PassphraseSource:
-    """Take the variable ``INFWASI_PASSPHRASE``."""
-    return lambda: _checked(os.fsencode(environment[ENVIRONMENT_VARIABLE]), ENVIRONMENT_VARIABLE)
+def from_environment(
+    environment: Mapping[str, str], variable: str = ENVIRONMENT_VARIABLE
+) -> PassphraseSource:
+    """Take a variable, by default ``INFWASI_PASSPHRASE``."""
+    return lambda: _checked(os.fsencode(environment[variable]), variable)
 
 
 def _from_nowhere() -> bytes:

@@ -5,21 +5,28 @@ The places, in this order: ``--policy FILE``, ``$INFWASI_POLICY``, the user's co
 with a package does not say by whose rules it is judged.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from infwasi_sign.adapters.key_files import load_public_key, parse_public_pem
 from infwasi_sign.adapters.keys import PublicKey, TrustedKey
 from infwasi_sign.adapters.measuring import measure_bytes
+from infwasi_sign.adapters.signature_modes import TrustedSigners
+from infwasi_sign.adapters.sigstore_identity import TrustedIdentity
+from infwasi_sign.adapters.trust_root import default_trust_root, load_trust_root
 from infwasi_sign.adapters.trusted_file import read_trusted
 from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.facts import SIGNER_KEYS
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
-from infwasi_sign.domain.policy_file import KeySpec, PolicyFile, parse_policy
+from infwasi_sign.domain.policy_file import PolicyFile, parse_policy
+from infwasi_sign.domain.policy_signers import KeySpec, SignerSpec
 from infwasi_sign.domain.rules import AtMost, Rule
+from infwasi_sign.domain.trust_root import TrustRoot
 from infwasi_sign.errors import RefusalKind, UndecidedError
 
 VARIABLE: Final = "INFWASI_POLICY"
@@ -34,7 +41,7 @@ class LoadedPolicy:
     data: bytes = field(repr=False)
     digest: Digest
     file: PolicyFile
-    keys: tuple[TrustedKey, ...]
+    signers: TrustedSigners
     key_rules: tuple[Rule, ...]
 
     def policy(
@@ -116,14 +123,36 @@ def load_policy(path: Path) -> LoadedPolicy:
             keys.append(TrustedKey(name=signer.name, public_key=key))
             if spec.not_after is not None:
                 rules.append(_not_after(spec, key))
+    signers = TrustedSigners(
+        keys=tuple(keys),
+        identities=tuple(each for signer in file.signers for each in _identities(signer)),
+        trust_root=_trust_root(file, path.parent),
+    )
     return LoadedPolicy(
         path=path,
         data=data,
         digest=measure_bytes(data)[Algorithm.SHA256],
         file=file,
-        keys=tuple(keys),
+        signers=signers,
         key_rules=tuple(rules),
     )
+
+
+def _identities(signer: SignerSpec) -> tuple[TrustedIdentity, ...]:
+    if not signer.identities:
+        return ()
+    return tuple(
+        TrustedIdentity(
+            name=signer.name, issuer=spec.issuer, identity=spec.identity, pattern=spec.pattern
+        )
+        for spec in signer.identities
+    )
+
+
+def _trust_root(file: PolicyFile, folder: Path) -> Callable[[], TrustRoot]:
+    if file.trust_root is None or file.trust_root.file is None:
+        return default_trust_root
+    return partial(load_trust_root, folder / file.trust_root.file)
 
 
 def _load_key(spec: KeySpec, folder: Path) -> PublicKey:
@@ -141,6 +170,6 @@ def _not_after(spec: KeySpec, key: PublicKey) -> Rule:
         test=AtMost(number=int(spec.not_after.timestamp())),
         place=spec.place,
         kind=RefusalKind.EXPIRED,
-        when=("signer.key", f"sha256:{key.fingerprint}"),
+        when=(SIGNER_KEYS, f"sha256:{key.fingerprint}"),
         reason=f"the time of this key ended at {format_time(spec.not_after)}",
     )

@@ -11,10 +11,10 @@ from infwasi_sign.cli.output import Command, show, write_out
 from infwasi_sign.cli.renderers import Format, render, text_lines
 from infwasi_sign.domain.result import (
     Accepted,
+    AcceptedModel,
     Circumstances,
     ComputedEntry,
     PolicyUsed,
-    SignedBy,
     VerifyResult,
 )
 from infwasi_sign.errors import UndecidedError
@@ -49,7 +49,7 @@ class Delivery:
             return
         elif self.form is not Format.TEXT:
             write_out(render(result, self.form))
-        elif isinstance(result, Accepted):
+        elif isinstance(result, Accepted | AcceptedModel):
             show(*text_lines(result))
         # A failure as text is on standard error, and data on standard output only if it is data.
 
@@ -112,7 +112,6 @@ def circumstances(package: Path, at: "datetime", policy: "Policy | None" = None)
 def accepted(package: "VerifiedPackage", brought: Circumstances) -> Accepted:
     """A verified package as a result: exactly the digests that were computed."""
     manifest = package.manifest
-    signer = package.signer
     return Accepted(
         circumstances=brought,
         package_name=manifest.package_name,
@@ -120,9 +119,8 @@ def accepted(package: "VerifiedPackage", brought: Circumstances) -> Accepted:
         sequence=manifest.sequence,
         issued_at=manifest.issued_at,
         expires_at=manifest.expires_at,
-        signers=(
-            SignedBy(name=signer.name, algorithm=signer.algorithm, fingerprint=signer.fingerprint),
-        ),
+        signers=package.signatures.signers,
+        strangers=package.signatures.strangers,
         statement=package.statement_digest,
         entries=tuple(
             ComputedEntry(

@@ -36,12 +36,14 @@ def command(package: Path, as_json: bool) -> None:
 
 def _as_json(found: "Inspection") -> dict[str, object]:
     from infwasi_sign.domain.manifest_json import predicate_json
+    from infwasi_sign.domain.material import KeyHint, mode_of
 
     return {
         "type": "inspection",
         "verdict": "not-verified",
         "files": [{"name": name, "size": size} for name, size in found.files],
-        "keyHint": found.hint,
+        "keyHint": found.material.hint if isinstance(found.material, KeyHint) else None,
+        "mode": str(mode_of(found.material)),
         "manifest": predicate_json(found.manifest),
         "settings": json.loads(found.settings.to_json()),
         "component": {
@@ -69,7 +71,9 @@ def _as_json(found: "Inspection") -> dict[str, object]:
 
 def _as_text(found: "Inspection") -> list[str]:
     from infwasi_sign.domain.manifest import format_time
+    from infwasi_sign.domain.material import KeyHint, mode_of
 
+    hint = found.material.hint if isinstance(found.material, KeyHint) else "none"
     manifest, settings = found.manifest, found.settings
     expires = "never" if manifest.expires_at is None else format_time(manifest.expires_at)
     lines = [
@@ -77,7 +81,7 @@ def _as_text(found: "Inspection") -> list[str]:
         f"package    {manifest.package_name} {manifest.package_version}",
         f"issued     {format_time(manifest.issued_at)}, expires {expires}, "
         f"sequence {manifest.sequence}",
-        f"key hint   {found.hint}",
+        f"signed     in mode {mode_of(found.material)}, key hint {hint}",
         "files",
         *(f"  {name}  {size:,} bytes" for name, size in found.files),
         "component",

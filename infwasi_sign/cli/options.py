@@ -1,8 +1,11 @@
 """Options that several commands share."""
 
+import functools
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -38,20 +41,39 @@ def passphrase_source(
     )
 
 
-def package_options(command: Command) -> Command:
-    """Which package, and whose signature counts."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrustOptions:
+    """What the command line says of whom to trust; the names are those of the parameters."""
+
+    name: str | None = None
+    policy_path: Path | None = None
+    key_path: Path | None = None
+    pin: bool = False
+    identity: str | None = None
+    identity_pattern: str | None = None
+    issuer: str | None = None
+    trust_root: Path | None = None
+
+
+_FILE = click.Path(path_type=Path)
+
+
+def package_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which package, and whose signature counts: parameters ``package`` and ``trust``."""
+
+    @functools.wraps(command)
+    def gathered(*args: Any, **values: Any) -> None:
+        trust = TrustOptions(**{one.name: values.pop(one.name) for one in fields(TrustOptions)})
+        command(*args, trust=trust, **values)
+
+    decorated: Callable[..., Any] = gathered
     for option in (
         click.option("--json", "as_json", is_flag=True, help="JSON on standard output."),
         click.option(
             "--model",
             "model_path",
-            type=click.Path(path_type=Path),
+            type=_FILE,
             help="The model file of a package whose model is detached.",
-        ),
-        click.option(
-            "--pin",
-            is_flag=True,
-            help="Trust on first use: keep --key's key for this package, and later need no --key.",
         ),
         click.option(
             "--accept-jump",
@@ -59,22 +81,41 @@ def package_options(command: Command) -> Command:
             help="Accept a sequence more than a year ahead of the last one.",
         ),
         click.option(
+            "--pin",
+            is_flag=True,
+            help="Trust on first use: keep --key's key for this package, and later need no --key.",
+        ),
+        click.option(
+            "--trust-root",
+            type=_FILE,
+            help="Of the Sigstore instance [default: what `infwasi trust fetch` wrote].",
+        ),
+        click.option(
+            "--identity-pattern",
+            help="In place of --identity: a shell pattern for the whole identity.",
+        ),
+        click.option("--issuer", help="Who must vouch for the identity: an OIDC issuer's URL."),
+        click.option(
+            "--identity",
+            help="The identity you trust, exactly: a mail address or the URI of a workflow.",
+        ),
+        click.option(
             "--name", default=None, help="The package you want (default: by the directory's name)."
         ),
         click.option(
             "--key",
             "key_path",
-            type=click.Path(path_type=Path),
+            type=_FILE,
             help="Public key of the signer you trust; short for a policy with one key.",
         ),
         click.option(
             "--policy",
             "policy_path",
-            type=click.Path(path_type=Path),
+            type=_FILE,
             help="Policy file [default: $INFWASI_POLICY, ~/.config/infwasi, /etc/infwasi].",
         ),
         # readable=False: the package is opened once, and that says better what is wrong
         click.argument("package", type=click.Path(path_type=Path, readable=False)),
     ):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated

@@ -18,7 +18,7 @@ from infwasi_sign.errors import InfwasiError, UndecidedError
 if TYPE_CHECKING:
     from infwasi_sign.domain.manifest import Manifest
     from infwasi_sign.domain.result import Circumstances, NotAccepted
-    from infwasi_sign.ports import SignerIdentity
+    from infwasi_sign.domain.signer import SignerIdentity
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -270,10 +270,14 @@ class PackageProgress:
 
     def begin(self, manifest: "Manifest", signer: "SignerIdentity") -> None:
         """The signature is good and the statement read; now come the bytes."""
+        total = sum(entry.size_bytes for entry in manifest.entries)
+        self.begin_bytes(total, f"{manifest.package_name} by {signer.name}")
+
+    def begin_bytes(self, total_bytes: int, what: str) -> None:
+        """The same for anything that has a size and a name."""
         if is_terminal(sys.stderr):
-            total = sum(entry.size_bytes for entry in manifest.entries)
-            label = f"measuring {manifest.package_name} by {escape_controls(signer.name)}"
-            self._bar = click.progressbar(length=total, label=label, file=sys.stderr)
+            label = f"measuring {escape_controls(what, keep_layout=False)}"
+            self._bar = click.progressbar(length=total_bytes, label=label, file=sys.stderr)
             self._bar.__enter__()
 
     def update(self, size_bytes: int) -> None:

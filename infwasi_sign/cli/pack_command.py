@@ -18,7 +18,7 @@ from infwasi_sign.errors import UndecidedError
 @click.command(name="pack")
 @click.option("--sign/--no-sign", default=False, help="Sign the package. [default: no-sign]")
 @click.option(
-    "--key", "key_path", type=click.Path(path_type=Path), help="Private key to sign with."
+    "--key", "key_reference", help="Private key to sign with: a file, pkcs11:..., or PLUGIN:..."
 )
 @passphrase_options
 @click.option(
@@ -46,7 +46,7 @@ from infwasi_sign.errors import UndecidedError
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     sign: bool,
-    key_path: Path | None,
+    key_reference: str | None,
     passphrase_fd: int | None,
     passphrase_file: Path | None,
     config_path: Path,
@@ -66,6 +66,7 @@ def command(
     Examples:
       infwasi pack --sign --key release.key
       infwasi pack --sign --key release.key --version 1.0.1 --output /srv/packages
+      infwasi pack --sign --key "pkcs11:token=release;object=signer"
       infwasi pack                                   unsigned: every verifier refuses it
 
     Flags win over the file. SOURCE_DATE_EPOCH fixes the time, and with it every byte but the
@@ -84,13 +85,15 @@ def command(
         if value is not None
     }
     with failures_as_json(as_json):
-        if sign and key_path is None:
+        if sign and key_reference is None:
             raise UndecidedError("nothing to sign with", hint="--key FILE, from `infwasi keygen`")
-        if key_path is not None and not sign:
+        if key_reference is not None and not sign:
             raise UndecidedError("a key was given without --sign", hint="add --sign")
         project = parse_project(_read_project(config_path), overrides, where=str(config_path))
         source = passphrase_source(passphrase_fd, passphrase_file, confirm=False)
-        _pack(project, config_path.parent, model_path, key_path, source, output, force, as_json)
+        _pack(
+            project, config_path.parent, model_path, key_reference, source, output, force, as_json
+        )
 
 
 def _read_project(path: Path) -> bytes:
@@ -130,7 +133,7 @@ def _pack(
     project: Project,
     base: Path,
     model_flag: Path | None,
-    key_path: Path | None,
+    key_reference: str | None,
     passphrase: Callable[[], bytes],
     output: Path,
     force: bool,
@@ -140,12 +143,12 @@ def _pack(
 
     from infwasi_sign.adapters.background import BackgroundBomWriter
     from infwasi_sign.adapters.composer import WasmToolsComposer
-    from infwasi_sign.adapters.key_files import load_private_key
     from infwasi_sign.adapters.keys import sign_payload
     from infwasi_sign.adapters.measuring import measure_bytes
     from infwasi_sign.adapters.model_source import open_model, read_component
     from infwasi_sign.adapters.package_writer import Existing, PackageWriter
     from infwasi_sign.adapters.process import forbid_dumps
+    from infwasi_sign.adapters.signer_source import open_signer
     from infwasi_sign.domain.manifest import require_package_names
     from infwasi_sign.pack import PackRequest, pack
 
@@ -155,10 +158,10 @@ def _pack(
     inference = None
     if project.inference_path is not None:
         inference = read_component(base / project.inference_path)
-    # The passphrase is asked for before minutes of work, not after.
+    # The key is opened, and who holds it asked, before minutes of work and not after.
     sign = None
-    if key_path is not None:
-        sign = partial(sign_payload, load_private_key(key_path, passphrase))
+    if key_reference is not None:
+        sign = partial(sign_payload, open_signer(key_reference, passphrase))
     target = output / f"{project.name}-{project.version}"
     # Without a fixed time no second package is the same, so that is said before the work.
     existing = Existing.REPLACE_IF_SAME if "SOURCE_DATE_EPOCH" in os.environ else Existing.KEEP

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infwasi_sign.cli.options import package_options
+from infwasi_sign.cli.options import TrustOptions, package_options
 from infwasi_sign.cli.output import emit_json, failures_as_json, say, show
 from infwasi_sign.errors import UndecidedError
 
@@ -34,32 +34,29 @@ def command() -> None:
 @click.option("--strict", is_flag=True, help="Warnings are errors.")
 def check(file: Path, strict: bool) -> None:
     """Read FILE as a verifier would, and warn of what is allowed but hardly meant."""
-    from infwasi_sign.adapters.keys import KeyVerifier
     from infwasi_sign.adapters.policy_source import load_policy
+    from infwasi_sign.adapters.signature_modes import ModeVerifier
     from infwasi_sign.domain.policy_warnings import warnings
 
     loaded = load_policy(file)
-    KeyVerifier(loaded.keys)  # as verify does: nobody's key is also somebody else's
+    ModeVerifier(loaded.signers, datetime.now(UTC))  # as verify: nobody's key is also another's
     found = warnings((*loaded.file.rules, *loaded.key_rules), datetime.now(UTC))
     for warning in found:
         say(f"warning: {warning}")
     if found and strict:
         raise UndecidedError(f"{len(found)} warnings", where=str(file))
-    signers = {key.name for key in loaded.keys}
     rules = len(loaded.file.rules) + len(loaded.key_rules)
-    show(f"{file}: {rules} rules; keys: {len(loaded.keys)}, of {', '.join(sorted(signers))}")
+    names = ", ".join(sorted(signer.name for signer in loaded.file.signers))
+    show(f"{file}: {rules} rules; signers: {names}")
 
 
 @command.command()
 @package_options
 def why(
     package: Path,
-    key_path: Path | None,
-    policy_path: Path | None,
-    name: str | None,
+    trust: TrustOptions,
     model_path: Path | None,
     as_json: bool,
-    pin: bool,
     accept_jump: bool,  # noqa: ARG001 - no rule; shared with the commands that remember
 ) -> None:
     """Show what each rule says about PACKAGE: the fact it saw, the verdict, file and line.
@@ -71,15 +68,8 @@ def why(
     from infwasi_sign.domain.policy import decide
 
     with failures_as_json(as_json):
-        trust = choose_trust(
-            package,
-            name=name,
-            key_path=key_path,
-            policy_path=policy_path,
-            pin=pin,
-            digests=frozenset({Algorithm.BLAKE3}),
-        )
-        outcomes = decide(trust.policy, _facts(package, trust, model_path))
+        chosen = choose_trust(package, trust, digests=frozenset({Algorithm.BLAKE3}))
+        outcomes = decide(chosen.policy, _facts(package, chosen, model_path))
         if as_json:
             emit_json({"type": "why", "rules": [_outcome_json(outcome) for outcome in outcomes]})
         else:
@@ -148,17 +138,12 @@ def init(package: Path, key_path: Path, name: str | None) -> None:
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.domain.policy_template import policy_template
 
-    trust = choose_trust(
-        package,
-        name=name,
-        key_path=key_path,
-        policy_path=None,
-        pin=False,
-        digests=frozenset(Algorithm),
-    )
+    options = TrustOptions(name=name, key_path=key_path)
+    trust = choose_trust(package, options, digests=frozenset(Algorithm))
     facts = _facts(package, trust, None)
-    pem = public_pem(trust.keys[0].public_key)
-    show(*policy_template(facts, pem).splitlines())
+    (key,) = trust.signers.keys
+    pem = public_pem(key.public_key)
+    show(*policy_template(facts, signer=key.name, pem=pem).splitlines())
 
 
 @command.command()
@@ -187,7 +172,7 @@ def rotate(old: Path, new: Path, file: Path, until: datetime | None) -> None:
     loaded, new_key = load_policy(file), load_public_key(new)
     specs = [spec for signer in loaded.file.signers for spec in signer.keys]
     wanted = load_public_key(old).fingerprint
-    prints = [key.public_key.fingerprint for key in loaded.keys]
+    prints = [key.public_key.fingerprint for key in loaded.signers.keys]
     if prints.count(wanted) != 1:
         raise UndecidedError("the policy does not have this key once", where=str(old))
     if new_key.fingerprint in prints:

@@ -10,14 +10,16 @@ from typing import assert_never
 
 from infwasi_sign.cli.output import json_line
 from infwasi_sign.domain.manifest import format_time
+from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.result import (
     Accepted,
+    AcceptedModel,
     Circumstances,
     ComputedEntry,
     NotAccepted,
-    SignedBy,
     VerifyResult,
 )
+from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.domain.text import escape_controls
 
 
@@ -50,10 +52,26 @@ def render(result: VerifyResult, form: Format) -> str:
 # --- text ------------------------------------------------------------------------------------
 
 
-def signed_by(name: str, version: str, signers: Iterable[SignedBy]) -> str:
+def signed_by(name: str, version: str, signers: Iterable[SignerIdentity]) -> str:
     """One line that says what is about to be measured or run, and who says so."""
-    who = ", ".join(f"{s.name} ({s.algorithm} sha256:{s.fingerprint[:16]})" for s in signers)
-    return f"{name} {version}, signed by {who}"
+    return f"{name} {version}, signed by {_who(signers)}"
+
+
+def _who(signers: Iterable[SignerIdentity]) -> str:
+    return ", ".join(f"{signer.name} ({_by(signer, digits=16)})" for signer in signers)
+
+
+def _by(signer: SignerIdentity, *, digits: int) -> str:
+    """What says that it was them: a key, or a certificate for a name that somebody vouches for."""
+    match signer.mode:
+        case SigningMode.KEY:
+            return f"{signer.algorithm} sha256:{signer.fingerprint[:digits]}"
+        case SigningMode.CERTIFICATE:
+            return f"certificate for {signer.identity}"
+        case SigningMode.KEYLESS:
+            return f"{signer.identity}, says {signer.issuer}"
+        case _:
+            assert_never(signer.mode)
 
 
 def text_lines(result: VerifyResult) -> list[str]:
@@ -61,6 +79,8 @@ def text_lines(result: VerifyResult) -> list[str]:
     match result:
         case Accepted():
             lines = _accepted_lines(result)
+        case AcceptedModel():
+            lines = _model_lines(result)
         case NotAccepted(hint=None):
             lines = [result.headline]
         case NotAccepted():
@@ -77,6 +97,7 @@ def _accepted_lines(result: Accepted) -> list[str]:
         f"  issued {format_time(result.issued_at)}, expires {_expiry(result)}, "
         f"sequence {result.sequence}",
     ]
+    lines += [f"  counts nothing: {file}, by nobody who is trusted" for file in result.strangers]
     for entry in result.entries:
         lines.append(f"  {entry.role:<10} {entry.name}  {entry.size_bytes:,} bytes")
         lines += [f"             {digest}" for digest in entry.digests]
@@ -86,6 +107,15 @@ def _accepted_lines(result: Accepted) -> list[str]:
         lines.append(f"  policy     {policy}")
     if result.circumstances.is_pinned:
         lines.append("  pinned     trusted on first use: nobody vouches for this signer")
+    return lines
+
+
+def _model_lines(result: AcceptedModel) -> list[str]:
+    lines = [f"verified: model directory, signed by {_who(result.signers)}"]
+    for entry in result.files:
+        lines.append(f"  {entry.role:<10} {entry.name}  {entry.size_bytes:,} bytes")
+        lines += [f"             {digest}" for digest in entry.digests]
+    lines += [f"  ignored    {path}  not signed, not looked at" for path in result.ignored]
     return lines
 
 
@@ -106,6 +136,8 @@ def github_summary(result: VerifyResult) -> str:
     match result:
         case Accepted():
             body = _facts_table(_accepted_rows(result)) + "\n" + _entries_table(result.entries)
+        case AcceptedModel():
+            body = _facts_table(_model_rows(result)) + "\n" + _entries_table(result.files)
         case NotAccepted():
             body = _facts_table(_failure_rows(result))
         case _:
@@ -119,12 +151,23 @@ def _accepted_rows(result: Accepted) -> list[tuple[str, str]]:
     level = f"{result.level} ({result.level_reason})" if result.level_reason else result.level
     return [
         ("package", f"{result.package_name} {result.package_version}"),
-        *(("signer", f"{s.name} {s.algorithm} sha256:{s.fingerprint}") for s in result.signers),
+        *(("signer", f"{s.name} {_by(s, digits=64)}") for s in result.signers),
+        *(("counts nothing", file) for file in result.strangers),
         ("issued", format_time(result.issued_at)),
         ("expires", _expiry(result)),
         ("sequence", str(result.sequence)),
         ("statement", str(result.statement)),
         ("level", level),
+        *_circumstance_rows(result.circumstances),
+    ]
+
+
+def _model_rows(result: AcceptedModel) -> list[tuple[str, str]]:
+    return [
+        *(("signer", f"{s.name} {s.algorithm} sha256:{s.fingerprint}") for s in result.signers),
+        ("OMS payload", str(result.payload)),
+        ("OMS root", str(result.root)),
+        *(("ignored, not signed", path) for path in result.ignored),
         *_circumstance_rows(result.circumstances),
     ]
 

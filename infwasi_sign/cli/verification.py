@@ -8,19 +8,22 @@ from pathlib import Path
 from typing import Final
 
 from infwasi_sign.adapters.key_files import load_public_key
-from infwasi_sign.adapters.keys import KeyVerifier, TrustedKey
+from infwasi_sign.adapters.keys import TrustedKey
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.adapters.pins import PinStore, trusted_key
 from infwasi_sign.adapters.policy_source import find_policy, load_policy
+from infwasi_sign.adapters.signature_modes import ModeVerifier, TrustedSigners
 from infwasi_sign.adapters.state_folder import StateFolder, state_folder
+from infwasi_sign.adapters.trust_root import default_trust_root, load_trust_root
+from infwasi_sign.cli.options import TrustOptions
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.manifest import Manifest
 from infwasi_sign.domain.pins import Pin, find_pin, require_pinned
 from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
 from infwasi_sign.domain.rollback import policy_id
+from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import UndecidedError
-from infwasi_sign.ports import SignerIdentity
 from infwasi_sign.verify import VerifiedPackage, VerifyRequest, verify
 
 PIN: Final = "--pin"
@@ -28,72 +31,116 @@ PIN: Final = "--pin"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trust:
-    """Whom a command trusts and by whose rules: one key, or a policy file."""
+    """Whom a command trusts and by whose rules."""
 
     policy: Policy
-    keys: tuple[TrustedKey, ...]
+    signers: TrustedSigners
     policy_id: str  # under which accepted releases are remembered
     pins: PinStore | None = None  # where trust on first use is kept, if that is what decides
 
 
-def choose_trust(
-    package: Path,
-    *,
-    name: str | None,
-    key_path: Path | None,
-    policy_path: Path | None,
-    pin: bool,
-    digests: frozenset[Algorithm],
-) -> Trust:
+def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Algorithm]) -> Trust:
     """The trust that the options name, else the policy in its usual place.
 
-    ``--key`` is the short form of a policy with that one key, called by its file's name, and one
-    package.
+    ``--key`` and ``--identity`` are short for a policy with that one signer and one package.
 
     Raises:
-        UndecidedError: both are named, or there is neither.
+        UndecidedError: several are named, or there is none.
     """
     wanted = (
-        NamedPackage(name=name)
-        if name is not None
+        NamedPackage(name=options.name)
+        if options.name is not None
         else DirectoryNamed(directory=package.resolve().name)
     )
-    if pin:
-        if policy_path is not None:
-            raise UndecidedError("a pin and a policy are named", hint="a policy decides alone")
-        return _pinned_trust(package, wanted, name, key_path, digests)
-    if key_path is not None:
-        if policy_path is not None:
-            raise UndecidedError("a key and a policy are named", hint="a policy names its keys")
-        key = TrustedKey(name=key_path.stem, public_key=load_public_key(key_path))
+    _require_one_way(options)
+    if options.pin:
+        return _pinned_trust(package, wanted, options, digests)
+    if options.key_path is not None:
+        key = TrustedKey(name=options.key_path.stem, public_key=load_public_key(options.key_path))
         return Trust(
             policy=Policy(package=wanted, digests=digests),
-            keys=(key,),
+            signers=TrustedSigners(keys=(key,)),
             policy_id=policy_id("key", key.public_key.fingerprint),
         )
-    loaded = load_policy(find_policy(policy_path, os.environ))
+    if options.identity is not None or options.identity_pattern is not None:
+        return _identity_trust(wanted, options, digests)
+    loaded = load_policy(find_policy(options.policy_path, os.environ))
     return Trust(
         policy=loaded.policy(wanted, digests),
-        keys=loaded.keys,
+        signers=loaded.signers,
         policy_id=policy_id("file", os.path.realpath(loaded.path)),
+    )
+
+
+def _require_one_way(options: TrustOptions) -> None:
+    """Key, identity and policy exclude each other: whoever means one gets no other."""
+    ways = {
+        "--policy": options.policy_path is not None,
+        "--key": options.key_path is not None,
+        "--identity": options.identity is not None,
+        "--identity-pattern": options.identity_pattern is not None,
+    }
+    named = [way for way, is_named in ways.items() if is_named]
+    if len(named) > 1:
+        raise UndecidedError(
+            f"{named[0]} and {named[1]} exclude each other",
+            hint="a policy names all its signers; a flag names the only one",
+        )
+    if options.pin and named not in ([], ["--key"]):
+        raise UndecidedError("only a key can be pinned", got=named[0], hint="leave out --pin")
+    is_keyless = bool({"--identity", "--identity-pattern"} & set(named))
+    if is_keyless != (options.issuer is not None):
+        raise UndecidedError(
+            "an identity counts only with who vouches for it",
+            expected="--identity and --issuer",
+        )
+    if options.trust_root is not None and not is_keyless:
+        raise UndecidedError(
+            "a trust root is for identities", hint="a policy names its own in [sigstore]"
+        )
+
+
+def _identity_trust(
+    wanted: NamedPackage | DirectoryNamed, options: TrustOptions, digests: frozenset[Algorithm]
+) -> Trust:
+    from infwasi_sign.adapters.sigstore_identity import TrustedIdentity
+
+    assert options.issuer is not None  # noqa: S101 - _require_one_way looked
+    trusted = TrustedIdentity(
+        name=options.identity or options.identity_pattern or "",
+        issuer=options.issuer,
+        identity=options.identity,
+        pattern=options.identity_pattern,
+    )
+    path = options.trust_root
+    root = default_trust_root if path is None else partial(load_trust_root, path)
+    return Trust(
+        policy=Policy(package=wanted, digests=digests, source="--identity"),
+        signers=TrustedSigners(identities=(trusted,), trust_root=root),
+        policy_id=policy_id("identity", str(trusted)),
     )
 
 
 def _pinned_trust(
     package: Path,
     wanted: NamedPackage | DirectoryNamed,
-    name: str | None,
-    key_path: Path | None,
+    options: TrustOptions,
     digests: frozenset[Algorithm],
 ) -> Trust:
     """Trust on first use: the key that is given now, else the one that was kept for the package."""
     pins = PinStore(StateFolder(state_folder(os.environ, os.geteuid())))
-    if key_path is not None:
-        key = TrustedKey(name=key_path.stem, public_key=load_public_key(key_path))
+    if options.key_path is not None:
+        key = TrustedKey(name=options.key_path.stem, public_key=load_public_key(options.key_path))
     else:
-        key = trusted_key(find_pin(pins.pins(), name=name, directory=package.resolve().name))
-    policy = Policy(package=wanted, digests=digests, source=PIN)
-    return Trust(policy=policy, keys=(key,), policy_id=policy_id("pins", ""), pins=pins)
+        key = trusted_key(
+            find_pin(pins.pins(), name=options.name, directory=package.resolve().name)
+        )
+    return Trust(
+        policy=Policy(package=wanted, digests=digests, source=PIN),
+        signers=TrustedSigners(keys=(key,)),
+        policy_id=policy_id("pins", ""),
+        pins=pins,
+    )
 
 
 def verify_trusting(request: VerifyRequest, trust: Trust) -> VerifiedPackage:
@@ -103,7 +150,7 @@ def verify_trusting(request: VerifyRequest, trust: Trust) -> VerifiedPackage:
     return verify(
         request,
         store=DirectoryStore(),
-        signatures=KeyVerifier(trust.keys),
+        signatures=ModeVerifier(trust.signers, request.now),
         measure_bytes=measure_bytes,
     )
 
@@ -113,7 +160,7 @@ def _require_pin(
 ) -> None:
     """The key of this package's name is the one that was kept for it, if one was."""
     pin = None if trust.pins is None else trust.pins.read(manifest.package_name)
-    (key,) = trust.keys
+    (key,) = trust.signers.keys
     require_pinned(pin, package=manifest.package_name, public_key=key.public_key.spki_der)
     if request.on_claims is not None:
         request.on_claims(manifest, signer)
@@ -127,7 +174,7 @@ def remember_pin(trust: Trust, package: VerifiedPackage, now: datetime) -> None:
         UndecidedError: it cannot be kept.
     """
     if trust.pins is not None:
-        (key,) = trust.keys
+        (key,) = trust.signers.keys
         name = package.manifest.package_name
         trust.pins.write(Pin(package=name, public_key=key.public_key.spki_der, pinned_at=now))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infwasi_sign.cli.options import package_options
+from infwasi_sign.cli.options import TrustOptions, package_options
 from infwasi_sign.cli.output import (
     AnswerWriter,
     emit_json,
@@ -48,12 +48,9 @@ _LAST_WORDS = {
 @click.option("-v", "--verbose", is_flag=True, help="Show llama.cpp's own log.")
 def command(
     package: Path,
-    key_path: Path | None,
-    policy_path: Path | None,
-    name: str | None,
+    trust: TrustOptions,
     model_path: Path | None,
     as_json: bool,
-    pin: bool,
     accept_jump: bool,
     prompt: str | None,
     max_tokens: int | None,
@@ -93,22 +90,15 @@ def command(
                 seed=seed,
                 timeout_seconds=timeout_seconds,
             )
-            trust = choose_trust(
-                package,
-                name=name,
-                key_path=key_path,
-                policy_path=policy_path,
-                pin=pin,
-                digests=frozenset({Algorithm.BLAKE3}),
-            )
-            memory = open_memory(trust.policy_id, required=False)
+            chosen = choose_trust(package, trust, digests=frozenset({Algorithm.BLAKE3}))
+            memory = open_memory(chosen.policy_id, required=False)
         now = now_utc()  # a prompt may have taken its time
-        brought = circumstances(package, now, trust.policy)
+        brought = circumstances(package, now, chosen.policy)
         with (
             failures_as_json(as_json, brought),
-            _verified(package, trust, memory, accept_jump, now, model_path, watcher) as verified,
+            _verified(package, chosen, memory, accept_jump, now, model_path, watcher) as verified,
         ):
-            remember = partial(remember_pin, trust, verified)
+            remember = partial(remember_pin, chosen, verified)
             _run(
                 verified, brought, run_request, memory, remember, watcher, as_json, threads, verbose
             )

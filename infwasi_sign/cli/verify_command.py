@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from infwasi_sign.cli.delivery import delivery_options
-from infwasi_sign.cli.options import package_options
+from infwasi_sign.cli.options import TrustOptions, package_options
 from infwasi_sign.cli.output import failures_delivered, package_progress
 from infwasi_sign.errors import UndecidedError
 
@@ -20,21 +20,20 @@ from infwasi_sign.errors import UndecidedError
     show_default=True,
     help="default: BLAKE3 of the model; all: SHA-256 too.",
 )
+@click.option("--oms", is_flag=True, help="PACKAGE is a model directory with a model.sig.")
 @click.option("--commit", is_flag=True, help="Remember this release: an older one is refused then.")
 @click.option("--at", "at_time", type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ"]), help="For audits.")
 def command(
     package: Path,
-    key_path: Path | None,
-    policy_path: Path | None,
-    name: str | None,
+    trust: TrustOptions,
     model_path: Path | None,
     as_json: bool,
-    pin: bool,
     accept_jump: bool,
     form: str | None,
     quiet: bool,
     output_file: Path | None,
     digests: str,
+    oms: bool,
     commit: bool,
     at_time: object,
 ) -> None:
@@ -48,6 +47,7 @@ def command(
       infwasi verify dist/capital-1.0.0 --policy site.toml
       infwasi verify dist/capital-1.0.0 --policy site.toml --format sarif --output infwasi.sarif
       infwasi verify dist/capital-1.0.0 --format github >> "$GITHUB_STEP_SUMMARY"
+      infwasi verify --oms models/SmolLM2 --key publisher.pub
     """
     from datetime import UTC, datetime
 
@@ -70,21 +70,25 @@ def command(
         )
     now = at_time.replace(tzinfo=UTC) if isinstance(at_time, datetime) else now_utc()
     delivery = chosen_delivery(form, as_json, quiet, output_file)
+    if oms:
+        from infwasi_sign.cli.oms_verification import verify_model
+
+        others = {
+            "--model": model_path is not None,
+            "--accept-jump": accept_jump,
+            "--digests": digests != "default",
+            "--commit": commit,
+        }
+        verify_model(package, trust, others=others, now=now, delivery=delivery)
+        return
     with failures_delivered(delivery.deliver, circumstances(package, now)):
-        trust = choose_trust(
-            package,
-            name=name,
-            key_path=key_path,
-            policy_path=policy_path,
-            pin=pin,
-            digests=algorithms,
-        )
-        memory = open_memory(trust.policy_id, required=commit)
-    brought = circumstances(package, now, trust.policy)
+        chosen = choose_trust(package, trust, digests=algorithms)
+        memory = open_memory(chosen.policy_id, required=commit)
+    brought = circumstances(package, now, chosen.policy)
     with failures_delivered(delivery.deliver, brought), package_progress() as progress:
         request = VerifyRequest(
             location=package,
-            policy=trust.policy,
+            policy=chosen.policy,
             now=now,
             detached=() if model_path is None else (model_path,),
             progress=progress.update,
@@ -93,9 +97,9 @@ def command(
             known=memory.known if at_time is None else None,
             accept_jump=accept_jump,
         )
-        with verify_trusting(request, trust) as verified:
+        with verify_trusting(request, chosen) as verified:
             progress.end()
             if commit:
                 memory.accept(verified, now)
-                remember_pin(trust, verified, now)
+                remember_pin(chosen, verified, now)
             delivery.deliver(accepted(verified, brought))

@@ -3,6 +3,7 @@
 docs/policy.md lists them for authors of policies; a test holds that list to this module.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -11,19 +12,30 @@ from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import EntryRole, Manifest
 from infwasi_sign.domain.rules import Facts, FactValue
+from infwasi_sign.domain.signer import SignerIdentity
 
 HOST_LIBRARIES: Final = "host.libraries"
 LOAD_LEVEL: Final = "load.level"
 MODEL_DIGESTS: Final = "model.digests"
+SIGNER_NAMES: Final = "signer.names"
+SIGNER_KEYS: Final = "signer.keys"
+TRUST_AGE: Final = "trust-root.age-days"
 
 
-def claim_facts(
-    manifest: Manifest, *, signer: str, key: str, statement: Digest, now: datetime
-) -> Facts:
-    """The facts of a signed statement, before anything is measured (docs/policy.md).
+def signer_facts(signers: Sequence[SignerIdentity]) -> Facts:
+    """The facts of everybody who signed and is named by the policy (docs/policy.md)."""
+    ages = [signer.trust_age_days for signer in signers if signer.trust_age_days is not None]
+    facts: dict[str, FactValue] = {
+        SIGNER_NAMES: tuple(sorted({signer.name for signer in signers})),
+        SIGNER_KEYS: tuple(sorted({f"sha256:{signer.fingerprint}" for signer in signers})),
+        "signer.modes": tuple(sorted({str(signer.mode) for signer in signers})),
+        "signer.identities": tuple(sorted({s.identity for s in signers if s.identity is not None})),
+    }
+    return facts | ({TRUST_AGE: max(ages)} if ages else {})
 
-    ``signer`` is what the policy calls who signed, ``key`` the hex SHA-256 of their key's SPKI.
-    """
+
+def claim_facts(manifest: Manifest, *, statement: Digest, now: datetime) -> Facts:
+    """The facts of a signed statement, before anything is measured (docs/policy.md)."""
     component = manifest.only(EntryRole.COMPONENT)
     models = [entry for entry in manifest.entries if entry.role is EntryRole.MODEL]
     return {
@@ -37,8 +49,6 @@ def claim_facts(
         "package.sequence": manifest.sequence,
         "package.age-days": (now - manifest.issued_at).days,
         "package.expires": "never" if manifest.expires_at is None else "yes",
-        "signer.name": signer,
-        "signer.key": f"sha256:{key}",
         "statement.digest": str(statement),
         "component.size": component.size_bytes,
         "component.imports": manifest.component.imports,

@@ -21,6 +21,28 @@ class Limits:
     file_name_bytes: int = 255  # NAME_MAX of Linux file systems
     signatures: int = 17  # the packer's and 16 counter-signatures
 
+    # --- OMS signatures of model directories (docs/oms.md)
+    oms_bundle_bytes: int = 16 * MIB  # base64 of the payload, and certificates
+    oms_payload_bytes: int = 11 * MIB  # so many resources with names of 150 bytes
+    oms_resources: int = 32_768  # files; the largest published model directories have about 2,000
+    oms_ignored_paths: int = 256
+    oms_path_bytes: int = 4095  # PATH_MAX of Linux less its NUL
+    oms_path_depth: int = 32  # names in a path
+    oms_certificates: int = 10  # the leaf and its intermediates; public chains have 2 to 4
+    oms_attestations: int = 32  # log entries, timestamps; sigstore-go's bound for each
+
+    # --- certificates and logs (sigstore-go's bounds where it has one)
+    certificate_bytes: int = 64 * KIB  # Fulcio's have 1 to 2 KiB
+    timestamp_bytes: int = 64 * KIB  # a token with its certificates has 1 to 6 KiB
+    timestamps: int = 32
+    certificate_chain: int = 8  # beside the leaf; cryptography builds no longer chain either
+    certificate_file_bytes: int = 256 * KIB  # as PEM, chains have below 20 KiB
+    timestamp_wait_seconds: float = 10.0  # for each step of an authority's answer
+    timestamp_total_seconds: float = 30.0  # for all of it
+    log_hashes: int = 64  # of an inclusion proof: a tree of 2^64 leaves
+    log_words_bytes: int = 64  # kind and version of an entry
+    trust_root_bytes: int = 1 * MIB  # that of the public instance has 20 KiB
+
     # --- JSON (bundle, statement, BOM)
     json_depth: int = 32  # CycloneDX nests components; ours nest 6 deep
     json_integer: int = 2**53 - 1  # RFC 8785 section 3.2.2.3, RFC 7493 section 2.2
@@ -50,15 +72,10 @@ class Limits:
     # --- keys
     key_file_bytes: int = 64 * KIB
     passphrase_bytes: int = 1024
-
-    # --- certificates and timestamps (docs/certificates.md)
-    certificate_bytes: int = 16 * KIB  # those of companies are 1 to 3 KiB
-    certificate_chain: int = 8  # beside the leaf; cryptography builds no longer chain either
-    certificate_file_bytes: int = 256 * KIB  # as PEM, a full chain of the longest certificates
-    timestamps: int = 4  # sigstore-go permits 32; more than two authorities are not asked
-    timestamp_bytes: int = 64 * KIB  # one with its chain is 4 to 8 KiB
-    timestamp_wait_seconds: float = 10.0  # for each step of an authority's answer
-    timestamp_total_seconds: float = 30.0  # for all of it
+    key_reference_bytes: int = 4096  # a path (PATH_MAX of Linux), or what names a key elsewhere
+    pkcs11_module_bytes: int = 64 * MIB  # SoftHSM's is 1 MiB, the largest of vendors' about 20
+    public_key_bytes: int = 8 * KIB  # what a plug-in may hand over; an RSA-16384 key has 2 KiB
+    signature_bytes: int = 8 * KIB  # likewise; ours have at most 72
 
     # --- what was accepted before (per policy; pins count alike)
     state_packages: int = 4096  # far more than any site runs

@@ -58,8 +58,8 @@ def parse_predicate(predicate: Cursor, sha256_by_name: dict[str, Digest]) -> Man
         package_name=_match(package["name"], PACKAGE_NAME, "a package name"),
         package_version=_match(package["version"], VERSION, "a version"),
         sequence=members["sequence"].integer(0, LIMITS.json_integer),
-        issued_at=_parse_time(members["issuedAt"]),
-        expires_at=_parse_time(members["expiresAt"]) if "expiresAt" in members else None,
+        issued_at=parse_time(members["issuedAt"]),
+        expires_at=parse_time(members["expiresAt"]) if "expiresAt" in members else None,
         entries=entries,
         component=_parse_component(members["component"]),
         models=tuple(_parse_model(cursor) for cursor in members["models"].array(64)),
@@ -213,7 +213,8 @@ def _sorted_words(cursor: Cursor) -> tuple[str, ...]:
     return words
 
 
-def _parse_time(cursor: Cursor) -> datetime:
+def parse_time(cursor: Cursor) -> datetime:
+    """A time as everything here writes it: UTC, whole seconds, ``Z``."""
     text = _match(cursor, _TIME, "YYYY-MM-DDTHH:MM:SSZ")
     with suppress(ValueError):
         moment = datetime.fromisoformat(text)  # strptime costs each start 4 ms

@@ -7,19 +7,33 @@ nothing are errors: whom to trust is never guessed.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Final
 
 from infwasi_sign.domain.digest import Algorithm
-from infwasi_sign.domain.facts import HOST_LIBRARIES, LOAD_LEVEL, MODEL_DIGESTS
+from infwasi_sign.domain.facts import (
+    HOST_LIBRARIES,
+    LOAD_LEVEL,
+    MODEL_DIGESTS,
+    SIGNER_KEYS,
+    SIGNER_NAMES,
+    TRUST_AGE,
+)
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import VERSION, WORD
 from infwasi_sign.domain.policy import RunLimit
-from infwasi_sign.domain.policy_reader import ANY_TEXT, Form, Reader, bare
+from infwasi_sign.domain.policy_reader import ANY_TEXT, Form, Reader, Table, bare
+from infwasi_sign.domain.policy_signers import (
+    SignerSpec,
+    TrustRootSpec,
+    read_signers,
+    read_trust_root,
+)
 from infwasi_sign.domain.rules import (
     AnyOf,
     AtLeast,
     AtMost,
+    CountAtLeast,
     Including,
     Matching,
     NoneOf,
@@ -35,32 +49,11 @@ POLICY_VERSION: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class KeySpec:
-    """A public key of a signer: its PEM text, or a file beside the policy.
-
-    ``path`` is where the document has it: ``signer[0].keys[1]``.
-    """
-
-    path: str
-    pem: str | None
-    file: str | None
-    not_after: datetime | None
-    place: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SignerSpec:
-    """Somebody who may sign, by the name that results show."""
-
-    name: str
-    keys: tuple[KeySpec, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class PolicyFile:
     """What a policy file says; the signers' keys are not loaded yet."""
 
     signers: tuple[SignerSpec, ...]
+    trust_root: TrustRootSpec | None
     rules: tuple[Rule, ...]
     limits: Mapping[RunLimit, int]
     digests: frozenset[Algorithm]
@@ -135,8 +128,10 @@ _RULE_KEYS: Final[Mapping[str, Mapping[str, _Key]]] = {
     },
     "bom": {"require": _Key("bom.properties", _texts(lambda values: Including(values=values)))},
     "host": {"libraries": _Key(HOST_LIBRARIES, _one_of(_SHA256))},
+    "sigstore": {"maximum-age-days": _Key(TRUST_AGE, _AT_MOST, RefusalKind.EXPIRED)},
     "load": {"minimum-level": _Key(LOAD_LEVEL, _level, RefusalKind.LEVEL)},
 }
+_NO_RULES: Final = {"sigstore": ("trust-root",)}  # keys of these sections that decide nothing
 _PACKAGE_KEYS: Final[Mapping[str, _Key]] = {
     "minimum-version": _Key(
         "package.version",
@@ -147,7 +142,8 @@ _PACKAGE_KEYS: Final[Mapping[str, _Key]] = {
     "expires": _Key("package.expires", _one_of(_EXPIRY)),
 }
 _DENIALS: Final = {
-    "key": ("signer.key", _SHA256),
+    "key": (SIGNER_KEYS, _SHA256),
+    "identity": ("signer.identities", ANY_TEXT),
     "statement": ("statement.digest", _SHA256),
     "model": (MODEL_DIGESTS, _DIGEST),
     "component": ("component.digests", _DIGEST),
@@ -185,10 +181,12 @@ class _Sections(Reader):
             )
         if "description" in self.document:
             self.text(self.document["description"], "description")
-        signers = self._signers()
+        signers = read_signers(self)
+        self._names = tuple(signer.name for signer in signers)
         rules = (*self._deny(), *self._packages(), *self._simple())
         return PolicyFile(
             signers=signers,
+            trust_root=read_trust_root(self),
             rules=rules,
             limits=self._limits(),
             digests=self._digests() | _digests_of_models(rules),
@@ -216,12 +214,17 @@ class _Sections(Reader):
         rules = []
         for section, keys in _RULE_KEYS.items():
             if section in self.document:
-                table = self.table(self.document[section], section, frozenset(keys))
-                rules += [self._rule(section, name, keys[name], table[name]) for name in table]
+                known = frozenset({*keys, *_NO_RULES.get(section, ())})
+                table = self.table(self.document[section], section, known)
+                rules += [
+                    self._rule(section, name, keys[name], table[name])
+                    for name in table
+                    if name in keys
+                ]
         return rules
 
     def _packages(self) -> list[Rule]:
-        known = frozenset({"name", *_PACKAGE_KEYS})
+        known = frozenset({"name", "signers", "threshold", *_PACKAGE_KEYS})
         entries = self.tables("package", known)
         if not entries:
             raise self.error("no package is permitted", "package", expected="[[package]] entries")
@@ -235,6 +238,7 @@ class _Sections(Reader):
                 for name, spec in _PACKAGE_KEYS.items()
                 if name in table
             ]
+            rules += self._threshold(key, table, pattern)
         names = Rule(
             name="package.name",
             fact="package.name",
@@ -243,42 +247,34 @@ class _Sections(Reader):
         )
         return [names, *rules]
 
-    def _signers(self) -> tuple[SignerSpec, ...]:
-        signers: list[SignerSpec] = []
-        for key, table in self.tables("signer", frozenset({"name", "keys"})):
-            name = self.text(table.get("name"), f"{key}.name")
-            keys = table.get("keys")
-            if not isinstance(keys, list) or not keys:
-                raise self.error("a signer has no keys", f"{key}.keys", expected="an array of keys")
-            if any(signer.name == name for signer in signers):
-                raise self.error("a signer stands twice", f"{key}.name", got=name)
-            specs = [self._key(item, f"{key}.keys[{i}]") for i, item in enumerate(keys)]
-            signers.append(SignerSpec(name=name, keys=tuple(specs)))
-        if not signers:
-            raise self.error("nobody is trusted", "signer", expected="[[signer]] entries")
-        return tuple(signers)
-
-    def _key(self, value: object, key: str) -> KeySpec:
-        table = self.table(value, key, frozenset({"pem", "file", "not-after"}))
-        if ("pem" in table) == ("file" in table):
-            raise self.error("a key is given by `pem` or by `file`", key)
-        return KeySpec(
-            path=key,
-            pem=self.text(table["pem"], f"{key}.pem") if "pem" in table else None,
-            file=self.text(table["file"], f"{key}.file") if "file" in table else None,
-            not_after=self._moment(table.get("not-after"), f"{key}.not-after"),
-            place=self.place(f"{key}.not-after"),
-        )
-
-    def _moment(self, value: object, key: str) -> datetime | None:
-        if value is None:
-            return None
-        if not isinstance(value, datetime) or value.tzinfo is None:
-            raise self.error("wrong type", key, expected="a time with its zone", got=value)
-        try:
-            return value.astimezone(UTC)
-        except OverflowError as error:  # year 1 or 9999, and in UTC another
-            raise self.error("out of range", key, got=value) from error
+    def _threshold(self, key: str, table: Table, pattern: str) -> list[Rule]:
+        """How many must sign, and who of them: one rule out of two keys."""
+        if not table.keys() & {"signers", "threshold"}:
+            return []
+        names = self.texts(table["signers"], f"{key}.signers") if "signers" in table else ()
+        number = self.number(table.get("threshold", 1), f"{key}.threshold")
+        for index, name in enumerate(names):
+            if name not in self._names:
+                where = f"{key}.signers[{index}]"
+                raise self.error("no such signer", where, expected=", ".join(self._names), got=name)
+        if not 1 <= number <= len(set(names) or self._names):
+            raise self.error(
+                "can never hold",
+                f"{key}.threshold",
+                expected=f"1 to {len(set(names) or self._names)}",
+                got=number,
+            )
+        where = f"{key}.threshold" if "threshold" in table else f"{key}.signers"
+        return [
+            Rule(
+                name=where,
+                fact=SIGNER_NAMES,
+                test=CountAtLeast(number=number, values=tuple(dict.fromkeys(names))),
+                place=self.place(where),
+                kind=RefusalKind.SIGNER,
+                when=("package.name", pattern),
+            )
+        ]
 
     def _deny(self) -> list[Rule]:
         rules = []

@@ -56,11 +56,11 @@ require = ["blake3"]
 _HARMFUL: Final = re.compile(r"[^ !#-\[\]-~]")
 
 
-def policy_template(facts: Facts, pem: str) -> str:
-    """A policy that accepts the package of these facts, signed by the key in ``pem``."""
+def policy_template(facts: Facts, *, signer: str, pem: str) -> str:
+    """A policy that accepts the package of these facts, signed by ``signer`` with this key."""
     return _TEMPLATE.format(
         version=POLICY_VERSION,
-        signer=toml_value(facts["signer.name"]),
+        signer=toml_value(signer),
         pem=pem.strip(),
         package=toml_value(facts["package.name"]),
         name=facts["package.name"],

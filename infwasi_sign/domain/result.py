@@ -4,7 +4,7 @@ The form has a name, `RESULT_SCHEMA`, and a JSON schema, docs/schemas/result.v1.
 member that is not in the schema is a new version of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from infwasi_sign.domain.digest import Digest
 from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.refusals import hint_for
+from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import GuestError, InfwasiError, RefusalKind, RefusedError
 
 RESULT_SCHEMA: Final = "urn:infwasi:result:v1"
@@ -75,15 +76,6 @@ class Circumstances:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SignedBy:
-    """One signer, as the verifier calls them; ``fingerprint`` is hex SHA-256 of the SPKI DER."""
-
-    name: str
-    algorithm: str
-    fingerprint: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ComputedEntry:
     """One entry, its size in bytes, and the digests that were computed over it: no others."""
 
@@ -95,7 +87,10 @@ class ComputedEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
-    """Every step said yes; ``expires_at`` absent means never."""
+    """Every step said yes; ``expires_at`` absent means never.
+
+    ``strangers`` are the files of counter-signatures that count nothing.
+    """
 
     circumstances: Circumstances
     package_name: str
@@ -103,7 +98,8 @@ class Accepted:
     sequence: int
     issued_at: datetime
     expires_at: datetime | None
-    signers: tuple[SignedBy, ...]
+    signers: tuple[SignerIdentity, ...]
+    strangers: tuple[str, ...]
     statement: Digest
     entries: tuple[ComputedEntry, ...]
     level: str
@@ -119,22 +115,41 @@ class Accepted:
             "sequence": self.sequence,
             "issuedAt": format_time(self.issued_at),
             "expiresAt": None if self.expires_at is None else format_time(self.expires_at),
-            "signers": [
-                {"name": _text(s.name), "algorithm": s.algorithm, "fingerprint": s.fingerprint}
-                for s in self.signers
-            ],
+            "signers": [_signer_json(signer) for signer in self.signers],
+            "strangers": list(self.strangers),
             "statement": str(self.statement),
-            "entries": [
-                {
-                    "name": entry.name,
-                    "role": entry.role,
-                    "size": entry.size_bytes,
-                    "computed": {str(d.algorithm): d.hex for d in entry.digests},
-                }
-                for entry in self.entries
-            ],
+            "entries": _entries(self.entries),
             "level": self.level,
             "levelReason": self.level_reason,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AcceptedModel:
+    """A model directory holds what its OMS signature says (docs/oms.md).
+
+    ``payload`` is the digest of the signed bytes, ``root`` that over all files; ``ignored`` are
+    paths that are there and that nobody signed.
+    """
+
+    circumstances: Circumstances
+    signers: tuple[SignerIdentity, ...]
+    payload: Digest
+    root: Digest
+    files: tuple[ComputedEntry, ...]
+    ignored: tuple[str, ...]
+    verdict: Verdict = field(default=Verdict.VERIFIED, init=False)
+
+    def to_json(self) -> JsonObject:
+        """The result for machines."""
+        return {
+            **_head(self.verdict),
+            **self.circumstances.to_json(),
+            "signers": [_signer_json(signer) for signer in self.signers],
+            "omsPayload": str(self.payload),
+            "omsRoot": str(self.root),
+            "entries": _entries(self.files),
+            "ignored": [_text(path) for path in self.ignored],
         }
 
 
@@ -201,7 +216,19 @@ class NotAccepted:
         )
 
 
-VerifyResult: TypeAlias = Accepted | NotAccepted
+VerifyResult: TypeAlias = Accepted | AcceptedModel | NotAccepted
+
+
+def _entries(entries: Iterable[ComputedEntry]) -> list[JsonObject]:
+    return [
+        {
+            "name": entry.name,
+            "role": entry.role,
+            "size": entry.size_bytes,
+            "computed": {str(d.algorithm): d.hex for d in entry.digests},
+        }
+        for entry in entries
+    ]
 
 
 def _head(verdict: Verdict) -> JsonObject:
@@ -215,6 +242,19 @@ def _present(**members: str | Mapping[str, object] | None) -> JsonObject:
         for name, value in members.items()
         if value is not None
     }
+
+
+def _signer_json(signer: SignerIdentity) -> JsonObject:
+    return {
+        "name": _text(signer.name),
+        "mode": str(signer.mode),
+        "algorithm": signer.algorithm,
+        "fingerprint": signer.fingerprint,
+    } | _present(
+        identity=None if signer.identity is None else _text(signer.identity),
+        issuer=None if signer.issuer is None else _text(signer.issuer),
+        signedAt=None if signer.signed_at is None else format_time(signer.signed_at),
+    )
 
 
 def _text(value: str) -> str:

@@ -52,6 +52,14 @@ class Including:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CountAtLeast:
+    """So many of the fact's values are among these, or so many of any if none are named."""
+
+    number: int
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AtMost:
     """The fact is a number and not larger."""
 
@@ -72,14 +80,17 @@ class VersionAtLeast:
     version: str
 
 
-Test: TypeAlias = OneOf | AnyOf | NoneOf | Matching | Including | AtMost | AtLeast | VersionAtLeast
+Test: TypeAlias = (
+    OneOf | AnyOf | NoneOf | Matching | Including | CountAtLeast | AtMost | AtLeast | VersionAtLeast
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """One line of a policy. ``when`` limits it to packages or keys: a fact, and a pattern for it.
+    """One line of a policy.
 
-    ``place`` is file and line; ``reason`` is what the author of the policy wants to be said.
+    ``when`` limits it to facts of which some value fits a pattern. ``place`` is file and line;
+    ``reason`` is what the author of the policy wants to be said.
     """
 
     name: str
@@ -104,8 +115,8 @@ def evaluate(rule: Rule, facts: Facts) -> Outcome:
     """Hold one rule to the facts."""
     if rule.when is not None:
         fact, pattern = rule.when
-        condition = facts.get(fact)
-        if not isinstance(condition, str) or not fnmatchcase(condition, pattern):
+        condition = facts.get(fact, ())
+        if not any(fnmatchcase(text, pattern) for text in _texts(condition)):
             return Outcome(rule=rule, seen=None, is_met=None)
     if rule.fact not in facts:
         return Outcome(rule=rule, seen=None, is_met=None)
@@ -130,6 +141,8 @@ def _is_met(test: Test, seen: FactValue) -> bool:  # noqa: PLR0911 - one return 
             return set(values).isdisjoint(_texts(seen))
         case Including(values=values):
             return set(values) <= set(_texts(seen))
+        case CountAtLeast(number=number, values=values):
+            return len(set(_texts(seen)) & set(values or _texts(seen))) >= number
         case Matching(patterns=patterns):
             found = _texts(seen)
             return bool(found) and all(
@@ -162,6 +175,8 @@ def expectation(test: Test) -> str:  # noqa: PLR0911 - one return per kind of te
             return f"none of {', '.join(values)}"
         case Including(values=values):
             return f"all of {', '.join(values)}"
+        case CountAtLeast(number=number, values=values):
+            return f"at least {number} of {', '.join(values) or 'them'}"
         case Matching(patterns=patterns):
             return f"like {', '.join(patterns)}"
         case _:
@@ -180,6 +195,8 @@ def shortfall(outcome: Outcome) -> str:
             wrong = [t for t in seen if not any(fnmatchcase(t, pattern) for pattern in patterns)]
         case Including(values=values):
             return f"without {', '.join(value for value in values if value not in seen)}"
+        case CountAtLeast(values=values):
+            wrong = [text for text in seen if not values or text in values]
         case AnyOf() | AtMost() | AtLeast() | VersionAtLeast():
             wrong = list(seen)
         case _:

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
+from infwasi_sign.adapters.oms_keys import sign_oms
 from infwasi_sign.domain.component import Nested, describe
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.pins import Pin, encode_pins
@@ -17,7 +18,7 @@ from infwasi_sign.domain.rollback import SequenceRecord, encode_state, policy_id
 from infwasi_sign.domain.settings_layout import memory_image
 from infwasi_sign.domain.settings_module import settings_module
 from tests import certificate_authority as authority
-from tests import gguf_forge
+from tests import gguf_forge, oms_support
 from tests.conftest import ROOT
 from tests.forge import MANIFEST, NOW, SETTINGS, TRUSTED
 from tests.gguf_forge import PAIRS, tiny_gguf
@@ -67,6 +68,39 @@ def statements() -> list[bytes]:
     claim = {"name": "extra", "model": "model", "entry": MODEL}
     value["predicate"] |= {"loras": [claim], "projectors": [claim], "omsPayload": "00" * 32}
     return [*found, json.dumps(value, sort_keys=True, separators=(",", ":")).encode()]
+
+
+def oms_payloads() -> list[bytes]:
+    """OMS payloads: ours, one by a release before 1.1, and one of a single file."""
+    old = json.loads(oms_support.payload_of())
+    del old["predicate"]["serialization"]["ignore_paths"]
+    single = json.loads(json.dumps(old))
+    single["predicate"]["resources"][1:] = []
+    single["predicate"]["resources"][0]["name"] = "."
+    oms_support.reroot(single)
+    return [
+        oms_support.payload_of(),
+        json.dumps(old, indent=2).encode(),
+        json.dumps(single).encode(),
+    ]
+
+
+def oms_bundles() -> list[bytes]:
+    """OMS bundles of each mode."""
+    signed = sign_oms(TRUSTED, oms_support.payload_of())
+    value = json.loads(signed)
+    others: tuple[dict[str, object], ...] = (
+        {"publicKey": {"rawBytes": "AAAA", "keyDetails": "PKIX_ECDSA_P256_SHA_256"}},
+        {
+            "x509CertificateChain": {"certificates": [{"rawBytes": "AAAA"}]},
+            "timestampVerificationData": {"rfc3161Timestamps": [{"signedTimestamp": "AAAA"}]},
+        },
+        {"certificate": {"rawBytes": "AAAA"}, "tlogEntries": [{"logIndex": "1"}]},
+    )
+    return [
+        signed,
+        *(json.dumps({**value, "verificationMaterial": other}).encode() for other in others),
+    ]
 
 
 def boms() -> list[bytes]:
@@ -225,4 +259,29 @@ def timestamps() -> list[bytes]:
         bare.answer(replace(good, nonce=7)),
         bare.answer(replace(good, status=2)),
         bare.answer(replace(good, has_attributes=False)),
+    ]
+
+
+def cosign_keys() -> list[bytes]:
+    """The JSON of key files of cosign."""
+    salt, nonce, secret = (base64.b64encode(bytes(size)).decode() for size in (32, 24, 64))
+    cipher = {"name": "nacl/secretbox", "nonce": nonce}
+    return [
+        json.dumps(
+            {
+                "kdf": {"name": "scrypt", "params": {"N": n, "r": 8, "p": 1}, "salt": salt},
+                "cipher": cipher,
+                "ciphertext": secret,
+            }
+        ).encode()
+        for n in (2**16, 2**40)
+    ]
+
+
+def key_uris() -> list[bytes]:
+    """Names of keys in tokens, RFC 7512."""
+    return [
+        b"pkcs11:token=The%20token;object=signer;type=private?module-path=/usr/lib/a.so",
+        b"pkcs11:manufacturer=m;model=d;serial=0A;slot-id=7;id=%00%FF?pin-source=file:///etc/pin",
+        b"pkcs11:object=a;pin-value=1",
     ]

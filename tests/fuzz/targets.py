@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from infwasi_sign.adapters import chat_template, key_files, keys, pkcs8
+from infwasi_sign.adapters import chat_template, key_files, keys, oms_keys, pkcs8
 from infwasi_sign.adapters.certificate_chain import parse_certificate
 from infwasi_sign.adapters.certificate_files import parse_certificates_pem
 from infwasi_sign.adapters.certificates import verify_certificate
+from infwasi_sign.adapters.cosign_key import parse_locked_key
 from infwasi_sign.adapters.nn_generation import NnError, parse_options
 from infwasi_sign.adapters.timestamps import verify_timestamp
 from infwasi_sign.domain import der, strict_json
@@ -19,8 +20,12 @@ from infwasi_sign.domain.component import describe, find_settings
 from infwasi_sign.domain.gguf import GgufArray, GgufHeader, parse
 from infwasi_sign.domain.gguf_facts import model_facts
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.model_digests import TensorDigests, header_digest, tensor_table_digest
+from infwasi_sign.domain.oms import encode_oms_payload, parse_oms_payload
+from infwasi_sign.domain.oms_bundle import encode_oms_bundle, parse_oms_bundle
 from infwasi_sign.domain.pins import encode_pins, parse_pins
+from infwasi_sign.domain.pkcs11_uri import parse_key_uri
 from infwasi_sign.domain.policy_file import parse_policy
 from infwasi_sign.domain.project import parse_project
 from infwasi_sign.domain.rollback import encode_state, parse_state
@@ -104,6 +109,37 @@ def _statement_in_any_form(data: bytes) -> None:
     value = strict_json.parse(data, where="json", limit_bytes=LIMITS.bundle_bytes)
     payload = strict_json.canonical(value)
     assert encode_statement(parse_statement(payload)) == payload
+
+
+@_target(corpus.oms_payloads, (MalformedError, UndecidedError), longest=8192)
+def _oms_payload(data: bytes) -> None:
+    """What is read can be written, and reads the same again."""
+    read = parse_oms_payload(data)
+    for path in (*read.files, *read.ignored):
+        assert not {"", ".", ".."}.intersection(path.split("/"))
+    if not read.is_single_file and not read.allows_links:
+        again = parse_oms_payload(
+            encode_oms_payload(read.subject, read.files.items(), read.ignored)
+        )
+        assert (again.files, again.ignored) == (read.files, read.ignored)
+
+
+@_target(corpus.oms_bundles, longest=8192)
+def _oms_bundle(data: bytes) -> None:
+    """A bundle is one of at most one mode, and what is read can be written."""
+    accepted: list[SigningMode] = []
+    refused: list[MalformedError] = []
+    for mode in SigningMode:
+        try:
+            read = parse_oms_bundle(data, mode)
+        except MalformedError as error:
+            refused.append(error)
+            continue
+        assert parse_oms_bundle(encode_oms_bundle(read), mode) == read
+        accepted.append(mode)
+    assert len(accepted) <= 1
+    if not accepted:
+        raise refused[0]
 
 
 @_target(corpus.boms, longest=8192)
@@ -207,7 +243,7 @@ def _chat_template(data: bytes) -> None:
 
 @_target(corpus.key_files, (UndecidedError,))
 def _key_file(data: bytes) -> None:
-    label, der = key_files._from_pem(data, "key")
+    label, der = key_files.from_pem(data, "key")
     if label == key_files._PUBLIC:
         assert keys.parse_public_key(der, where="key").spki_der == der
     else:
@@ -222,10 +258,32 @@ def _public_key(data: bytes) -> None:
     assert key.made(b"", b"") is False
 
 
+@_target(corpus.public_keys, (UndecidedError,))
+def _oms_key(data: bytes) -> None:
+    key = oms_keys.parse_oms_key(data, where="key")
+    assert key.spki_der == data
+    assert key.made(b"", b"") is False
+
+
 @_target(corpus.private_keys, (UndecidedError,))
 def _private_key(data: bytes) -> None:
     key = pkcs8.decode(data, None, where="key")
     assert pkcs8.decode(pkcs8.encode(key), None, where="again").public == key.public
+
+
+@_target(corpus.cosign_keys, (UndecidedError,))
+def _cosign_key(data: bytes) -> None:
+    locked = parse_locked_key(data, where="key")
+    assert locked.scrypt in {(2**15, 8, 1), (2**16, 8, 1), (2**17, 8, 1)}
+    assert (len(locked.salt), len(locked.nonce)) == (32, 24)
+
+
+@_target(corpus.key_uris, (UndecidedError,))
+def _key_uri(data: bytes) -> None:
+    found = parse_key_uri(data.decode("utf-8", "surrogateescape"))
+    assert found.label or found.key_id
+    assert found.module_path is None or found.module_path.startswith("/")
+    assert found.pin_path is None or found.pin_path.startswith("/")
 
 
 # --- certificates and timestamps ---------------------------------------------------------------

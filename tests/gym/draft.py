@@ -1,6 +1,7 @@
 """A package in memory that a mutator may spoil, and the directory it is written to."""
 
 import base64
+import hashlib
 import json
 import os
 import socket
@@ -19,6 +20,7 @@ from infwasi_sign.domain.bundle import encode_bundle
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.rollback import SequenceRecord
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.signatures import counter_signature_name
 from tests import forge
 from tests.forge import MANIFEST, NOW, TRUSTED, VectorSigner
 from tests.gguf_forge import PAIRS, text_pair, tiny_gguf
@@ -111,6 +113,16 @@ class Draft:
     def sign(self, payload: bytes, signer: VectorSigner = TRUSTED) -> None:
         """Put a signed bundle over ``payload`` into the package."""
         self.files[MANIFEST] = encode_bundle(sign_payload(signer, payload))
+
+    def counter_sign(self, payload: bytes, signer: VectorSigner = TRUSTED) -> str:
+        """Add a bundle by a further signer; gives its name."""
+        return self.add_signature(encode_bundle(sign_payload(signer, payload)))
+
+    def add_signature(self, bundle: bytes) -> str:
+        """Put bytes among the counter-signatures, under their own digest."""
+        name = counter_signature_name(hashlib.sha256(bundle).hexdigest())
+        self.files[name] = bundle
+        return name
 
     def statement(self) -> Json:
         """The signed statement."""

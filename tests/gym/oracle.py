@@ -19,8 +19,8 @@ from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.domain.manifest import Manifest
 from infwasi_sign.domain.policy import DirectoryNamed, Policy
 from infwasi_sign.domain.policy_file import parse_policy
+from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
-from infwasi_sign.ports import SignerIdentity
 from infwasi_sign.verify import VerifyRequest, verify
 from tests.forge import TRUSTED
 from tests.gym import spoil_contents, spoil_files, spoil_policy, spoil_signed

@@ -10,10 +10,13 @@ from typing import Final
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.rollback import JUMP_SECONDS, SequenceRecord
-from tests.forge import MANIFEST, NOW, TRUSTED
+from tests.forge import MANIFEST, NOW, STRANGER, TRUSTED
 from tests.gym.draft import APP, MODEL, Draft, mutator
 
 _SEQUENCE: Final = int(NOW.timestamp())  # what pack gives a package that is issued then
+
+
+_OTHER_SIGNER: Final = '\n[[signer]]\nname = "other"\nkeys = [{ file = "other.pub" }]'
 
 
 def _named(data: bytes, rng: Random) -> str:
@@ -51,6 +54,14 @@ def package_too_old(draft: Draft, rng: Random) -> None:
     days = rng.randrange(2, 300)
     draft.now = NOW + timedelta(days=days)
     draft.rules = f"maximum-age-days = {rng.randrange(1, days)}"
+
+
+@mutator("policy")
+def too_few_signed(draft: Draft, rng: Random) -> None:
+    """Another must have signed, or another too; strangers and the packer again do not count."""
+    draft.rules = rng.choice(("threshold = 2", 'signers = ["other"]')) + _OTHER_SIGNER
+    for signer in rng.choices((STRANGER, TRUSTED), k=rng.randrange(3)):
+        draft.counter_sign(_payload(draft), signer)
 
 
 @mutator("policy", 2)

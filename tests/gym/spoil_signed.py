@@ -60,6 +60,52 @@ def bundle_of_a_certificate(draft: Draft, rng: Random) -> None:
     _put(draft, bundle)
 
 
+# --- counter-signatures -----------------------------------------------------------------------
+
+
+def _payload(draft: Draft) -> bytes:
+    return base64.b64decode(_bundle(draft)["dsseEnvelope"]["payload"])
+
+
+@mutator("counter", 0.5)
+def counter_signature_misnamed(draft: Draft, rng: Random) -> None:
+    name = draft.counter_sign(_payload(draft), rng.choice((TRUSTED, STRANGER)))
+    other = rng.choice((rng.randbytes(32).hex(), name[11:74].rjust(64, "0"), name[11:75][::-1]))
+    draft.files[f"signatures/{other}.sigstore.json"] = draft.files.pop(name)
+
+
+@mutator("counter", 0.5)
+def counter_signature_of_other(draft: Draft, rng: Random) -> None:
+    value = draft.statement()
+    value["predicate"]["sequence"] += rng.choice((1, -1, 60))
+    draft.counter_sign(to_bytes(value), rng.choice((TRUSTED, STRANGER)))
+
+
+@mutator("counter", 0.5)
+def counter_signature_damaged(draft: Draft, rng: Random) -> None:
+    """By its hint the trusted key's, by its signature nobody's or somebody else's."""
+    name = draft.counter_sign(_payload(draft))
+    bundle = json.loads(draft.content(name))
+    by_stranger = draft.counter_sign(_payload(draft), STRANGER)
+    stranger = json.loads(draft.content(by_stranger))
+    del draft.files[name], draft.files[by_stranger]
+    bundle["dsseEnvelope"]["signatures"] = rng.choice(
+        (
+            stranger["dsseEnvelope"]["signatures"],
+            [{"sig": base64.b64encode(rng.randbytes(70)).decode()}],
+        )
+    )
+    draft.add_signature(json.dumps(bundle, separators=(",", ":")).encode() + b"\n")
+
+
+@mutator("counter")
+def counter_signature_written_otherwise(draft: Draft, rng: Random) -> None:
+    name = draft.counter_sign(_payload(draft))
+    data = draft.content(name)
+    del draft.files[name]
+    draft.add_signature(json_tricks.rewritten(data, rng))
+
+
 # --- the envelope -----------------------------------------------------------------------------
 
 

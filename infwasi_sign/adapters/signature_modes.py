@@ -1,0 +1,74 @@
+"""Everybody who is trusted, whatever they sign with; the bundle's mode decides who is asked.
+
+The mode is the policy's to choose: a bundle made in a mode in which nobody is trusted is refused
+like one by a stranger, and there is no falling back from one to the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, assert_never
+
+from infwasi_sign.adapters.keys import KeyVerifier, TrustedKey
+from infwasi_sign.adapters.trust_root import default_trust_root
+from infwasi_sign.domain.material import Certified, KeyHint, Logged, SigningMode, wrong_mode
+from infwasi_sign.errors import UndecidedError
+
+if TYPE_CHECKING:
+    from infwasi_sign.adapters.sigstore_identity import TrustedIdentity
+    from infwasi_sign.domain.bundle import Bundle
+    from infwasi_sign.domain.signer import SignerIdentity
+    from infwasi_sign.domain.trust_root import TrustRoot
+    from infwasi_sign.ports import SignatureVerifier
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrustedSigners:
+    """Whom a policy names, by the ways in which they sign."""
+
+    keys: tuple[TrustedKey, ...] = ()
+    identities: tuple[TrustedIdentity, ...] = ()
+    trust_root: Callable[[], TrustRoot] = field(default=default_trust_root, repr=False)
+
+
+class ModeVerifier:
+    """Asks the verifier of a bundle's mode; implements `ports.SignatureVerifier`."""
+
+    def __init__(self, trusted: TrustedSigners, now: datetime) -> None:
+        """Trust these and nobody else.
+
+        Raises:
+            UndecidedError: that is nobody, or a key stands there twice.
+        """
+        self._verifiers: dict[SigningMode, SignatureVerifier] = {}
+        if trusted.keys:
+            self._verifiers[SigningMode.KEY] = KeyVerifier(trusted.keys)
+        if trusted.identities:
+            from infwasi_sign.adapters.sigstore_identity import KeylessVerifier  # noqa: PLC0415
+
+            self._verifiers[SigningMode.KEYLESS] = KeylessVerifier(
+                trusted.identities, trusted.trust_root, now
+            )
+        if not self._verifiers:
+            raise UndecidedError("nobody is trusted", hint="name the signer's public key")
+
+    def verify(self, bundle: Bundle) -> SignerIdentity:
+        """The trusted signer of ``bundle``.
+
+        Raises:
+            RefusedError: as `ports.SignatureVerifier.verify`.
+        """
+        match bundle.material:
+            case KeyHint():
+                mode = SigningMode.KEY
+            case Certified():
+                mode = SigningMode.CERTIFICATE
+            case Logged():
+                mode = SigningMode.KEYLESS
+            case _:
+                assert_never(bundle.material)
+        if mode not in self._verifiers:
+            raise wrong_mode(min(self._verifiers), bundle.material)
+        return self._verifiers[mode].verify(bundle)
