@@ -1,13 +1,15 @@
 """Timestamps over signatures: which time is believed, and how a token is asked for."""
 
+import base64
 import hashlib
+import json
 import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Final
@@ -25,6 +27,8 @@ from infwasi_sign.adapters.timestamps import VerifiedTimestamp, verify_timestamp
 from infwasi_sign.domain import der
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.testing.sigstore.faults import Fault
+from infwasi_sign.testing.sigstore.instance import PrivateSigstore
 from tests.certificate_authority import (
     DAY,
     NOT_A_CA,
@@ -659,3 +663,36 @@ def test_refuses_what_is_no_url_of_an_authority(url: str) -> None:
     assert str(caught.value) == (
         "not the URL of a timestamp authority (expected http:// or https://, a host, and no user)"
     )
+
+
+# --- the authority of a private Sigstore -------------------------------------------------------
+
+
+def ask_sigstore(private: PrivateSigstore) -> bytes:
+    listed = json.loads(private.trusted_root())["timestampAuthorities"][0]["certChain"]
+    _, root = (base64.b64decode(one["rawBytes"]) for one in listed["certificates"])
+    now = datetime.now(UTC)
+    return request_timestamp(private.timestamp_url, signature=SIGNATURE, now=now, roots=(root,))
+
+
+def test_asks_the_authority_of_a_private_sigstore() -> None:
+    with PrivateSigstore() as private:
+        assert decode_timestamp_response(ask_sigstore(private)).status == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "claim"),
+    [
+        (Fault.TIMESTAMP_OVER_OTHER_MESSAGE, "the timestamp is over another signature"),
+        (Fault.TIMESTAMP_FOR_OTHER_NONCE, "the timestamp answers another request"),
+        (Fault.TIMESTAMP_BAD_SIGNATURE, "the timestamp is not signed by its authority"),
+        (Fault.TIMESTAMP_BY_UNKNOWN_AUTHORITY, "the timestamp's authority leads to no trusted"),
+        (Fault.TIMESTAMP_NOT_FOR_TIMESTAMPING, "the timestamp's signer is not a timestamp auth"),
+        (Fault.TIMESTAMP_TOO_LATE, "the timestamp is from the future"),
+        (Fault.TIMESTAMP_UNAVAILABLE, "no timestamp from the authority"),
+    ],
+)
+def test_uses_no_faulty_timestamp_of_a_private_sigstore(fault: Fault, claim: str) -> None:
+    with PrivateSigstore(faults=[fault]) as private, pytest.raises(UndecidedError) as caught:
+        ask_sigstore(private)
+    assert str(caught.value).startswith(claim)

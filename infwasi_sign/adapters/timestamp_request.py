@@ -26,7 +26,7 @@ from infwasi_sign.errors import RefusedError, UndecidedError
 
 _QUERY: Final = "application/timestamp-query"
 _REPLY: Final = "application/timestamp-reply"
-_OK: Final = 200
+_OK: Final = frozenset({200, 201})  # 201 is what sigstore/timestamp-authority says
 
 
 def request_timestamp(
@@ -135,7 +135,7 @@ def _exchange(url: str, query: bytes, where: str) -> bytes:
 
 def _body(answer: HTTPResponse, where: str) -> bytes:
     kind = answer.headers.get_content_type()
-    if answer.status != _OK or kind != _REPLY:
+    if answer.status not in _OK or kind != _REPLY:
         raise _failed(where, f"status {answer.status} and {kind[:60]!a}")
     data = answer.read(LIMITS.timestamp_bytes + 1)
     if len(data) > LIMITS.timestamp_bytes:
