@@ -212,10 +212,10 @@ def find_chain(
     """The chain from ``leaf`` to one of ``anchors`` whose certificates are all valid at ``moment``.
 
     The library follows RFC 5280 section 6 and is stricter: at most 8 CAs, RSA keys of at least 2048
-    bits or NIST curves, SHA-2, no critical extension that it does not know. It gives up after a number of
-    signatures, however many certificates of one name are given. Its profile for the web is not
-    used: it demands names that certificates for code rarely have. Of CAs we demand what stands in
-    `_authority_policy`. Of the leaf nothing is judged here.
+    bits or NIST curves, SHA-2, no critical extension that it does not know. It gives up after a
+    number of signatures, however many certificates of one name are given. Its profile for the web
+    is not used: it demands names that certificates for code rarely have. Of CAs we demand what
+    stands in `_authority_policy`. Of the leaf nothing is judged here.
     """
     others = [one for one in others if not _is_root(one)]  # would end nothing, and lead in circles
     every = {certificate.der: certificate for certificate in (leaf, *others, *anchors)}
