@@ -24,13 +24,16 @@ from infwasi_sign.adapters.cyclonedx_bom import CycloneDxWriter
 from infwasi_sign.adapters.keys import sign_payload
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.model_source import open_model
+from infwasi_sign.adapters.oms_keys import sign_oms
 from infwasi_sign.adapters.package_writer import PackageWriter
 from infwasi_sign.adapters.sealing import KeySealer
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import encode_bundle
-from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.gguf import parse
+from infwasi_sign.domain.manifest import OMS_FILE
 from infwasi_sign.domain.model_digests import header_digest, tensor_table_digest
+from infwasi_sign.domain.oms import PACKAGE_IGNORED, encode_oms_payload
 from infwasi_sign.domain.settings import GuestLimits, Settings
 from infwasi_sign.pack import Companion, PackRequest, pack
 from infwasi_sign.signatures import counter_signature_name
@@ -184,6 +187,38 @@ def add_signature(package: Path, bundle: bytes) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(bundle)
     return path
+
+
+def oms_files(package: Path) -> dict[str, str]:
+    """Names and SHA-256 of what a companion signs."""
+    return {one["name"]: one["digest"]["sha256"] for one in statement(package)["subject"]}
+
+
+def oms_payload(
+    package: Path,
+    *,
+    subject: str | None = None,
+    files: dict[str, str] | None = None,
+    ignored: tuple[str, ...] = PACKAGE_IGNORED,
+) -> bytes:
+    """What the companion of a package says, or something else."""
+    stated = oms_files(package) if files is None else files
+    digests = [
+        (name, Digest(algorithm=Algorithm.SHA256, hex=sha256)) for name, sha256 in stated.items()
+    ]
+    return encode_oms_payload(subject or package.name, digests, ignored)
+
+
+def companion(package: Path, payload: bytes, signer: VectorSigner = TRUSTED) -> None:
+    """Put a signed companion over any payload into the package."""
+    (package / OMS_FILE).write_bytes(sign_oms(signer, payload))
+
+
+def state_companion(package: Path, payload: bytes) -> None:
+    """A companion over a payload, and a manifest that states just this one: a lying signer."""
+    companion(package, payload)
+    with lie(package) as value:
+        value["predicate"]["omsPayload"] = hashlib.sha256(payload).hexdigest()
 
 
 @contextmanager

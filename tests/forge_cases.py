@@ -14,6 +14,9 @@ from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.component import describe
 from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.domain.manifest import OMS_FILE
+from infwasi_sign.domain.oms import PACKAGE_IGNORED
+from infwasi_sign.pack import Companion
 from tests.forge import (
     CASES,
     MANIFEST,
@@ -23,14 +26,18 @@ from tests.forge import (
     bom_component,
     bundle_json,
     case,
+    companion,
     counter_sign,
     edited_bom,
     flip,
     lie,
     make_package,
+    oms_files,
+    oms_payload,
     restate,
     restate_evidence,
     sign_bytes,
+    state_companion,
     statement,
     write_bundle,
 )
@@ -95,6 +102,67 @@ def counter_signature_in_place_of_the_packers(package: Path) -> None:
     sign_bytes(package, payload, STRANGER)
 
 
+# --- the OMS companion ------------------------------------------------------------------------
+
+
+@case("malformed", "an OMS companion is declared and is none", says="bundle")
+def oms_companion_malformed(package: Path) -> None:
+    with lie(package) as value:
+        value["predicate"]["omsPayload"] = "00" * 32
+    (package / OMS_FILE).write_text("{}")
+
+
+@case("missing", "the OMS companion was taken away", companion=Companion.REQUIRED)
+def oms_companion_taken_away(package: Path) -> None:
+    (package / OMS_FILE).unlink()
+
+
+@case("extra", "an OMS companion lies there that nobody declared", says="nobody declared")
+def oms_companion_undeclared(package: Path) -> None:
+    companion(package, oms_payload(package))
+
+
+@case("signer", "somebody else signed the companion", companion=Companion.REQUIRED)
+def oms_companion_by_a_stranger(package: Path) -> None:
+    companion(package, oms_payload(package), STRANGER)
+
+
+@case("signature", "the companion's signature is another's", companion=Companion.REQUIRED)
+def oms_companion_signature(package: Path) -> None:
+    own = json.loads((package / OMS_FILE).read_bytes())
+    companion(package, oms_payload(package), STRANGER)
+    other = json.loads((package / OMS_FILE).read_bytes())
+    own["dsseEnvelope"]["signatures"] = other["dsseEnvelope"]["signatures"]
+    (package / OMS_FILE).write_text(json.dumps(own))
+
+
+@case("digest", "a companion of another release", says="stated", companion=Companion.REQUIRED)
+def oms_companion_of_another_release(package: Path) -> None:
+    companion(package, oms_payload(package, subject="capital-0.9.0"))
+
+
+@case("disagree", "the companion says other of a file", companion=Companion.REQUIRED)
+def oms_companion_says_other(package: Path) -> None:
+    files = dict.fromkeys(oms_files(package), "00" * 32)
+    state_companion(package, oms_payload(package, files=files))
+
+
+@case("disagree", "the companion leaves out a file", companion=Companion.REQUIRED)
+def oms_companion_leaves_out(package: Path) -> None:
+    files = dict(list(oms_files(package).items())[1:])
+    state_companion(package, oms_payload(package, files=files))
+
+
+@case("disagree", "the companion ignores more than it may", companion=Companion.REQUIRED)
+def oms_companion_ignores_more(package: Path) -> None:
+    state_companion(package, oms_payload(package, ignored=(*PACKAGE_IGNORED, "extra")))
+
+
+@case("malformed", "an OMS bundle in the place of the manifest", companion=Companion.REQUIRED)
+def oms_companion_as_manifest(package: Path) -> None:
+    (package / MANIFEST).write_bytes((package / OMS_FILE).read_bytes())
+
+
 # --- what must pass ---------------------------------------------------------------------------
 
 
@@ -140,6 +208,10 @@ def counter_signed_by_a_stranger(package: Path) -> None:
     counter_sign(package, STRANGER)
 
 
+@case("verified", "an OMS companion, so that others can verify too", companion=Companion.REQUIRED)
+def oms_companion(_: Path) -> None: ...
+
+
 @case("verified", "a folder for counter-signatures that is empty")
 def counter_signatures_taken_away(package: Path) -> None:
     counter_sign(package).unlink()
@@ -152,13 +224,6 @@ def counter_signatures_taken_away(package: Path) -> None:
 def version_2(package: Path) -> None:
     with lie(package) as value:
         value["predicateType"] = "urn:infwasi:manifest:v2"
-
-
-@case("undecided", "an OMS companion is declared and there", says="an OMS companion")
-def oms_companion(package: Path) -> None:
-    with lie(package) as value:
-        value["predicate"]["omsPayload"] = "00" * 32
-    (package / "model.sig").write_text("{}")
 
 
 def _second_gguf(package: Path, role: str) -> None:

@@ -4,6 +4,8 @@ A test of refusals means nothing until it is shown that it could fail. The switc
 and exists here only.
 """
 
+import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +52,18 @@ BUNDLE_FORM = (bundle, "encode_bundle", equal_to_all)
 SIGNATURE = (keys.KeyVerifier, "verify", anybody)
 BYTE_FORM = (statement, "_require_byte_form", nothing)
 NOTHING_ELSE = (verification, "_require_nothing_else", nothing)
-COMPANION = (verification, "_require_companion", nothing)
+
+
+def believed(_: object, data: bytes, __: object) -> bytes:
+    """The payload of a companion, whoever signed it."""
+    payload = json.loads(data)["dsseEnvelope"]["payload"]
+    return base64.b64decode(payload)
+
+
+COMPANION = (signatures, "_require_companion", nothing)
+COMPANION_SIGNED = (keys.KeyVerifier, "verify_companion", believed)
+COMPANION_STATED = (signatures, "_require_payload", nothing)
+COMPANION_FILES = (signatures, "_require_same_files", nothing)
 OWN_NAME = (signatures, "_require_own_name", nothing)
 SAME_PAYLOAD = (signatures, "_require_same_payload", nothing)
 SUPPORTED = (verification, "_require_supported", nothing)
@@ -80,7 +93,13 @@ CONTROLS: list[tuple[tuple[tuple[object, str, Callable[..., Any]], ...], tuple[s
     ),
     ((SIGNATURE,), ("counter-signature-damaged",)),
     ((BUNDLE_FORM,), ("counter-signature-in-another-form",)),
-    ((SUPPORTED,), ("oms-companion", "lora", "projector")),
+    ((COMPANION_SIGNED,), ("oms-companion-by-a-stranger", "oms-companion-signature")),
+    ((COMPANION_STATED,), ("oms-companion-of-another-release",)),
+    (
+        (COMPANION_FILES,),
+        ("oms-companion-says-other", "oms-companion-leaves-out", "oms-companion-ignores-more"),
+    ),
+    ((SUPPORTED,), ("lora", "projector")),
     ((SUPPORTED, BOM), ("shards",)),
     ((NAME,), ("renamed", "version-renamed")),
     ((TIME,), ("expired",)),

@@ -12,7 +12,7 @@ import pytest
 
 from infwasi_sign.adapters.keys import sign_payload
 from infwasi_sign.adapters.sigstore_identity import KeylessVerifier, TrustedIdentity
-from infwasi_sign.adapters.sigstore_signer import keyless_signer, read_token
+from infwasi_sign.adapters.sigstore_signer import KeylessSigner, read_token
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import Bundle, encode_bundle, parse_bundle
 from infwasi_sign.domain.material import Logged, SigningMode
@@ -41,8 +41,8 @@ def trust(instance: PrivateSigstore) -> TrustRoot:
 
 
 def sign(instance: PrivateSigstore, identity: str = ALICE) -> Bundle:
-    with keyless_signer(read_token(instance.token(identity)), trust(instance), now()) as signer:
-        return signer.sign(PAYLOAD)
+    token = read_token(instance.token(identity))
+    return KeylessSigner(token, trust(instance), now()).sign(PAYLOAD)
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["rekor-v1", "rekor-v2"])
@@ -194,11 +194,8 @@ def test_a_trust_root_is_as_old_as_its_file(instance: PrivateSigstore, bundle: B
 
 def test_a_bare_trusted_root_cannot_sign(instance: PrivateSigstore) -> None:
     root = parse_trust_root(instance.trusted_root(), source="root.json", written_at=now())
-    with (
-        pytest.raises(UndecidedError, match=r"names no services to sign with in root\.json"),
-        keyless_signer(read_token(instance.token(ALICE)), root, now()),
-    ):
-        pass
+    with pytest.raises(UndecidedError, match=r"names no services to sign with in root\.json"):
+        KeylessSigner(read_token(instance.token(ALICE)), root, now())
 
 
 @pytest.mark.parametrize("data", [b"{}", b"[]", b"x", b'{"mediaType":1}', b'{"mediaType":"x"}'])

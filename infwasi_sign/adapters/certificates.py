@@ -187,6 +187,19 @@ def _require_made(holder: Certificate, curve: str, signature: bytes, signed: byt
         ) from e
 
 
+def require_signed_by(leaf: bytes, signature: bytes, signed: bytes) -> None:
+    """Whether the key of a signer's own certificate made a signature; before it is written.
+
+    Raises:
+        UndecidedError: it did not, or the certificate is none for signing.
+    """
+    holder = parse_certificate(leaf, where="certificate")
+    try:
+        _require_made(holder, require_code_signing(holder), signature, signed)
+    except RefusedError as e:
+        raise UndecidedError("signer made a signature that its own key does not verify") from e
+
+
 # --- 5, 6: the time and the chain --------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from infwasi_sign.adapters.cel import CelCompiler
+from infwasi_sign.adapters.certificate_files import read_certificates
 from infwasi_sign.adapters.key_files import load_public_key, parse_public_pem
 from infwasi_sign.adapters.keys import PublicKey, TrustedKey
 from infwasi_sign.adapters.measuring import measure_bytes
@@ -19,13 +20,14 @@ from infwasi_sign.adapters.signature_modes import TrustedSigners
 from infwasi_sign.adapters.sigstore_identity import TrustedIdentity
 from infwasi_sign.adapters.trust_root import default_trust_root, load_trust_root
 from infwasi_sign.adapters.trusted_file import read_trusted
+from infwasi_sign.domain.certified import CertificateTrust, TimestampRule
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.facts import MODEL_DIGESTS, SIGNER_KEYS
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
 from infwasi_sign.domain.policy_file import PolicyFile, parse_policy
-from infwasi_sign.domain.policy_signers import KeySpec, SignerSpec
+from infwasi_sign.domain.policy_signers import CertificateSpec, KeySpec, SignerSpec
 from infwasi_sign.domain.rules import AtMost, Rule
 from infwasi_sign.domain.trust_root import TrustRoot
 from infwasi_sign.errors import RefusalKind, UndecidedError
@@ -135,6 +137,11 @@ def load_policy(path: Path) -> LoadedPolicy:
                 rules.append(_not_after(spec, key))
     signers = TrustedSigners(
         keys=tuple(keys),
+        certificates=tuple(
+            _certificate(signer.name, spec, path.parent)
+            for signer in file.signers
+            for spec in signer.certificates
+        ),
         identities=tuple(each for signer in file.signers for each in _identities(signer)),
         trust_root=_trust_root(file, path.parent),
     )
@@ -146,6 +153,21 @@ def load_policy(path: Path) -> LoadedPolicy:
         signers=signers,
         key_rules=tuple(rules),
         expression_rules=expression_rules(file),
+    )
+
+
+def _certificate(name: str, spec: CertificateSpec, folder: Path) -> CertificateTrust:
+    def read(file: str | None) -> tuple[bytes, ...]:
+        return () if file is None else read_certificates(folder / file)
+
+    rule = TimestampRule.REQUIRED if spec.is_timestamp_needed else TimestampRule.CURRENT_TIME
+    return CertificateTrust(
+        name=name,
+        identity=spec.identity,
+        roots=read(spec.roots),
+        intermediates=read(spec.intermediates),
+        timestamp_roots=read(spec.timestamp_roots),
+        timestamp=rule,
     )
 
 

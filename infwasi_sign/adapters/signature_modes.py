@@ -19,6 +19,7 @@ from infwasi_sign.errors import UndecidedError
 if TYPE_CHECKING:
     from infwasi_sign.adapters.sigstore_identity import TrustedIdentity
     from infwasi_sign.domain.bundle import Bundle
+    from infwasi_sign.domain.certified import CertificateTrust
     from infwasi_sign.domain.signer import SignerIdentity
     from infwasi_sign.domain.trust_root import TrustRoot
     from infwasi_sign.ports import SignatureVerifier
@@ -29,6 +30,7 @@ class TrustedSigners:
     """Whom a policy names, by the ways in which they sign."""
 
     keys: tuple[TrustedKey, ...] = ()
+    certificates: tuple[CertificateTrust, ...] = ()
     identities: tuple[TrustedIdentity, ...] = ()
     trust_root: Callable[[], TrustRoot] = field(default=default_trust_root, repr=False)
 
@@ -45,6 +47,14 @@ class ModeVerifier:
         self._verifiers: dict[SigningMode, SignatureVerifier] = {}
         if trusted.keys:
             self._verifiers[SigningMode.KEY] = KeyVerifier(trusted.keys)
+        if trusted.certificates:
+            from infwasi_sign.adapters.certificate_verifier import (  # noqa: PLC0415 - 60 ms
+                CertificateVerifier,
+            )
+
+            self._verifiers[SigningMode.CERTIFICATE] = CertificateVerifier(
+                trusted.certificates, now
+            )
         if trusted.identities:
             from infwasi_sign.adapters.sigstore_identity import KeylessVerifier  # noqa: PLC0415
 

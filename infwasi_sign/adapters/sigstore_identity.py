@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 from infwasi_sign.domain.bundle import PAYLOAD_TYPE, Bundle, encode_bundle, read_bundle
 from infwasi_sign.domain.manifest import OMS_FILE
 from infwasi_sign.domain.material import Logged, SigningMode, wrong_mode
+from infwasi_sign.domain.oms_bundle import OmsBundle, OmsKeylessMaterial
 from infwasi_sign.domain.signer import SignerIdentity
-from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -290,3 +291,18 @@ def _fingerprint(certificate: Certificate) -> str:
 
     spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(spki).hexdigest()
+
+
+class OmsKeylessVerifier:
+    """For models that were signed elsewhere; implements `oms_verify.OmsVerifier`."""
+
+    mode = SigningMode.KEYLESS
+
+    def __init__(self, verifier: KeylessVerifier) -> None:
+        self._verifier = verifier
+
+    def verify(self, bundle: OmsBundle) -> SignerIdentity:
+        """The trusted identity; the bundle may have any form that its maker gave it."""
+        if not isinstance(bundle.material, OmsKeylessMaterial):
+            raise MalformedError("not signed by an identity", where="bundle", got=str(bundle.mode))
+        return self._verifier.verify(read_bundle(bundle.material.document))

@@ -7,11 +7,12 @@ what comes back, so everything that was signed is verified before anybody sees i
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import json
+from base64 import b64decode
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from infwasi_sign.adapters.sigstore_identity import KeylessVerifier, TrustedIdentity, said
 from infwasi_sign.domain.bundle import Bundle, encode_bundle, parse_bundle, read_bundle
@@ -21,16 +22,24 @@ from infwasi_sign.errors import RefusedError, UndecidedError
 if TYPE_CHECKING:
     from infwasi_sign.domain.trust_root import TrustRoot
 
+PUBLIC_INSTANCE: Final = "https://tuf-repo-cdn.sigstore.dev"  # docs.sigstore.dev, "Public good"
+STAGING_INSTANCE: Final = "https://tuf-repo-cdn.sigstage.dev"
+
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Token:
-    """An OIDC token and whom it names; it is as secret as a key for as long as it lives."""
+    """An OIDC token and whom it names; it is as secret as a key for as long as it lives.
+
+    ``certified`` is what the certificate will call them, where that is known: the authority has
+    rules of its own for each issuer, and names for instance the workflow and not the repository.
+    """
 
     raw: str
     identity: str
     issuer: str
+    certified: str | None
 
     def __repr__(self) -> str:
         return f"Token({self.identity} of {self.issuer})"
@@ -68,7 +77,25 @@ def read_token(raw: str) -> Token:
     token = IdentityToken(raw.strip())
     if not token.in_validity_period():
         raise UndecidedError("the identity token is over, or not yet valid")
-    return Token(raw=raw.strip(), identity=token.identity, issuer=token.federated_issuer)
+    return Token(
+        raw=raw.strip(),
+        identity=token.identity,
+        issuer=token.federated_issuer,
+        certified=_certified_identity(token.identity, raw.strip()),
+    )
+
+
+def _certified_identity(identity: str, raw: str) -> str | None:
+    """The subjectAltName that Fulcio gives (github.com/sigstore/fulcio, docs/oidc.md).
+
+    For GitHub Actions it is the workflow's URI, for people their mail address. Of others nothing
+    is known beforehand.
+    """
+    claims = json.loads(b64decode(raw.split(".")[1] + "==", altchars=b"-_"))
+    workflow = claims.get("job_workflow_ref")
+    if isinstance(workflow, str):
+        return f"https://github.com/{workflow}"
+    return identity if identity == claims.get("email") else None
 
 
 @_foreign("the surroundings promise an identity and do not give it")
@@ -85,7 +112,7 @@ def ambient_token() -> Token | None:
 
 
 @_foreign("nobody logged in")
-def browser_token(root: TrustRoot, *, has_browser: bool) -> Token:
+def browser_token(root: TrustRoot) -> Token:
     """Let the person at the terminal log in, by a browser or by a code that they copy.
 
     Raises:
@@ -94,7 +121,7 @@ def browser_token(root: TrustRoot, *, has_browser: bool) -> Token:
     from sigstore.oidc import Issuer  # noqa: PLC0415
 
     issuer = Issuer(_config(root).signing_config.get_oidc_url())
-    return read_token(str(issuer.identity_token(force_oob=not has_browser)))
+    return read_token(str(issuer.identity_token()))
 
 
 @_foreign("the trust root cannot be fetched")
@@ -111,11 +138,29 @@ def fetch_trust_config(url: str, bootstrap_root: Any = None) -> str:
 
 
 class KeylessSigner:
-    """One certificate, for all that is signed in one act."""
+    """One certificate, for all that is signed in one act; asked for when the first thing is."""
 
-    def __init__(self, signer: Any, token: Token, root: TrustRoot, now: datetime) -> None:
-        self._signer = signer
-        expected = TrustedIdentity(name="signer", identity=token.identity, issuer=token.issuer)
+    def __init__(self, token: Token, root: TrustRoot, now: datetime) -> None:
+        """Sign as ``token`` says.
+
+        Raises:
+            UndecidedError: the instance names no services to sign with.
+        """
+        if not root.can_sign:
+            raise UndecidedError(
+                "the trust root names no services to sign with",
+                where=root.source,
+                hint="give a ClientTrustConfig: --trust-config FILE",
+            )
+        self._token, self._root = token, root
+        self._signer: Any = None
+        expected = TrustedIdentity(
+            name="signer",
+            issuer=token.issuer,
+            identity=token.certified,
+            pattern="*" if token.certified is None else None,
+        )
+        self.certified_as: str | None = None  # once something is signed
         self._verifier = KeylessVerifier([expected], lambda: root, now)
 
     def sign(self, payload: bytes) -> Bundle:
@@ -126,7 +171,7 @@ class KeylessSigner:
         """
         bundle = parse_bundle(encode_bundle(read_bundle(self._signed(payload))))
         try:
-            self._verifier.verify(bundle)
+            self.certified_as = self._verifier.verify(bundle).identity
         except RefusedError as e:
             raise UndecidedError(
                 "what the Sigstore instance gave does not verify", got=e.sentence()
@@ -137,24 +182,10 @@ class KeylessSigner:
     def _signed(self, payload: bytes) -> bytes:
         from sigstore.dsse import Statement  # noqa: PLC0415
 
+        if self._signer is None:
+            self._signer = _certified(self._token, self._root)
         text: str = self._signer.sign_dsse(Statement(payload)).to_json()
         return text.encode()
-
-
-@contextmanager
-def keyless_signer(token: Token, root: TrustRoot, now: datetime) -> Iterator[KeylessSigner]:
-    """Ask for the certificate of ``token`` and sign with it; its key never leaves the memory.
-
-    Raises:
-        UndecidedError: there are no services to sign with, or they refuse.
-    """
-    if not root.can_sign:
-        raise UndecidedError(
-            "the trust root names no services to sign with",
-            where=root.source,
-            hint="give a ClientTrustConfig: --trust-config FILE",
-        )
-    yield KeylessSigner(_certified(token, root), token, root, now)
 
 
 @_foreign("the Sigstore instance gives no certificate")

@@ -53,6 +53,10 @@ class TrustOptions:
     identity_pattern: str | None = None
     issuer: str | None = None
     trust_root: Path | None = None
+    certificate_identity: str | None = None
+    certificate_roots: Path | None = None
+    certificate_intermediates: Path | None = None
+    timestamp_roots: Path | None = None
 
 
 _FILE = click.Path(path_type=Path)
@@ -85,6 +89,22 @@ def package_options(command: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             help="Trust on first use: keep --key's key for this package, and later need no --key.",
         ),
+        click.option(
+            "--timestamp-roots",
+            type=_FILE,
+            help="Roots of timestamp authorities, PEM: then a timestamp must be there.",
+        ),
+        click.option(
+            "--certificate-intermediates",
+            type=_FILE,
+            help="The authorities between roots and certificate, PEM.",
+        ),
+        click.option(
+            "--certificate-roots",
+            type=_FILE,
+            help="Roots of the authority that certifies the signer you trust, PEM.",
+        ),
+        click.option("--certificate-identity", help="Whom the certificate must be for, exactly."),
         click.option(
             "--trust-root",
             type=_FILE,

@@ -1,26 +1,31 @@
 """`infwasi pack`."""
 
 import os
-from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from infwasi_sign import __version__
-from infwasi_sign.cli.options import passphrase_options, passphrase_source
 from infwasi_sign.cli.output import emit_json, failures_as_json, progress_bar, say, show
+from infwasi_sign.cli.signing import SigningOptions, opened_sealer, signing_options
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.project import PROJECT_FILE, Project, parse_project
 from infwasi_sign.errors import UndecidedError
+
+if TYPE_CHECKING:
+    from infwasi_sign.pack import Companion
+    from infwasi_sign.ports import Sealer
 
 
 @click.command(name="pack")
 @click.option("--sign/--no-sign", default=False, help="Sign the package. [default: no-sign]")
-@click.option(
-    "--key", "key_reference", help="Private key to sign with: a file, pkcs11:..., or PLUGIN:..."
-)
-@passphrase_options
+@signing_options
+@click.option("--no-oms", is_flag=True, help="Write no OMS companion for `model_signing`.")
+@click.option("--require-oms", is_flag=True, help="Fail if there can be no OMS companion.")
 @click.option(
     "--config",
     "config_path",
@@ -46,9 +51,9 @@ from infwasi_sign.errors import UndecidedError
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     sign: bool,
-    key_reference: str | None,
-    passphrase_fd: int | None,
-    passphrase_file: Path | None,
+    signing: SigningOptions,
+    no_oms: bool,
+    require_oms: bool,
     config_path: Path,
     model_path: Path | None,
     name: str | None,
@@ -67,6 +72,8 @@ def command(
       infwasi pack --sign --key release.key
       infwasi pack --sign --key release.key --version 1.0.1 --output /srv/packages
       infwasi pack --sign --key "pkcs11:token=release;object=signer"
+      infwasi pack --sign --key ca.key --certificate ca.pem --timestamp-url http://tsa.acme.example
+      infwasi pack --sign                            as the identity of this pipeline, or yours
       infwasi pack                                   unsigned: every verifier refuses it
 
     Flags win over the file. SOURCE_DATE_EPOCH fixes the time, and with it every byte but the
@@ -84,16 +91,37 @@ def command(
         )
         if value is not None
     }
+    from infwasi_sign.pack import Companion
+
     with failures_as_json(as_json):
-        if sign and key_reference is None:
-            raise UndecidedError("nothing to sign with", hint="--key FILE, from `infwasi keygen`")
-        if key_reference is not None and not sign:
-            raise UndecidedError("a key was given without --sign", hint="add --sign")
+        if signing.mode() is not None and not sign:
+            raise UndecidedError("who signs was said without --sign", hint="add --sign")
+        if no_oms and require_oms:
+            raise UndecidedError("--no-oms and --require-oms exclude each other")
         project = parse_project(_read_project(config_path), overrides, where=str(config_path))
-        source = passphrase_source(passphrase_fd, passphrase_file, confirm=False)
-        _pack(
-            project, config_path.parent, model_path, key_reference, source, output, force, as_json
-        )
+        companion = Companion.REQUIRED if require_oms else Companion.IF_POSSIBLE
+        if no_oms:
+            companion = Companion.NONE
+        now, issued_at = _now_and_issued_at()
+        # The key is opened, and who holds it asked, before minutes of work and not after.
+        opened = opened_sealer(signing, _pinned(project), now) if sign else nullcontext()
+        with opened as sealer:
+            times = (now, issued_at)
+            _pack(
+                project,
+                config_path.parent,
+                model_path,
+                sealer,
+                companion,
+                times,
+                output,
+                force,
+                as_json,
+            )
+
+
+def _pinned(project: Project) -> SigningMode | None:
+    return None if project.signing_mode is None else SigningMode(project.signing_mode)
 
 
 def _read_project(path: Path) -> bytes:
@@ -133,35 +161,28 @@ def _pack(
     project: Project,
     base: Path,
     model_flag: Path | None,
-    key_reference: str | None,
-    passphrase: Callable[[], bytes],
+    sealer: "Sealer | None",
+    companion: "Companion",
+    times: tuple[datetime, datetime],
     output: Path,
     force: bool,
     as_json: bool,
 ) -> None:
-    from functools import partial
-
     from infwasi_sign.adapters.background import BackgroundBomWriter
     from infwasi_sign.adapters.composer import WasmToolsComposer
-    from infwasi_sign.adapters.keys import sign_payload
     from infwasi_sign.adapters.measuring import measure_bytes
     from infwasi_sign.adapters.model_source import open_model, read_component
     from infwasi_sign.adapters.package_writer import Existing, PackageWriter
     from infwasi_sign.adapters.process import forbid_dumps
-    from infwasi_sign.adapters.signer_source import open_signer
     from infwasi_sign.domain.manifest import require_package_names
-    from infwasi_sign.pack import PackRequest, pack
+    from infwasi_sign.pack import Companion, PackRequest, pack
 
     forbid_dumps()
     require_package_names(project.name, project.version)
-    now, issued_at = _now_and_issued_at()
+    now, issued_at = times
     inference = None
     if project.inference_path is not None:
         inference = read_component(base / project.inference_path)
-    # The key is opened, and who holds it asked, before minutes of work and not after.
-    sign = None
-    if key_reference is not None:
-        sign = partial(sign_payload, open_signer(key_reference, passphrase))
     target = output / f"{project.name}-{project.version}"
     # Without a fixed time no second package is the same, so that is said before the work.
     existing = Existing.REPLACE_IF_SAME if "SOURCE_DATE_EPOCH" in os.environ else Existing.KEEP
@@ -184,6 +205,7 @@ def _pack(
             sequence=project.sequence,
             now=now,
             tools={"infwasi": __version__},
+            companion=companion,
             progress=progress,
         )
         packed = pack(
@@ -192,7 +214,7 @@ def _pack(
             model=model,
             measure_bytes=measure_bytes,
             bom_writer=BackgroundBomWriter(),
-            sign=sign,
+            sealer=sealer,
             target=writer,
         )
         writer.commit()
@@ -202,6 +224,8 @@ def _pack(
         say("warning: the model cannot chat (no tokenizer or no chat template): run will refuse it")
     if packed.manifest.expires_at is None:
         say("note: this package never expires")
+    if packed.is_signed and packed.no_companion is not None and companion is not Companion.NONE:
+        say(f"note: no OMS companion for `model_signing`: {packed.no_companion}")
     if not packed.is_signed:
         say("warning: not signed: every verifier refuses this package; sign it with --sign --key")
     if as_json:

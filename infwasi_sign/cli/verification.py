@@ -65,6 +65,8 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
         )
     if options.identity is not None or options.identity_pattern is not None:
         return _identity_trust(wanted, options, digests)
+    if options.certificate_roots is not None:
+        return _certificate_trust(wanted, options, digests)
     loaded = load_policy(find_policy(options.policy_path, os.environ))
     return Trust(
         policy=loaded.policy(wanted, digests),
@@ -81,6 +83,7 @@ def _require_one_way(options: TrustOptions) -> None:
         "--key": options.key_path is not None,
         "--identity": options.identity is not None,
         "--identity-pattern": options.identity_pattern is not None,
+        "--certificate-roots": options.certificate_roots is not None,
     }
     named = [way for way, is_named in ways.items() if is_named]
     if len(named) > 1:
@@ -96,10 +99,46 @@ def _require_one_way(options: TrustOptions) -> None:
             "an identity counts only with who vouches for it",
             expected="--identity and --issuer",
         )
+    is_certified = options.certificate_roots is not None
+    if is_certified != (options.certificate_identity is not None) or (
+        not is_certified and (options.certificate_intermediates or options.timestamp_roots)
+    ):
+        raise UndecidedError(
+            "a certificate counts only with whose it is and who issued it",
+            expected="--certificate-identity and --certificate-roots",
+        )
     if options.trust_root is not None and not is_keyless:
         raise UndecidedError(
             "a trust root is for identities", hint="a policy names its own in [sigstore]"
         )
+
+
+def _certificate_trust(
+    wanted: NamedPackage | DirectoryNamed, options: TrustOptions, digests: frozenset[Algorithm]
+) -> Trust:
+    from infwasi_sign.adapters.certificate_files import read_certificates
+    from infwasi_sign.domain.certified import CertificateTrust, TimestampRule
+
+    def read(path: Path | None) -> tuple[bytes, ...]:
+        return () if path is None else read_certificates(path)
+
+    identity = options.certificate_identity or ""
+    is_stamped = options.timestamp_roots is not None
+    roots = read(options.certificate_roots)
+    trusted = CertificateTrust(
+        name=identity,
+        identity=identity,
+        roots=roots,
+        intermediates=read(options.certificate_intermediates),
+        timestamp_roots=read(options.timestamp_roots),
+        timestamp=TimestampRule.REQUIRED if is_stamped else TimestampRule.CURRENT_TIME,
+    )
+    anchors = " ".join(measure_bytes(root)[Algorithm.SHA256].hex for root in sorted(roots))
+    return Trust(
+        policy=Policy(package=wanted, digests=digests, source="--certificate-roots"),
+        signers=TrustedSigners(certificates=(trusted,)),
+        policy_id=policy_id("certificate", f"{identity} {anchors}"),
+    )
 
 
 def _identity_trust(

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Final
 
 from infwasi_sign.domain.limits import KIB, LIMITS, MIB
+from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.settings import SAMPLING_MAX, SAMPLING_MIN, SEED_MAX, GuestLimits, Settings
 from infwasi_sign.domain.toml_text import read_toml
 from infwasi_sign.errors import UndecidedError
@@ -52,6 +53,9 @@ max-tokens = 256
 # prompt-kib = 256
 # output-kib = 1024
 # timeout-seconds = 600
+
+# [signing]
+# mode = "key"              # or "certificate", "keyless": a forgotten key is then an error
 """
 
 _LARGEST: Final = 2**53  # a larger integer is out of every range, and maybe too large for a float
@@ -98,6 +102,7 @@ class Project:
     prompt_kib: int = LIMITS.prompt_bytes // KIB
     output_kib: int = LIMITS.output_bytes // KIB
     timeout_seconds: int = LIMITS.wall_clock_seconds
+    signing_mode: str | None = None
 
     def settings(self) -> Settings:
         """What is baked into the config component.
@@ -171,6 +176,7 @@ _KEYS: Final[Mapping[str, Mapping[str, _Key]]] = {
         "output-kib": _Key("output_kib", int, 1, LIMITS.output_bytes // KIB),
         "timeout-seconds": _Key("timeout_seconds", int, 1, LIMITS.wall_clock_seconds),
     },
+    "signing": {"mode": _Key("signing_mode", str, words=frozenset(SigningMode))},
 }
 
 
