@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from infwasi_sign.adapters import keys
+from infwasi_sign.adapters.atomic import hint_for_error
 from infwasi_sign.adapters.keys import KeyKind, PrivateKey, PublicKey
 from infwasi_sign.adapters.trusted_file import read_secret, read_trusted
 from infwasi_sign.domain.limits import LIMITS
@@ -34,6 +35,16 @@ _PEM_LINE: Final = 64  # RFC 7468 section 2
 # --- writing ---------------------------------------------------------------------------------
 
 
+def require_free(base: Path) -> None:
+    """Say before a passphrase is asked for what `write_key_pair` would say after it.
+
+    Raises:
+        UndecidedError: one of the files is there already, or the folder cannot be entered.
+    """
+    with ExitStack() as opened:
+        _open_free(base, opened)
+
+
 def write_key_pair(base: Path, kind: KeyKind, passphrase: bytes | None) -> PublicKey:
     """Make a key and write ``<base>.key`` (0600, PKCS#8) and ``<base>.pub`` (0644, SPKI), both PEM.
 
@@ -45,19 +56,14 @@ def write_key_pair(base: Path, kind: KeyKind, passphrase: bytes | None) -> Publi
     """
     from infwasi_sign.adapters import pkcs8  # noqa: PLC0415 -- 10 ms that only private keys need
 
-    if base.name in {"", ".."}:
-        raise UndecidedError("not a file name", where=str(base))
     if passphrase is not None and not 0 < len(passphrase) <= LIMITS.passphrase_bytes:
         raise UndecidedError(
             "passphrase has a wrong length",
             expected=f"1 to {LIMITS.passphrase_bytes} bytes",
             got=str(len(passphrase)),
         )
-    files = (f"{base.name}.key", f"{base.name}.pub")
     with ExitStack() as opened:
-        directory = _open_directory(base.parent, opened)
-        for name in files:
-            _refuse_existing(directory, base.parent, name)
+        directory, files = _open_free(base, opened)
         key = keys.generate(kind)
         secret = (
             _to_pem(_PLAIN, pkcs8.encode(key))
@@ -77,6 +83,17 @@ def write_key_pair(base: Path, kind: KeyKind, passphrase: bytes | None) -> Publi
                     raise _failed("cannot write", base.parent / name, e) from e
             undo.pop_all()
     return key.public
+
+
+def _open_free(base: Path, opened: ExitStack) -> tuple[int, tuple[str, str]]:
+    """The folder of both files, and their names, which are free."""
+    if base.name in {"", ".."}:
+        raise UndecidedError("not a file name", where=str(base))
+    directory = _open_directory(base.parent, opened)
+    files = (f"{base.name}.key", f"{base.name}.pub")
+    for name in files:
+        _refuse_existing(directory, base.parent, name)
+    return directory, files
 
 
 def _open_directory(path: Path, opened: ExitStack) -> int:
@@ -172,7 +189,8 @@ def _exists(path: Path) -> UndecidedError:
 
 
 def _failed(what: str, path: Path, error: OSError) -> UndecidedError:
-    return UndecidedError(f"{what} {path}", got=(error.strerror or "an input error").lower())
+    reason = (error.strerror or "an input error").lower()
+    return UndecidedError(f"{what} {path}", got=reason, hint=hint_for_error(error))
 
 
 # --- PEM -------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from infwasi_sign.adapters.atomic import hint_for_error
 from infwasi_sign.adapters.key_files import load_public_key, parse_public_pem
 from infwasi_sign.adapters.keys import PublicKey, TrustedKey
 from infwasi_sign.adapters.measuring import measure_bytes
@@ -96,7 +97,9 @@ def _is_there(path: Path) -> bool:
         return False
     except OSError as error:
         reason = (error.strerror or "an input error").lower()
-        raise UndecidedError(f"cannot look for {path}", got=reason) from error
+        raise UndecidedError(
+            f"cannot look for {path}", got=reason, hint=hint_for_error(error)
+        ) from error
     return True
 
 

@@ -1,10 +1,13 @@
-"""What this process forbids about itself before it holds secrets or runs a guest."""
+"""What this process forbids about itself before it holds secrets or runs a guest, and how it ends."""
 
 import contextlib
 import ctypes
 import resource
-from typing import Final
+import signal
+from types import FrameType
+from typing import Final, NoReturn
 
+_ENDINGS: Final = (signal.SIGTERM, signal.SIGHUP)
 _PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
 
 
@@ -19,3 +22,20 @@ def forbid_dumps() -> None:
     # Not on every system; then nothing is worse than before.
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def clear_up_when_ended() -> None:
+    """Who ends us from outside gets what Ctrl-C gets: what is half written is taken away first.
+
+    A signal that the caller has us ignore (`nohup`) stays ignored. For commands that write; where
+    a guest runs, the watcher waits for signals instead.
+    """
+    for number in _ENDINGS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(_: int, __: FrameType | None) -> NoReturn:
+    for number in _ENDINGS:  # a second one would only stop the clearing up
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt

@@ -37,11 +37,13 @@ def command(
       INFWASI_PASSPHRASE=... infwasi keygen ci
       infwasi keygen throwaway --no-passphrase
     """
-    from infwasi_sign.adapters.key_files import write_key_pair
+    from infwasi_sign.adapters.key_files import require_free, write_key_pair
     from infwasi_sign.adapters.keys import KeyKind
-    from infwasi_sign.adapters.process import forbid_dumps
+    from infwasi_sign.adapters.process import clear_up_when_ended, forbid_dumps
 
     forbid_dumps()
+    clear_up_when_ended()
+    require_free(base)  # before somebody thinks of a passphrase
     if kind == "ed25519":
         say("warning: Ed25519 keys cannot make an OMS companion or a Rekor v2 entry; p256 can")
     if no_passphrase:

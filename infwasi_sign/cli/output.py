@@ -147,6 +147,10 @@ def as_failure(error: BaseException) -> InfwasiError | None:
             return system_error(error)
         case MemoryError():
             return UndecidedError("out of memory", hint="close other programs or raise `ulimit -v`")
+        case RecursionError():
+            return UndecidedError(
+                "nested too deeply", hint="give up the input, or please report what it was"
+            )
         case RuntimeError(args=("can't start new thread",)):  # CPython has no type for it
             return UndecidedError("no thread can be started", hint="raise `ulimit -u` or `-v`")
         case ImportError():
@@ -272,7 +276,8 @@ class PackageProgress:
         """The signature is good and the statement read; now come the bytes."""
         if is_terminal(sys.stderr):
             total = sum(entry.size_bytes for entry in manifest.entries)
-            label = f"measuring {manifest.package_name} by {escape_controls(signer.name)}"
+            signed_by = escape_controls(signer.name, keep_layout=False)
+            label = f"measuring {manifest.package_name} by {signed_by}"
             self._bar = click.progressbar(length=total, label=label, file=sys.stderr)
             self._bar.__enter__()
 
