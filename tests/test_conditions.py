@@ -333,6 +333,10 @@ def test_too_many_files_for_a_package_to_be_written(place: Path, tmp_path: Path)
     ("error", "says"),
     [
         (MemoryError(), "out of memory"),
+        (RecursionError("maximum"), "nested too deeply"),
+        (OSError(40, "Too many levels", "/x"), "too many levels of symbolic links in /x"),
+        (OSError(36, "File name too long", "/x"), "file name too long in /x"),
+        (OSError(122, "Disk quota exceeded", "/x"), "disk quota exceeded in /x"),
         (RuntimeError("can't start new thread"), "no thread can be started"),
         (ImportError("x.so: failed to map"), "a part of infwasi cannot be loaded: x.so: failed "),
         (OSError(23, "Too many", "/x"), "too many open files in system in /x"),

@@ -30,6 +30,9 @@ _HINTS: Final = {
 _UNSUPPORTED: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP})
 """What renameat2 answers where kernel or file system does not know the flag (rename(2))."""
 
+ASIDE: Final = ".old"
+"""Ends the name that a target has while it is exchanged by steps; a kill can leave it."""
+
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -85,7 +88,7 @@ def rename_at(directory: int, source: str, target: str, flag: RenameFlag) -> Non
 
 
 def _exchange_by_steps(directory: int, source: str, target: str) -> None:
-    aside = f"{source}.old"
+    aside = f"{source}{ASIDE}"
     os.rename(target, aside, src_dir_fd=directory, dst_dir_fd=directory)
     try:
         os.rename(source, target, src_dir_fd=directory, dst_dir_fd=directory)

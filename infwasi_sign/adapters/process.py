@@ -1,4 +1,4 @@
-"""What this process forbids about itself before it holds secrets or runs a guest, and how it ends."""
+"""What this process forbids about itself before it holds secrets, and how it is ended."""
 
 import contextlib
 import ctypes

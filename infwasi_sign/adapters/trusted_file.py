@@ -208,6 +208,4 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as e:
         reason = (e.strerror or "an input error").lower()
-        raise UndecidedError(
-            f"cannot read {path}", got=reason, hint=hint_for_error(e)
-        ) from e
+        raise UndecidedError(f"cannot read {path}", got=reason, hint=hint_for_error(e)) from e

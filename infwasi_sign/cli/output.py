@@ -145,6 +145,13 @@ def as_failure(error: BaseException) -> InfwasiError | None:
             from infwasi_sign.adapters.atomic import system_error
 
             return system_error(error)
+        case _:
+            return _exhausted(error)
+
+
+def _exhausted(error: BaseException) -> UndecidedError | None:
+    """What the interpreter raises where the machine has too little of something."""
+    match error:
         case MemoryError():
             return UndecidedError("out of memory", hint="close other programs or raise `ulimit -v`")
         case RecursionError():

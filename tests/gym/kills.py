@@ -69,7 +69,6 @@ class Ground:
         write_key_pair(folder / "release", KeyKind.P256, None)
         self._key = load_public_key(folder / "release.pub")
         self._statements: dict[str, str] = {}
-        self._statements = {}
         for which in (OLD, NEW):
             weights = Tensor(
                 name=which.encode(),
@@ -137,9 +136,7 @@ class Ground:
         """The digest of the statement of a package that verifies, all digests computed."""
         request = VerifyRequest(
             location=self.dist / NAME,
-            policy=Policy(
-                package=DirectoryNamed(directory=NAME), digests=frozenset(Algorithm)
-            ),
+            policy=Policy(package=DirectoryNamed(directory=NAME), digests=frozenset(Algorithm)),
             now=NOW,
         )
         with verify(
@@ -230,7 +227,8 @@ def summary(done: list[Kill]) -> dict[str, Any]:
     killed = [one for one in done if one.was_killed]
     reasons = [f"{len(failures)} of {len(done)} runs failed"] if failures else []
     if len(done) >= 100:  # else chance decides what was met
-        met = {one.found for one in killed} | ({"leftovers"} if any(one.leftovers for one in killed) else set())
+        met = {one.found for one in killed}
+        met |= {"leftovers" for one in killed if one.leftovers}
         reasons += [f"no kill met {what}" for what in (ABSENT, OLD, "leftovers") if what not in met]
     return {
         "runs": len(done),
