@@ -50,6 +50,22 @@ def test_an_older_release_is_refused_whoever_signed_it(folder: Path) -> None:
     assert verify(folder, "new", *policy) == (0, [])
 
 
+def test_sequence_6_of_one_key_is_refused_after_sequence_9_of_another(folder: Path) -> None:
+    for place, sequence, signer in (("old", 6, STRANGER), ("new", 9, TRUSTED)):
+        with forge.lie(folder / place / "capital-1.0.0", signer) as value:
+            value["predicate"]["sequence"] = sequence
+    policy = ("--policy", "policy.toml", "--commit")
+    assert verify(folder, "new", *policy) == (0, [])
+    code, said = verify(folder, "old", *policy)
+    assert code == 1
+    assert said[0] == (
+        "refused: rollback: a newer release was accepted before in sequence "
+        "(expected at least 9, got 6)"
+    )
+    assert infwasi("state", "reset", "capital", "--yes", cwd=folder).code == 0
+    assert verify(folder, "old", *policy) == (0, [])  # the control: its signature is good
+
+
 def test_a_look_does_not_move_the_state(folder: Path) -> None:
     policy = ("--policy", "policy.toml")
     assert verify(folder, "new", *policy) == (0, [])

@@ -220,7 +220,8 @@ def test_a_model_that_llama_cannot_load_gives_no_verdict(place: Path) -> None:
     done = infwasi("verify-and-run", "capital-1.0.0", *KEY, "--json", "Hi?", cwd=place)
     first, second = done.documents
     assert done.code == 2
-    assert (first["verdict"], second["verdict"]) == ("verified", "undecided")
+    assert (first["type"], first["verdict"]) == ("verdict", "verified")
+    assert (second["type"], second["verdict"]) == ("failure", "undecided")  # one verdict only
     assert second["what"] == "llama.cpp cannot load the model"
     assert done.said[0] == SIGNED_BY
     assert done.said[-1] == "error: llama.cpp cannot load the model in model.gguf"

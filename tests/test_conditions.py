@@ -420,6 +420,31 @@ def test_no_file_as_the_package(kind: str, package: Path) -> None:
     require_clear(done, 2, "error: not a package in ")
 
 
+LONG = "x" * 300  # longer than any name (NAME_MAX)
+
+
+@pytest.mark.parametrize("name", ["loop", LONG], ids=["loop", "long"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("verify {} --key trusted.pub", "verify-and-run {} --key trusted.pub Hi", "inspect {}"),
+        *("verify capital-1.0.0 --key {}", "verify capital-1.0.0 --policy {}", "policy check {}"),
+        *("verify capital-1.0.0 --key trusted.pub --model {}", "verify {} --key trusted.pub --pin"),
+        *("policy why {} --key trusted.pub", "policy init {} --key trusted.pub"),
+        *("pack --config {}", "pack --model {}", "pack --sign --key {}", "pack --output {}/x"),
+        *("keygen {}/x --no-passphrase", "keygen x --passphrase-file {}"),
+    ],
+)
+def test_a_name_that_leads_nowhere(words: str, name: str, package: Path, place: Path) -> None:
+    (package.parent / "loop").symlink_to("loop")
+    for file in ("infwasi.toml", "tiny.gguf"):
+        shutil.copy2(place / file, package.parent)
+    done = under('exec "$@"', *words.format(name).split(), cwd=package.parent)
+    require_clear(done, 2, "error: ")
+    assert name in done.said[0]
+    assert done.said[-1].startswith("hint: ")
+
+
 # --- what is not permitted -------------------------------------------------------------------
 
 # Becomes nobody in ``unprivileged_output``, is denied the plain operation, then calls the command.
@@ -508,5 +533,6 @@ def test_a_folder_that_is_not_ours_takes_no_key(common: Path) -> None:
     words = ("keygen", "new", "--no-passphrase")
     denied, *said, code = as_nobody(new, os.O_WRONLY | os.O_CREAT, *words, cwd=common)
     assert (denied, code) == ("denied", "exit code 2"), said
-    assert said[-1].startswith("error: cannot write new.key"), said
+    assert said[-2].startswith("error: cannot write new.key"), said
+    assert said[-1].startswith("hint: check the owner"), said
     assert not new.exists()

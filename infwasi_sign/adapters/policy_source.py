@@ -5,6 +5,7 @@ The places, in this order: ``--policy FILE``, ``$INFWASI_POLICY``, the user's co
 with a package does not say by whose rules it is judged.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,21 @@ def find_policy(explicit: Path | None, environment: Mapping[str, str]) -> Path:
         expected="--key FILE, --policy FILE or a policy in its usual place",
         hint="`infwasi policy init PACKAGE` writes a policy to start from",
     )
+
+
+def require_outside(policy: Path, package: Path) -> None:
+    """Also a policy that the caller named is not one that came with the package.
+
+    Raises:
+        UndecidedError: it lies in the directory of the package.
+    """
+    inside = os.path.join(os.path.realpath(package), "")
+    if os.path.realpath(policy).startswith(inside):
+        raise UndecidedError(
+            "the policy lies in the package that it is to judge",
+            where=str(policy),
+            hint="what comes with a package does not say by whose rules it is judged",
+        )
 
 
 def _usual_places(environment: Mapping[str, str]) -> Sequence[Path]:

@@ -103,13 +103,16 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 @contextlib.contextmanager
 def failures_as_json(
-    is_wanted: bool, circumstances: "Circumstances | None" = None
+    is_wanted: bool, circumstances: "Circumstances | None" = None, *, line: str = "verdict"
 ) -> Iterator[None]:
-    """Also print a failure as JSON, where the caller reads JSON (docs/results.md)."""
+    """Also print a failure as JSON, where the caller reads JSON (docs/results.md).
+
+    ``line`` is the type of the line: `failure` once a verdict was given, for there is one verdict.
+    """
 
     def emit(failure: "NotAccepted") -> None:
         if is_wanted:
-            emit_json(failure.to_json())
+            emit_json({**failure.to_json(), "type": line})
 
     with failures_delivered(emit, circumstances):
         yield

@@ -12,7 +12,7 @@ from infwasi_sign.adapters.keys import KeyVerifier, TrustedKey
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.adapters.pins import PinStore, trusted_key
-from infwasi_sign.adapters.policy_source import find_policy, load_policy
+from infwasi_sign.adapters.policy_source import find_policy, load_policy, require_outside
 from infwasi_sign.adapters.state_folder import StateFolder, state_folder
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.manifest import Manifest
@@ -56,7 +56,7 @@ def choose_trust(
     wanted = (
         NamedPackage(name=name)
         if name is not None
-        else DirectoryNamed(directory=package.resolve().name)
+        else DirectoryNamed(directory=_directory_name(package))
     )
     if pin:
         if policy_path is not None:
@@ -71,12 +71,19 @@ def choose_trust(
             keys=(key,),
             policy_id=policy_id("key", key.public_key.fingerprint),
         )
-    loaded = load_policy(find_policy(policy_path, os.environ))
+    found = find_policy(policy_path, os.environ)
+    require_outside(found, package)
+    loaded = load_policy(found)
     return Trust(
         policy=loaded.policy(wanted, digests),
         keys=loaded.keys,
         policy_id=policy_id("file", os.path.realpath(loaded.path)),
     )
+
+
+def _directory_name(package: Path) -> str:
+    """What the directory is really called; `Path.resolve` has no error of ours for a loop."""
+    return Path(os.path.realpath(package)).name
 
 
 def _pinned_trust(
@@ -91,7 +98,7 @@ def _pinned_trust(
     if key_path is not None:
         key = TrustedKey(name=key_path.stem, public_key=load_public_key(key_path))
     else:
-        key = trusted_key(find_pin(pins.pins(), name=name, directory=package.resolve().name))
+        key = trusted_key(find_pin(pins.pins(), name=name, directory=_directory_name(package)))
     policy = Policy(package=wanted, digests=digests, source=PIN)
     return Trust(policy=policy, keys=(key,), policy_id=policy_id("pins", ""), pins=pins)
 
