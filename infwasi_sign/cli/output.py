@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 import click
 
 from infwasi_sign.domain.chat import FinishReason, Summary
-from infwasi_sign.domain.text import escape_controls
+from infwasi_sign.domain.text import escape_controls, harmless_line
 from infwasi_sign.errors import InfwasiError, UndecidedError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def say(text: str) -> None:
     """One line for people, on standard error, with control characters shown and not obeyed."""
     try:
         click.echo(
-            _painted(_fitting(escape_controls(text, keep_layout=False), sys.stderr), sys.stderr),
+            _painted(_fitting(harmless_line(text), sys.stderr), sys.stderr),
             err=True,
         )
     except OSError:
@@ -38,7 +38,7 @@ def say(text: str) -> None:
 def show(*lines: str) -> None:
     """Lines of data for people, on standard output; none of them can become two."""
     for line in lines:
-        text = _fitting(escape_controls(line, keep_layout=False), sys.stdout)
+        text = _fitting(harmless_line(line), sys.stdout)
         write_out(_painted(text, sys.stdout) + "\n")
 
 
@@ -48,8 +48,10 @@ def emit_json(value: Mapping[str, object]) -> None:
 
 
 def json_line(value: Mapping[str, object]) -> str:
-    """One object on one line of ASCII, members sorted."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":")) + "\n"
+    """One object on one line of ASCII, members sorted; no build server takes it for a command."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    # Only texts hold `##`; the same text, see `harmless_line`. DEL is ASCII, and no terminal's.
+    return text.replace("##", "#\\u0023").replace("\x7f", "\\u007f") + "\n"
 
 
 def write_out(text: str) -> None:

@@ -18,7 +18,7 @@ from infwasi_sign.domain.result import (
     SignedBy,
     VerifyResult,
 )
-from infwasi_sign.domain.text import escape_controls
+from infwasi_sign.domain.text import escape_controls, harmless_line
 
 
 class Format(StrEnum):
@@ -67,7 +67,7 @@ def text_lines(result: VerifyResult) -> list[str]:
             lines = [result.headline, f"hint: {result.hint}"]
         case _:
             assert_never(result)
-    return [escape_controls(line, keep_layout=False) for line in lines]
+    return [harmless_line(line) for line in lines]
 
 
 def _accepted_lines(result: Accepted) -> list[str]:
