@@ -11,11 +11,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
@@ -41,6 +42,7 @@ _PROJECT: Final = '[package]\nname = "capital"\nversion = "1.0.0"\n[model]\npath
 _MODEL_BYTES: Final = 8 << 20  # so that a good part of a run is spent on writing
 _PATIENCE_SECONDS: Final = 120
 _RUNS_MEASURED: Final = 3
+_ATTEMPTS: Final = 8  # to kill a run that was over before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,7 @@ class Ground:
         write_key_pair(folder / "release", KeyKind.P256, None)
         self._key = load_public_key(folder / "release.pub")
         self._statements: dict[str, str] = {}
+        self._lives: deque[float] = deque(maxlen=_RUNS_MEASURED)
         for which in (OLD, NEW):
             weights = Tensor(
                 name=which.encode(),
@@ -80,11 +83,6 @@ class Ground:
             self.pack()
             self._statements[self._statement()] = which
             self.dist.rename(folder / which)
-        started = time.monotonic()
-        for _ in range(_RUNS_MEASURED):
-            self.clear(is_over_old=True)
-            self.pack()
-        self.pack_seconds = (time.monotonic() - started) / _RUNS_MEASURED
 
     def start(self) -> subprocess.Popen[bytes]:
         """A real run over whatever is there."""
@@ -97,14 +95,21 @@ class Ground:
             stderr=subprocess.STDOUT,
         )
 
+    @property
+    def life_seconds(self) -> float:
+        """How long a run lives that nobody disturbs: the latest tell, for machines have moods."""
+        return median(self._lives)
+
     def pack(self) -> None:
         """A run to its end.
 
         Raises:
             AssertionError: it fails.
         """
+        started = time.monotonic()
         with self.start() as process:
             output, _ = process.communicate(timeout=_PATIENCE_SECONDS)
+        self._lives.append(time.monotonic() - started)
         assert process.returncode == 0, f"exit {process.returncode}: {output.decode()[-300:]}"
 
     def clear(self, *, is_over_old: bool) -> None:
@@ -148,21 +153,27 @@ class Ground:
             return str(verified.statement_digest)
 
 
-def moment(seed: int, number: int, count: int) -> float:
-    """When to kill, as a share of an undisturbed run: each run has a stretch of its own."""
-    rng = Random(f"{seed}/{number}")  # noqa: S311 -- repeatable, not secret
-    return 1.05 * (number + rng.random()) / count  # a little beyond the end, which wanders
+def moment(seed: int, number: int, count: int, attempt: int = 0) -> float:
+    """When to kill, as a share of an undisturbed run: each run has a stretch of its own.
+
+    Who was too late is earlier at the next attempt.
+    """
+    rng = Random(f"{seed}/{number}/{attempt}")  # noqa: S311 -- repeatable, not secret
+    return 0.95**attempt * (number + rng.random()) / count
 
 
 def kill(ground: Ground, seed: int, number: int, count: int) -> Kill:
     """One run, killed; half of them over the old package."""
-    seconds = moment(seed, number, count) * ground.pack_seconds
     is_over_old = number % 2 == 1
-    ground.clear(is_over_old=is_over_old)
-    with ground.start() as process:
-        time.sleep(seconds)
-        process.kill()
-        process.communicate(timeout=_PATIENCE_SECONDS)
+    for attempt in range(_ATTEMPTS):
+        seconds = moment(seed, number, count, attempt) * ground.life_seconds
+        ground.clear(is_over_old=is_over_old)
+        with ground.start() as process:
+            time.sleep(seconds)
+            process.kill()
+            process.communicate(timeout=_PATIENCE_SECONDS)
+        if process.returncode < 0:
+            break
     found, failure = "", ""
     leftovers = ground.hidden()
     try:
@@ -226,6 +237,8 @@ def summary(done: list[Kill]) -> dict[str, Any]:
     failures = [{"number": one.number, "what": one.failure} for one in done if one.failure]
     killed = [one for one in done if one.was_killed]
     reasons = [f"{len(failures)} of {len(done)} runs failed"] if failures else []
+    if len(killed) < len(done):
+        reasons.append(f"only {len(killed)} of {len(done)} runs were killed")
     if len(done) >= 100:  # else chance decides what was met
         met = {one.found for one in killed}
         met |= {"leftovers" for one in killed if one.leftovers}
