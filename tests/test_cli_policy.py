@@ -74,6 +74,14 @@ def test_a_result_names_the_policy_and_its_digest(place: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["verify", "verify-and-run"])
+def test_a_policy_that_is_called_like_an_option_is_a_policy(place: Path, tmp_path: Path) -> None:
+    shutil.copy2(write_policy(tmp_path, MINIMAL), tmp_path / "--pin")
+    words = ("verify", place / PACKAGE, "--policy", "./--pin", "--json")
+    (verdict,) = infwasi(*words, cwd=tmp_path).documents
+    assert (verdict["verdict"], verdict["policy"]["source"]) == ("verified", "--pin")
+    assert verdict["pinned"] is False
+
+
 def test_a_refusal_names_file_and_line(command: str, place: Path) -> None:
     done = infwasi(command, PACKAGE, "--policy", "site.toml", cwd=place)
     assert done.transcript == (
