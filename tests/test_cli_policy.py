@@ -74,14 +74,6 @@ def test_a_result_names_the_policy_and_its_digest(place: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["verify", "verify-and-run"])
-def test_a_policy_that_is_called_like_an_option_is_a_policy(place: Path, tmp_path: Path) -> None:
-    shutil.copy2(write_policy(tmp_path, MINIMAL), tmp_path / "--pin")
-    words = ("verify", place / PACKAGE, "--policy", "./--pin", "--json")
-    (verdict,) = infwasi(*words, cwd=tmp_path).documents
-    assert (verdict["verdict"], verdict["policy"]["source"]) == ("verified", "--pin")
-    assert verdict["pinned"] is False
-
-
 def test_a_refusal_names_file_and_line(command: str, place: Path) -> None:
     done = infwasi(command, PACKAGE, "--policy", "site.toml", cwd=place)
     assert done.transcript == (
@@ -103,6 +95,14 @@ def test_measured_facts_are_refused_by_file_and_line(place: Path) -> None:
         "refused: policy: the policy refuses model.licenses in open.toml:20 model.licenses "
         "(expected one of apache-2.0, got unknown)"
     )
+
+
+def test_a_policy_that_is_called_like_an_option_is_a_policy(place: Path, tmp_path: Path) -> None:
+    shutil.copy2(write_policy(tmp_path, MINIMAL), tmp_path / "--pin")
+    words = ("verify", place / PACKAGE, "--policy", "./--pin", "--json")
+    (verdict,) = infwasi(*words, cwd=tmp_path).documents
+    assert (verdict["verdict"], verdict["policy"]["source"]) == ("verified", "--pin")
+    assert verdict["pinned"] is False
 
 
 def test_the_variable_names_a_policy(place: Path) -> None:
