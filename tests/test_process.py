@@ -73,4 +73,4 @@ def test_who_is_ended_clears_up_and_who_ignores_a_signal_still_does() -> None:
     assert python_output(ENDED).splitlines() == ["still here", "cleared up"]
     # the control: without the call it is gone at once
     done = run_python(ENDED.replace("\nclear_up_when_ended()", ""))
-    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "")
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "still here\n")

@@ -159,7 +159,7 @@ def moment(seed: int, number: int, count: int, attempt: int = 0) -> float:
     Who was too late is earlier at the next attempt.
     """
     rng = Random(f"{seed}/{number}/{attempt}")  # noqa: S311 -- repeatable, not secret
-    return 0.95**attempt * (number + rng.random()) / count
+    return 0.8**attempt * (number + rng.random()) / count
 
 
 def kill(ground: Ground, seed: int, number: int, count: int) -> Kill:
