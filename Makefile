@@ -57,8 +57,9 @@ models: $(MODEL) ## unpack the model that demo and tests use
 bench: $(PROJECT) $(DEV) $(MODEL) ## measure
 	$(BIN)/python -m benchmarks
 
-gym: $(PROJECT) $(DEV) ## 100,000 spoiled packages, each check switched off, 1,000,000 fuzzed inputs
+gym: $(PROJECT) $(DEV) ## 100,000 spoiled packages, each check switched off, 200 kills, 1,000,000 fuzzed inputs
 	$(BIN)/python -m tests.gym --count 100000 --seed 1 --resume
+	$(BIN)/python -m tests.gym.kills --count 200 --seed 1 --resume
 	$(BIN)/python -m tests.fuzz all --runs 1000000
 
 fuzz: $(PROJECT) $(DEV) ## fuzz the parsers: TARGET=gguf RUNS=1000000

@@ -123,6 +123,14 @@ def test_keygen_never_writes_over_a_key(project: Path) -> None:
     assert (project / "release.key").read_bytes() == before
 
 
+def test_keygen_asks_for_no_passphrase_where_a_file_is_in_the_way(project: Path) -> None:
+    done = infwasi("keygen", "release", cwd=project, env={"INFWASI_PASSPHRASE": ""})
+    assert done.said[0] == "error: file is there already in release.key"
+    # the control: elsewhere the passphrase is looked at
+    done = infwasi("keygen", "other", cwd=project, env={"INFWASI_PASSPHRASE": ""})
+    assert done.said[0] == "error: passphrase is empty in INFWASI_PASSPHRASE"
+
+
 def test_keygen_json_and_passphrase_from_the_environment(tmp_path: Path) -> None:
     env = {"INFWASI_PASSPHRASE": "correct horse"}
     done = infwasi("keygen", "ci", "--json", cwd=tmp_path, env=env)

@@ -1,13 +1,14 @@
 """What is remembered between two runs: the highest sequence, and keys trusted on first use."""
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests import forge
-from tests.command_line import infwasi
+from tests.command_line import TIMEOUT_SECONDS, infwasi, start
 from tests.forge import STRANGER, TRUSTED
 
 
@@ -48,6 +49,53 @@ def test_an_older_release_is_refused_whoever_signed_it(folder: Path) -> None:
     assert code == 1
     assert said[0].startswith("refused: rollback: ")
     assert verify(folder, "new", *policy) == (0, [])
+
+
+def test_sequence_6_of_one_key_is_refused_after_sequence_9_of_another(folder: Path) -> None:
+    for place, sequence, signer in (("old", 6, STRANGER), ("new", 9, TRUSTED)):
+        with forge.lie(folder / place / "capital-1.0.0", signer) as value:
+            value["predicate"]["sequence"] = sequence
+    policy = ("--policy", "policy.toml", "--commit")
+    assert verify(folder, "new", *policy) == (0, [])
+    code, said = verify(folder, "old", *policy)
+    assert code == 1
+    assert said[0] == (
+        "refused: rollback: a newer release was accepted before in sequence "
+        "(expected at least 9, got 6)"
+    )
+    assert infwasi("state", "reset", "capital", "--yes", cwd=folder).code == 0
+    assert verify(folder, "old", *policy) == (0, [])  # the control: its signature is good
+
+
+def test_eight_commands_at_once_end_with_the_newest_release(folder: Path) -> None:
+    packages = {}
+    for sequence in range(1, 9):
+        place = folder / f"r{sequence}"
+        package = Path(shutil.copytree(folder / "new" / "capital-1.0.0", place / "capital-1.0.0"))
+        with forge.lie(package, (TRUSTED, STRANGER)[sequence % 2]) as value:
+            value["predicate"]["sequence"] = sequence
+        packages[sequence] = package
+    words = ("--policy", "policy.toml", "--commit")
+    started = {
+        sequence: start("verify", packages[sequence], *words, cwd=folder)
+        for sequence in (5, 8, 1, 7, 2, 6, 3, 4)
+    }
+    said = {}
+    for sequence, process in started.items():
+        with process:
+            _, line = process.communicate(timeout=TIMEOUT_SECONDS)
+        said[sequence] = (process.returncode, line.decode())
+    assert said[8] == (0, "")
+    for code, errors in said.values():
+        # whoever is refused came after somebody newer
+        assert (code == 0) == (errors == "")
+        assert code in {0, 1}
+        assert code == 0 or errors.startswith("refused: rollback: a newer release was accepted")
+    (state,) = infwasi("state", "show", "--json", cwd=folder).documents
+    assert [one["sequence"] for one in state["policies"][0]["packages"]] == [8]
+    for sequence, package in packages.items():
+        done = infwasi("verify", package, *words, cwd=folder)
+        assert done.code == (0 if sequence == 8 else 1)
 
 
 def test_a_look_does_not_move_the_state(folder: Path) -> None:

@@ -97,6 +97,14 @@ def test_measured_facts_are_refused_by_file_and_line(place: Path) -> None:
     )
 
 
+def test_a_policy_that_is_called_like_an_option_is_a_policy(place: Path, tmp_path: Path) -> None:
+    shutil.copy2(write_policy(tmp_path, MINIMAL), tmp_path / "--pin")
+    words = ("verify", place / PACKAGE, "--policy", "./--pin", "--json")
+    (verdict,) = infwasi(*words, cwd=tmp_path).documents
+    assert (verdict["verdict"], verdict["policy"]["source"]) == ("verified", "--pin")
+    assert verdict["pinned"] is False
+
+
 def test_the_variable_names_a_policy(place: Path) -> None:
     variables = {"INFWASI_POLICY": str(place / "loose.toml")}
     assert infwasi("verify", PACKAGE, cwd=place, env=variables).code == 0
@@ -110,6 +118,28 @@ def test_the_variable_names_a_policy(place: Path) -> None:
             "hint: a policy is never looked for in the current folder",
         ],
     )
+
+
+def test_a_named_policy_may_lie_in_the_current_folder_and_never_in_the_package(
+    place: Path, tmp_path: Path
+) -> None:
+    policy = write_policy(tmp_path, MINIMAL)
+    variables = {"INFWASI_POLICY": str(policy)}
+    # an absolute name is the user's own word, wherever it leads
+    assert infwasi("verify", place / PACKAGE, cwd=tmp_path, env=variables).code == 0
+    package = Path(shutil.copytree(place / PACKAGE, tmp_path / PACKAGE))
+    for name in ("policy.toml", f"signatures/{'0' * 64}.sigstore.json"):
+        inside = package / name
+        inside.parent.mkdir(exist_ok=True)
+        shutil.copy2(policy, inside)
+        variables = {"INFWASI_POLICY": str(inside)}
+        done = infwasi("verify", PACKAGE, cwd=tmp_path, env=variables)
+        assert (done.code, done.output) == (2, b"")
+        assert done.said == [
+            f"error: the policy lies in the package that it is to judge in {inside}",
+            "hint: what comes with a package does not say by whose rules it is judged",
+        ]
+        inside.unlink()
 
 
 def test_a_key_and_a_policy_are_one_too_many(place: Path) -> None:

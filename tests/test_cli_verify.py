@@ -220,7 +220,8 @@ def test_a_model_that_llama_cannot_load_gives_no_verdict(place: Path) -> None:
     done = infwasi("verify-and-run", "capital-1.0.0", *KEY, "--json", "Hi?", cwd=place)
     first, second = done.documents
     assert done.code == 2
-    assert (first["verdict"], second["verdict"]) == ("verified", "undecided")
+    assert (first["type"], first["verdict"]) == ("verdict", "verified")
+    assert (second["type"], second["verdict"]) == ("failure", "undecided")  # one verdict only
     assert second["what"] == "llama.cpp cannot load the model"
     assert done.said[0] == SIGNED_BY
     assert done.said[-1] == "error: llama.cpp cannot load the model in model.gguf"
@@ -320,3 +321,21 @@ def test_standard_output_that_is_full_is_an_error(place: Path) -> None:
         b"error: cannot write the result: no space left on device in standard output\n"
         b"hint: free some space or choose another place\n",
     )
+
+
+@pytest.mark.parametrize("name", ["::add-mask::x", "##[add-mask]x", "x\n::error::y"])
+def test_a_name_in_a_package_is_no_command_to_a_build_server(
+    name: str, place: Path, tmp_path: Path
+) -> None:
+    package = Path(shutil.copytree(place / "capital-1.0.0", tmp_path / "capital-1.0.0"))
+    (package / name).touch()
+    for words in (
+        ("inspect", package),
+        ("inspect", package, "--json"),
+        ("verify", package, "--key", place / "trusted.pub"),
+        ("verify", package, "--key", place / "trusted.pub", "--json"),
+    ):
+        done = infwasi(*words)
+        lines = [*done.out.splitlines(), *done.said]
+        assert any("add-mask" in line or "error" in line for line in lines)
+        assert not any(line.lstrip().startswith("::") or "##[" in line for line in lines)

@@ -115,6 +115,21 @@ def test_a_full_disk_for_the_project_file(place: Path) -> None:
     require_clear(done, 2, "error: cannot write the file: no space left on device in infwasi.toml")
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--output", "full/result.json"), "error: cannot write the file: no space left on device"),
+        (("--commit",), "error: no state can be kept: no space left on device in "),
+    ],
+    ids=["result", "state"],
+)
+def test_a_full_disk_for_what_verify_writes(words: tuple[str, ...], says: str, place: Path) -> None:
+    (place / "full").mkdir(exist_ok=True)
+    full = FULL.replace("size=8k", "size=8k,mode=700")
+    env = {"INFWASI_STATE_DIR": str(place / "full")} if words == ("--commit",) else None
+    require_clear(mounted(full + '"$@"', *VERIFY, *words, cwd=place, env=env), 2, says)
+
+
 def test_a_full_folder_for_temporary_files(place: Path, tmp_path: Path) -> None:
     (place / "full").mkdir(exist_ok=True)
     # Room for what `tempfile` tries first: a folder without any is passed over for another.
@@ -122,7 +137,8 @@ def test_a_full_folder_for_temporary_files(place: Path, tmp_path: Path) -> None:
     words = (*SIGN, "--output", tmp_path / "dist")
     done = mounted(shell, *words, cwd=place, env={"TMPDIR": str(place / "full")})
     require_clear(done, 2, "error: ")
-    assert "no space left on device" in done.said[0]
+    assert "no space left on device in " in done.said[0]
+    assert done.said[-1] == "hint: free some space or choose another place"
     assert list(tmp_path.glob("dist/*")) == []
 
 
@@ -333,6 +349,10 @@ def test_too_many_files_for_a_package_to_be_written(place: Path, tmp_path: Path)
     ("error", "says"),
     [
         (MemoryError(), "out of memory"),
+        (RecursionError("maximum"), "nested too deeply"),
+        (OSError(40, "Too many levels", "/x"), "too many levels of symbolic links in /x"),
+        (OSError(36, "File name too long", "/x"), "file name too long in /x"),
+        (OSError(122, "Disk quota exceeded", "/x"), "disk quota exceeded in /x"),
         (RuntimeError("can't start new thread"), "no thread can be started"),
         (ImportError("x.so: failed to map"), "a part of infwasi cannot be loaded: x.so: failed "),
         (OSError(23, "Too many", "/x"), "too many open files in system in /x"),
@@ -416,6 +436,31 @@ def test_no_file_as_the_package(kind: str, package: Path) -> None:
     require_clear(done, 2, "error: not a package in ")
 
 
+LONG = "x" * 300  # longer than any name (NAME_MAX)
+
+
+@pytest.mark.parametrize("name", ["loop", LONG], ids=["loop", "long"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("verify {} --key trusted.pub", "verify-and-run {} --key trusted.pub Hi", "inspect {}"),
+        *("verify capital-1.0.0 --key {}", "verify capital-1.0.0 --policy {}", "policy check {}"),
+        *("verify capital-1.0.0 --key trusted.pub --model {}", "verify {} --key trusted.pub --pin"),
+        *("policy why {} --key trusted.pub", "policy init {} --key trusted.pub"),
+        *("pack --config {}", "pack --model {}", "pack --sign --key {}", "pack --output {}/x"),
+        *("keygen {}/x --no-passphrase", "keygen x --passphrase-file {}"),
+    ],
+)
+def test_a_name_that_leads_nowhere(words: str, name: str, package: Path, place: Path) -> None:
+    (package.parent / "loop").symlink_to("loop")
+    for file in ("infwasi.toml", "tiny.gguf"):
+        shutil.copy2(place / file, package.parent)
+    done = under('exec "$@"', *words.format(name).split(), cwd=package.parent)
+    require_clear(done, 2, "error: ")
+    assert name in done.said[0]
+    assert done.said[-1].startswith("hint: ")
+
+
 # --- what is not permitted -------------------------------------------------------------------
 
 # Becomes nobody in ``unprivileged_output``, is denied the plain operation, then calls the command.
@@ -445,7 +490,9 @@ MODULES = (
     "infwasi_sign.adapters.package_writer",
     "infwasi_sign.adapters.model_source",
     "infwasi_sign.adapters.pkcs8",
+    "infwasi_sign.adapters.passphrase",
     "infwasi_sign.cli.keygen_command",
+    "infwasi_sign.cli.pack_command",
     "infwasi_sign.cli.renderers",
     "infwasi_sign.cli.verification",
     "infwasi_sign.cli.verify_command",
@@ -499,10 +546,23 @@ def test_an_unreadable_package_gives_no_verdict(common: Path) -> None:
     assert hint.startswith("hint: ")
 
 
+def test_a_folder_that_is_not_ours_takes_no_package(common: Path, place: Path) -> None:
+    shutil.copy2(place / "tiny.gguf", common)
+    (common / "infwasi.toml").write_text(PROJECT)
+    new = common / "new"
+    words = ("pack", "--output", ".")
+    denied, line, hint, code = as_nobody(new, os.O_WRONLY | os.O_CREAT, *words, cwd=common)
+    assert (denied, code) == ("denied", "exit code 2")
+    assert line.startswith("error: cannot write the package: permission denied in weather-1.0.0")
+    assert hint.startswith("hint: check the owner and the mode ")
+    assert not list(common.glob("*weather*"))
+
+
 def test_a_folder_that_is_not_ours_takes_no_key(common: Path) -> None:
     new = common / "new.key"
     words = ("keygen", "new", "--no-passphrase")
     denied, *said, code = as_nobody(new, os.O_WRONLY | os.O_CREAT, *words, cwd=common)
     assert (denied, code) == ("denied", "exit code 2"), said
-    assert said[-1].startswith("error: cannot write new.key"), said
+    assert said[-2].startswith("error: cannot write new.key"), said
+    assert said[-1].startswith("hint: check the owner"), said
     assert not new.exists()

@@ -401,13 +401,14 @@ def repack(folder: Path, place: Path) -> None:
     assert leftovers(folder) == ["capital-1.0.0"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_pack_leaves_nothing_behind(
-    place: Path, tmp_path: Path, model_path: Path
+    number: signal.Signals, place: Path, tmp_path: Path, model_path: Path
 ) -> None:
     folder = make_project(tmp_path, model_path)
     with start("pack", "--sign", "--key", place / "release.key", cwd=folder) as process:
         wait_until(lambda: any(folder.glob("dist/.*/model.gguf")) or process.poll() is not None)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         done = finish(process)
     assert (done.code, done.out, done.said[-1]) == (130, "", "interrupted")
     assert leftovers(folder) == []

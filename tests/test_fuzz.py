@@ -4,9 +4,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from sigstore.models import Bundle, InvalidBundle
 
+from tests.fuzz import corpus
 from tests.fuzz.__main__ import fuzz, main
-from tests.fuzz.differential import compare_components, compare_models
+from tests.fuzz.differential import compare_bundles, compare_components, compare_models
 from tests.fuzz.targets import TARGETS, Target, mixed
 
 RUNS = 10_000
@@ -77,3 +79,17 @@ def test_describes_what_wasm_tools_finds_valid() -> None:
     seen = compare_components(60)
     assert seen["valid, described"] > 5
     assert seen["invalid, refused"] > 5
+
+
+def test_reads_bundles_as_sigstore_does_and_trusts_no_other_signature() -> None:
+    seen = compare_bundles(600)
+    assert seen["trusted, signed"] > 20
+    assert seen["signature, not signed"] > 20
+    assert seen["malformed, unread"] > 20
+    assert sum(count for pair, count in seen.items() if pair.startswith("malformed, ")) > 50
+
+
+def test_sigstore_itself_takes_no_bundle_that_a_key_signed() -> None:
+    """The documented difference: its verifier knows certificates only."""
+    with pytest.raises(InvalidBundle, match="expected certificate in bundle"):
+        Bundle.from_json(corpus.bundles()[0])

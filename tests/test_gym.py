@@ -1,11 +1,14 @@
 """One in a hundred of the gym's mutants, and each check of verification switched off."""
 
+import ast
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.gym.__main__ import main
 from tests.gym.controls import CONTROLS, Control, run_control
 from tests.gym.draft import MUTATORS, Draft, Honest
@@ -95,3 +98,71 @@ def test_command_writes_the_result(tmp_path: Path, capsys: pytest.CaptureFixture
     assert len(result["controls"]) == len(CONTROLS)
     assert capsys.readouterr().out == f"20 mutants, {len(CONTROLS)} controls: passed\n"
     assert list(tmp_path.iterdir()) == [output]
+
+
+# --- whether the table is complete -----------------------------------------------------------
+
+CHECKED = (
+    *("verify", "adapters.package_directory", "adapters.guarded_file", "adapters.measuring"),
+    *("adapters.keys", "domain.agreement", "domain.manifest", "domain.policy", "domain.rollback"),
+    *("domain.statement", "domain.world"),
+)
+# Functions that refuse and are in no line of the table, each with the reason.
+NOT_SWITCHED = {
+    "adapters.guarded_file.LocalFile.open": "a race of two looks at one name; test_guarded_file",
+    "adapters.guarded_file.LocalFile.read_at": "there are no bytes to go on with",
+    "adapters.keys.KeyVerifier.__init__": "the caller's own keys",
+    "adapters.keys.parse_public_key": "the caller's own keys",
+    "adapters.keys.sign_payload": "packing",
+    "adapters.measuring._HeaderCheck.require_end": "packing",
+    "adapters.measuring._HeaderCheck.update": "packing",
+    "adapters.measuring._read_into": "there are no bytes to go on with",
+    "adapters.package_directory.DirectoryStore.open": "step 3 refuses all counter-signatures yet",
+    "adapters.package_directory._open_real_directory": "there is no package",
+    "adapters.package_directory._open_signatures": "step 3 refuses all counter-signatures yet",
+    "adapters.package_directory._require_manifest": "without it there is nothing to verify",
+    "adapters.package_directory.open_outside": "there is no file",
+    "domain.manifest.require_package_names": "packing",
+    "domain.rollback.parse_packages": "what the caller remembers; test_rollback",
+    "domain.rollback.parse_state": "what the caller remembers; test_rollback",
+    "domain.statement.parse_statement": "the byte form is switched off, and would not be its own",
+    "domain.world._refuse_differences": "the function around it is switched",
+}
+
+
+def test_each_function_that_refuses_is_in_the_table_or_says_why_not() -> None:
+    switched = set()
+    for one in CONTROLS:
+        for where, name, _ in one.switches:
+            check = getattr(where, name)
+            if callable(check):
+                module = check.__module__.removeprefix("infwasi_sign.")
+                switched.add(f"{module}.{check.__qualname__}")
+    refusing = {name for module in CHECKED for name in refusers(module)}
+    assert refusing - switched == NOT_SWITCHED.keys()
+
+
+def refusers(module: str) -> Iterator[str]:
+    """Functions with a `raise` of a refusal, or of no verdict, by module and qualified name."""
+    path = ROOT / "infwasi_sign" / f"{module.replace('.', '/')}.py"
+    yield from _refusers(ast.parse(path.read_text()), module)
+
+
+def _refusers(node: ast.AST, name: str) -> Iterator[str]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.ClassDef):
+            inner = f"{name}.{child.name}"
+            if isinstance(child, ast.FunctionDef) and any(
+                _is_refusal(found) for found in ast.walk(child)
+            ):
+                yield inner
+            yield from _refusers(child, inner)
+
+
+def _is_refusal(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call):
+        return False
+    called = ast.unparse(node.exc.func)
+    return called in {"RefusedError", "MalformedError", "UndecidedError"} or called.startswith(
+        ("_not_regular", "self._changed", "self._nobody")
+    )

@@ -661,6 +661,24 @@ def test_overwrite_removes_nothing_but_packages(kind: str, package: Path) -> Non
     assert content_of_all(package.parent) == before
 
 
+@pytest.mark.parametrize("kind", ["pipe", "link to a device", "1 GiB"])
+def test_a_manifest_that_is_no_manifest_holds_nobody_up(kind: str, package: Path) -> None:
+    manifest = package / "manifest.sigstore.json"
+    manifest.unlink()
+    match kind:
+        case "pipe":
+            os.mkfifo(manifest)
+        case "link to a device":
+            manifest.symlink_to("/dev/zero")
+        case _:
+            manifest.touch()
+            os.truncate(manifest, 1 << 30)
+    with PackageWriter(package, existing=Existing.REPLACE) as writer:
+        writer.write("app.wasm", b"new")
+        writer.commit()
+    assert content_of(package) == {"app.wasm": b"new"}
+
+
 def content_of_all(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*"))
 

@@ -1,11 +1,12 @@
 """What a process that holds secrets forbids about itself, seen from another process."""
 
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from tests.unprivileged import python_output, unprivileged_output
+from tests.unprivileged import python_output, run_python, unprivileged_output
 
 # Becoming another user makes a process undumpable; the test begins as a usual one does.
 PRELOAD = ("os", "ctypes", "resource", "infwasi_sign.adapters.process")
@@ -71,3 +72,25 @@ def test_the_command_ends_although_a_thread_is_busy() -> None:
         subprocess.run(
             [sys.executable, "-c", LINGER.format(way="sys.exit(0)")], timeout=3, check=False
         )
+
+
+ENDED = """
+import os, signal
+from infwasi_sign.adapters.process import clear_up_when_ended
+signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+clear_up_when_ended()
+os.kill(os.getpid(), signal.SIGHUP)
+print("still here")
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+except KeyboardInterrupt:
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("cleared up")
+"""
+
+
+def test_who_is_ended_clears_up_and_who_ignores_a_signal_still_does() -> None:
+    assert python_output(ENDED).splitlines() == ["still here", "cleared up"]
+    # the control: without the call it is gone at once
+    done = run_python(ENDED.replace("\nclear_up_when_ended()", ""))
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "still here\n")

@@ -3,10 +3,11 @@
 import itertools
 import unicodedata
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infwasi_sign.domain.text import PieceJoiner, escape_controls
+from infwasi_sign.domain.text import PieceJoiner, escape_controls, harmless_line
 
 
 def join(pieces: list[bytes], stop: tuple[str, ...] = ()) -> str:
@@ -88,6 +89,29 @@ def test_shows_what_could_move_the_cursor() -> None:
 def test_shows_what_reorders_or_hides_text() -> None:
     assert escape_controls("\u202eevil\u2066\u200b") == "\\u{202e}evil\\u{2066}\\u{200b}"
     assert escape_controls("\u2028\ufeff\U000e0041") == "\\u{2028}\\u{feff}\\u{e0041}"
+
+
+def test_a_name_shows_what_is_not_seen_and_an_answer_keeps_its_emoji() -> None:
+    assert escape_controls("a\u3164\ufe0f", keep_layout=False) == "a\\u{3164}\\u{fe0f}"
+    assert escape_controls("\u2764\ufe0f") == "\u2764\ufe0f"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("::error::x", "\\u{3a}:error::x"),
+        ("  ::add-mask::x  3 bytes", "  \\u{3a}:add-mask::x  3 bytes"),
+        ("\u2003::x", "\u2003\\u{3a}:x"),
+        ("extra file in ##[add-mask]x", "extra file in #\\u{23}[add-mask]x"),
+        ("###[x]", "##\\u{23}[x]"),
+        ("x ##vso[task.complete]", "x #\\u{23}vso[task.complete]"),
+        ("a\n::x", "a\\u{a}::x"),
+        ("a::b ## c", "a::b ## c"),
+    ],
+)
+def test_no_line_is_a_command_to_a_build_server(line: str, shown: str) -> None:
+    assert harmless_line(line) == shown
+    assert harmless_line(shown) == shown
 
 
 def test_leaves_ordinary_text_alone() -> None:

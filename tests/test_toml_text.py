@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.toml_text import read_toml
 from infwasi_sign.errors import UndecidedError
 from tests.conftest import ROOT
@@ -104,6 +105,13 @@ def test_keys_of_many_parts_are_refused_before_they_cost_time() -> None:
     with pytest.raises(UndecidedError) as caught:
         read_toml(b'y = "a.b"\na.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q = 1', where="x")
     assert str(caught.value) == "not TOML: a key has too many parts in x:2 (expected at most 16)"
+
+
+def test_backslashes_between_texts_cost_no_time() -> None:
+    text = "a = 1\n" + '"""x"\\' * (LIMITS.toml_bytes // 6 - 1)
+    with pytest.raises(UndecidedError) as caught:
+        read_toml(text.encode(), where="x")  # half an hour, if each text were looked for its end
+    assert str(caught.value).startswith("not TOML: ")
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,15 @@ _HINTS: Final = {
     errno.EAGAIN: "close other programs or raise `ulimit -u`",
     errno.EIO: "the disk or what it is attached by is failing: save what is on it",
     errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "a link on the way leads back to itself: name the real path",
+    errno.ENOTDIR: "check the path: what should be a directory on the way is none",
 }
 
 _UNSUPPORTED: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP})
 """What renameat2 answers where kernel or file system does not know the flag (rename(2))."""
+
+ASIDE: Final = ".old"
+"""Ends the name that a target has while it is exchanged by steps; a kill can leave it."""
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -38,17 +43,22 @@ class RenameFlag(IntEnum):
     EXCHANGE = 2
 
 
+def hint_for_error(error: OSError) -> str | None:
+    """What can be done about what the system refused, where there is something."""
+    return _HINTS.get(error.errno or 0)
+
+
 def storage_error(error: OSError, where: str | Path, doing: str) -> UndecidedError:
     """Say what the system refused, about which path, and what can be done."""
     return UndecidedError(
-        f"cannot {doing}: {_reason(error)}", where=str(where), hint=_HINTS.get(error.errno or 0)
+        f"cannot {doing}: {_reason(error)}", where=str(where), hint=hint_for_error(error)
     )
 
 
 def system_error(error: OSError) -> UndecidedError:
     """The same for an error that nobody expected: where it happened is all that is known."""
     where = None if error.filename is None else os.fsdecode(error.filename)
-    return UndecidedError(_reason(error), where=where, hint=_HINTS.get(error.errno or 0))
+    return UndecidedError(_reason(error), where=where, hint=hint_for_error(error))
 
 
 def _reason(error: OSError) -> str:
@@ -78,7 +88,7 @@ def rename_at(directory: int, source: str, target: str, flag: RenameFlag) -> Non
 
 
 def _exchange_by_steps(directory: int, source: str, target: str) -> None:
-    aside = f"{source}.old"
+    aside = f"{source}{ASIDE}"
     os.rename(target, aside, src_dir_fd=directory, dst_dir_fd=directory)
     try:
         os.rename(source, target, src_dir_fd=directory, dst_dir_fd=directory)

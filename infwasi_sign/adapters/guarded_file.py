@@ -193,7 +193,11 @@ class LocalFile:
         """
         _require_size(self.size_bytes, 0, limit_bytes, self._name)
         content = self.read_at(0, self.size_bytes)
-        if os.pread(self._descriptor, 1, self.size_bytes):
+        try:
+            more = os.pread(self._descriptor, 1, self.size_bytes)
+        except OSError as e:
+            raise storage_error(e, self._name, "read the file") from e
+        if more:
             raise self._changed("it became longer while it was read")
         return content
 

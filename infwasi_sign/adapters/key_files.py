@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from infwasi_sign.adapters import keys
+from infwasi_sign.adapters.atomic import hint_for_error
 from infwasi_sign.adapters.keys import KeyKind, PrivateKey, PublicKey
 from infwasi_sign.adapters.trusted_file import read_secret, read_trusted
 from infwasi_sign.domain.limits import LIMITS
@@ -230,7 +231,8 @@ def _exists(path: Path) -> UndecidedError:
 
 
 def _failed(what: str, path: Path, error: OSError) -> UndecidedError:
-    return UndecidedError(f"{what} {path}", got=(error.strerror or "an input error").lower())
+    reason = (error.strerror or "an input error").lower()
+    return UndecidedError(f"{what} {path}", got=reason, hint=hint_for_error(error))
 
 
 # --- PEM -------------------------------------------------------------------------------------

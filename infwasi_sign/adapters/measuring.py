@@ -17,6 +17,7 @@ from typing import Final, Protocol, Self, TypeAlias, assert_never
 
 from blake3 import blake3
 
+from infwasi_sign.adapters.atomic import hint_for_error
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.gguf_header import GgufHeader
 from infwasi_sign.domain.limits import KIB, MIB
@@ -306,7 +307,10 @@ def _read_into(fd: int, offset: int, view: memoryview) -> None:
             count = os.preadv(fd, [view[done:]], offset + done)
         except OSError as e:
             raise UndecidedError(
-                "cannot read the file", where=f"byte {offset + done}", got=os.strerror(e.errno or 0)
+                "cannot read the file",
+                where=f"byte {offset + done}",
+                got=os.strerror(e.errno or 0),
+                hint=hint_for_error(e),
             ) from e
         if count == 0:
             raise RefusedError(

@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 from typing import Final
 
+from infwasi_sign.adapters.atomic import storage_error
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.errors import UndecidedError
@@ -34,7 +35,6 @@ def libraries() -> tuple[tuple[str, str], ...]:
             try:
                 content = path.read_bytes()
             except OSError as error:
-                reason = f"native library cannot be read: {error.strerror}"
-                raise UndecidedError(reason, where=str(path)) from error
+                raise storage_error(error, path, "read a native library") from error
             found[path] = str(measure_bytes(content)[Algorithm.SHA256])
     return tuple(sorted((path.name, digest) for path, digest in found.items()))

@@ -14,8 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from infwasi_sign.adapters.atomic import RenameFlag, rename_at, storage_error, write_all
+from infwasi_sign.adapters.atomic import ASIDE, RenameFlag, rename_at, storage_error, write_all
+from infwasi_sign.adapters.guarded_file import LocalFile
 from infwasi_sign.domain.bundle import parse_bundle
+from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import (
     BOM_FILE,
     COMPONENT_FILE,
@@ -26,7 +28,7 @@ from infwasi_sign.domain.manifest import (
 )
 from infwasi_sign.domain.material import Material
 from infwasi_sign.domain.statement import parse_statement
-from infwasi_sign.errors import MalformedError, RefusedError, UndecidedError
+from infwasi_sign.errors import RefusedError, UndecidedError
 
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -68,8 +70,8 @@ class PackageWriter:
                 self._target.parent.mkdir(parents=True, exist_ok=True)
             self._parent = os.open(self._target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             undo.callback(os.close, self._parent)
-            self._require_target_is_free()
             self._remove_leftovers()
+            self._require_target_is_free()
             self._make_temporary()
             undo.pop_all()
         return self
@@ -159,7 +161,7 @@ class PackageWriter:
             _, different, missing = filecmp.cmpfiles(
                 temporary, self._target, sorted(names), shallow=False
             )
-            if different or missing or _signed(temporary) != _signed(self._target):
+            if different or missing or _signed_in(temporary) != _signed_in(self._target):
                 raise self._exists_already()
         return True
 
@@ -174,7 +176,7 @@ class PackageWriter:
                 raise self._not_a_package() from e
             raise
         try:
-            is_package = _looks_like_package(self._target, directory)
+            is_package = _looks_like_package(directory)
         finally:
             os.close(directory)
         if not is_package:
@@ -199,17 +201,41 @@ class PackageWriter:
             os.close(directory)  # another run took it for a leftover between mkdir and lock
 
     def _remove_leftovers(self) -> None:
-        pattern = re.compile(rf"\.{re.escape(self._target.name)}\.[0-9a-f]{{16}}\.tmp")
+        """Clear up after killed runs; an old package that one had put aside comes back first."""
+        new = rf"\.{re.escape(self._target.name)}\.[0-9a-f]{{16}}\.tmp"
+        pattern = re.compile(rf"{new}(?:{re.escape(ASIDE)})?")
         with os.scandir(self._parent) as entries:
             found = [entry.name for entry in entries if pattern.fullmatch(entry.name)]
-        for name in found:
+        for name in sorted(found, reverse=True):  # what was put aside before what was to replace it
             with contextlib.suppress(OSError):  # somebody else's business, or gone
-                directory = os.open(name, _DIRECTORY_FLAGS, dir_fd=self._parent)
-                try:
-                    if os.fstat(directory).st_uid == os.geteuid() and _lock(directory):
-                        shutil.rmtree(name, ignore_errors=True, dir_fd=self._parent)
-                finally:
-                    os.close(directory)
+                if name.endswith(ASIDE):
+                    self._clear_aside(name)
+                elif self._is_abandoned(name):
+                    shutil.rmtree(name, ignore_errors=True, dir_fd=self._parent)
+
+    def _clear_aside(self, name: str) -> None:
+        """A run that exchanged by steps was killed: before the new package came, or after."""
+        new = name.removesuffix(ASIDE)
+        if self._is_there(new):
+            if self._is_abandoned(new) and not self._is_there(self._target.name):
+                rename_at(self._parent, name, self._target.name, RenameFlag.NOREPLACE)
+        elif self._is_abandoned(self._target.name):  # where the new one is now
+            shutil.rmtree(name, ignore_errors=True, dir_fd=self._parent)
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            os.stat(name, dir_fd=self._parent, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _is_abandoned(self, name: str) -> bool:
+        """Whether it is a directory of ours that no living run has locked."""
+        directory = os.open(name, _DIRECTORY_FLAGS, dir_fd=self._parent)
+        try:
+            return os.fstat(directory).st_uid == os.geteuid() and _lock(directory)
+        finally:
+            os.close(directory)
 
     @contextlib.contextmanager
     def _new_file(self, name: str) -> Iterator[int]:
@@ -222,19 +248,29 @@ class PackageWriter:
                 os.close(descriptor)
 
 
-def _signed(folder: Path) -> tuple[bytes, Material] | None:
+def _signed_in(folder: Path) -> tuple[bytes, Material] | None:
+    directory = os.open(folder, _DIRECTORY_FLAGS)
+    try:
+        return _signed(directory)
+    finally:
+        os.close(directory)
+
+
+def _signed(directory: int) -> tuple[bytes, Material] | None:
     """What is signed and by whom; nothing for an unsigned package or another kind of file."""
     try:
-        bundle = parse_bundle((folder / MANIFEST_FILE).read_bytes())
-    except (FileNotFoundError, MalformedError):
+        file = LocalFile.open(MANIFEST_FILE, directory=directory, most_bytes=LIMITS.bundle_bytes)
+        with contextlib.closing(file):
+            bundle = parse_bundle(file.read(LIMITS.bundle_bytes))
+    except RefusedError:  # it may be anything: a link, a pipe, a gigabyte
         return None
     return bundle.envelope.payload, bundle.material
 
 
-def _looks_like_package(folder: Path, directory: int) -> bool:
+def _looks_like_package(directory: int) -> bool:
     """Whether everything there is a file of a package: what else there is would be lost."""
     known = {COMPONENT_FILE, BOM_FILE, MODEL_FILE, MANIFEST_FILE, OMS_FILE, SIGNATURES_FOLDER}
-    signed = _signed(folder)
+    signed = _signed(directory)
     if signed is not None:
         with contextlib.suppress(RefusedError, UndecidedError):
             known |= {entry.name for entry in parse_statement(signed[0]).entries}

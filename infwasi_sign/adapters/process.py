@@ -1,12 +1,15 @@
-"""What this process forbids about itself before it holds secrets or runs a guest."""
+"""What this process forbids about itself before it holds secrets, and how it is ended."""
 
 import contextlib
 import ctypes
 import resource
-from typing import Final
+import signal
+from types import FrameType
+from typing import Final, NoReturn
 
 from infwasi_sign.domain.confinement import Layer
 
+_ENDINGS: Final = (signal.SIGTERM, signal.SIGHUP)
 _PR_GET_DUMPABLE: Final = 3  # linux/prctl.h
 _PR_SET_DUMPABLE: Final = 4
 _PR_GET_NO_NEW_PRIVS: Final = 39
@@ -45,3 +48,20 @@ def _prctl(option: int) -> int:
         return int(ctypes.CDLL(None).prctl(option, 0, 0, 0, 0))
     except (OSError, AttributeError):
         return -1
+
+
+def clear_up_when_ended() -> None:
+    """Who ends us from outside gets what Ctrl-C gets: what is half written is taken away first.
+
+    A signal that the caller has us ignore (`nohup`) stays ignored. For commands that write; where
+    a guest runs, the watcher waits for signals instead.
+    """
+    for number in _ENDINGS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(_: int, __: FrameType | None) -> NoReturn:
+    for number in _ENDINGS:  # a second one would only stop the clearing up
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt

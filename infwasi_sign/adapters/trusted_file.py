@@ -24,6 +24,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+from infwasi_sign.adapters.atomic import hint_for_error
 from infwasi_sign.errors import UndecidedError
 
 _SHARED_WRITE: Final = 0o022
@@ -207,4 +208,4 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as e:
         reason = (e.strerror or "an input error").lower()
-        raise UndecidedError(f"cannot read {path}", got=reason) from e
+        raise UndecidedError(f"cannot read {path}", got=reason, hint=hint_for_error(e)) from e

@@ -58,9 +58,10 @@ def command(
       infwasi keygen release --public-of "pkcs11:token=release;object=signer"
     """
     from infwasi_sign.adapters.key_files import require_absent
-    from infwasi_sign.adapters.process import forbid_dumps
+    from infwasi_sign.adapters.process import clear_up_when_ended, forbid_dumps
 
     forbid_dumps()
+    clear_up_when_ended()
     if [kind, cosign_path, reference].count(None) < 2:
         raise UndecidedError("--type, --import-cosign and --public-of exclude each other")
     if reference is not None and no_passphrase:

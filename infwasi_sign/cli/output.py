@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 import click
 
 from infwasi_sign.domain.chat import FinishReason, Summary
-from infwasi_sign.domain.text import escape_controls
+from infwasi_sign.domain.text import escape_controls, harmless_line
 from infwasi_sign.errors import InfwasiError, UndecidedError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def say(text: str) -> None:
     """One line for people, on standard error, with control characters shown and not obeyed."""
     try:
         click.echo(
-            _painted(_fitting(escape_controls(text, keep_layout=False), sys.stderr), sys.stderr),
+            _painted(_fitting(harmless_line(text), sys.stderr), sys.stderr),
             err=True,
         )
     except OSError:
@@ -38,7 +38,7 @@ def say(text: str) -> None:
 def show(*lines: str) -> None:
     """Lines of data for people, on standard output; none of them can become two."""
     for line in lines:
-        text = _fitting(escape_controls(line, keep_layout=False), sys.stdout)
+        text = _fitting(harmless_line(line), sys.stdout)
         write_out(_painted(text, sys.stdout) + "\n")
 
 
@@ -48,8 +48,10 @@ def emit_json(value: Mapping[str, object]) -> None:
 
 
 def json_line(value: Mapping[str, object]) -> str:
-    """One object on one line of ASCII, members sorted."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":")) + "\n"
+    """One object on one line of ASCII, members sorted; no build server takes it for a command."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    # Only texts hold `##`; the same text, see `harmless_line`. DEL is ASCII, and no terminal's.
+    return text.replace("##", "#\\u0023").replace("\x7f", "\\u007f") + "\n"
 
 
 def write_out(text: str) -> None:
@@ -103,13 +105,16 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 @contextlib.contextmanager
 def failures_as_json(
-    is_wanted: bool, circumstances: "Circumstances | None" = None
+    is_wanted: bool, circumstances: "Circumstances | None" = None, *, line: str = "verdict"
 ) -> Iterator[None]:
-    """Also print a failure as JSON, where the caller reads JSON (docs/results.md)."""
+    """Also print a failure as JSON, where the caller reads JSON (docs/results.md).
+
+    ``line`` is the type of the line: `failure` once a verdict was given, for there is one verdict.
+    """
 
     def emit(failure: "NotAccepted") -> None:
         if is_wanted:
-            emit_json(failure.to_json())
+            emit_json({**failure.to_json(), "type": line})
 
     with failures_delivered(emit, circumstances):
         yield
@@ -145,8 +150,19 @@ def as_failure(error: BaseException) -> InfwasiError | None:
             from infwasi_sign.adapters.atomic import system_error
 
             return system_error(error)
+        case _:
+            return _exhausted(error)
+
+
+def _exhausted(error: BaseException) -> UndecidedError | None:
+    """What the interpreter raises where the machine has too little of something."""
+    match error:
         case MemoryError():
             return UndecidedError("out of memory", hint="close other programs or raise `ulimit -v`")
+        case RecursionError():
+            return UndecidedError(
+                "nested too deeply", hint="give up the input, or please report what it was"
+            )
         case RuntimeError(args=("can't start new thread",)):  # CPython has no type for it
             return UndecidedError("no thread can be started", hint="raise `ulimit -u` or `-v`")
         case ImportError():

@@ -173,11 +173,12 @@ def _pack(
     from infwasi_sign.adapters.measuring import measure_bytes
     from infwasi_sign.adapters.model_source import open_model, read_component
     from infwasi_sign.adapters.package_writer import Existing, PackageWriter
-    from infwasi_sign.adapters.process import forbid_dumps
+    from infwasi_sign.adapters.process import clear_up_when_ended, forbid_dumps
     from infwasi_sign.domain.manifest import require_package_names
     from infwasi_sign.pack import Companion, PackRequest, pack
 
     forbid_dumps()
+    clear_up_when_ended()
     require_package_names(project.name, project.version)
     now, issued_at = times
     inference = None

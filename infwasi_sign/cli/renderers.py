@@ -20,7 +20,7 @@ from infwasi_sign.domain.result import (
     VerifyResult,
 )
 from infwasi_sign.domain.signer import SignerIdentity
-from infwasi_sign.domain.text import escape_controls
+from infwasi_sign.domain.text import escape_controls, harmless_line
 
 
 class Format(StrEnum):
@@ -87,7 +87,7 @@ def text_lines(result: VerifyResult) -> list[str]:
             lines = [result.headline, f"hint: {result.hint}"]
         case _:
             assert_never(result)
-    return [escape_controls(line, keep_layout=False) for line in lines]
+    return [harmless_line(line) for line in lines]
 
 
 def _accepted_lines(result: Accepted) -> list[str]:

@@ -12,7 +12,7 @@ from infwasi_sign.adapters.keys import TrustedKey
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.adapters.pins import PinStore, trusted_key
-from infwasi_sign.adapters.policy_source import find_policy, load_policy
+from infwasi_sign.adapters.policy_source import find_policy, load_policy, require_outside
 from infwasi_sign.adapters.signature_modes import ModeVerifier, TrustedSigners
 from infwasi_sign.adapters.state_folder import StateFolder, state_folder
 from infwasi_sign.adapters.trust_root import default_trust_root, load_trust_root
@@ -51,7 +51,7 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
     wanted = (
         NamedPackage(name=options.name)
         if options.name is not None
-        else DirectoryNamed(directory=package.resolve().name)
+        else DirectoryNamed(directory=_directory_name(package))
     )
     _require_one_way(options)
     if options.pin:
@@ -67,7 +67,9 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
         return _identity_trust(wanted, options, digests)
     if options.certificate_roots is not None:
         return _certificate_trust(wanted, options, digests)
-    loaded = load_policy(find_policy(options.policy_path, os.environ))
+    found = find_policy(options.policy_path, os.environ)
+    require_outside(found, package)
+    loaded = load_policy(found)
     return Trust(
         policy=loaded.policy(wanted, digests),
         signers=loaded.signers,
@@ -162,6 +164,11 @@ def _identity_trust(
     )
 
 
+def _directory_name(package: Path) -> str:
+    """What the directory is really called; `Path.resolve` has no error of ours for a loop."""
+    return Path(os.path.realpath(package)).name
+
+
 def _pinned_trust(
     package: Path,
     wanted: NamedPackage | DirectoryNamed,
@@ -174,7 +181,7 @@ def _pinned_trust(
         key = TrustedKey(name=options.key_path.stem, public_key=load_public_key(options.key_path))
     else:
         key = trusted_key(
-            find_pin(pins.pins(), name=options.name, directory=package.resolve().name)
+            find_pin(pins.pins(), name=options.name, directory=_directory_name(package))
         )
     return Trust(
         policy=Policy(package=wanted, digests=digests, source=PIN),

@@ -1,6 +1,7 @@
 """`infwasi verify-and-run`."""
 
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -96,14 +97,15 @@ def command(
             )
         now = now_utc()  # a prompt may have taken its time
         brought = circumstances(package, now, chosen.policy)
-        with (
-            failures_as_json(as_json, brought),
-            _verified(package, chosen, memory, accept_jump, now, model_path, watcher) as verified,
-        ):
-            remember = partial(remember_pin, chosen, verified)
-            _run(
-                verified, brought, run_request, memory, remember, watcher, as_json, threads, verbose
-            )
+        with ExitStack() as held:
+            with failures_as_json(as_json, brought):
+                verified = held.enter_context(
+                    _verified(package, chosen, memory, accept_jump, now, model_path, watcher)
+                )
+                remember = partial(remember_pin, chosen, verified)
+                seed = _begin(verified, brought, run_request, memory, remember, watcher, as_json)
+            with failures_as_json(as_json, brought, line="failure"):
+                _run(verified, run_request, seed, watcher, as_json, threads, verbose)
 
 
 def _read_standard_input() -> str:
@@ -160,12 +162,43 @@ def _verified(
         return verify_trusting(request, trust)
 
 
-def _run(
+def _begin(
     verified: "VerifiedPackage",
     brought: "Circumstances",
     request: "RunRequest",
     memory: "Memory",
     remember: "Callable[[datetime], None]",
+    watcher: "Watcher",
+    as_json: bool,
+) -> int:
+    """Remember the package and give the verdict: the last moment to say no. Gives the seed."""
+    from infwasi_sign.adapters.process import layers_in_force
+    from infwasi_sign.cli.delivery import accepted
+    from infwasi_sign.cli.renderers import text_lines
+    from infwasi_sign.cli.verification import now_utc
+    from infwasi_sign.run import plan
+
+    decided = plan(verified, replace(request, layers=layers_in_force()))
+    watcher.arm(decided.timeout_seconds.value, str(decided.timeout_seconds))
+    # Remembered before the first token: what has run cannot be followed by something older.
+    note = memory.accept(verified, now_utc())
+    remember(now_utc())
+    result = accepted(verified, brought)
+    if note is not None:
+        say(f"note: {note}")
+    because = f" ({verified.level_reason})" if verified.level_reason else ""
+    say(text_lines(result)[0])
+    seed = f"; seed {decided.seed}" if verified.settings.temperature > 0 else ""
+    say(f"model held by {verified.level.label}{because}; {decided.max_tokens}{seed}")
+    if as_json:
+        emit_json(result.to_json())
+    return decided.seed
+
+
+def _run(
+    verified: "VerifiedPackage",
+    request: "RunRequest",
+    seed: int,
     watcher: "Watcher",
     as_json: bool,
     threads: int | None,
@@ -174,33 +207,15 @@ def _run(
     from infwasi_sign.adapters.background import BackgroundHost
     from infwasi_sign.adapters.llama import LlamaBackend
     from infwasi_sign.adapters.process import layers_in_force
-    from infwasi_sign.cli.delivery import accepted
-    from infwasi_sign.cli.renderers import text_lines
-    from infwasi_sign.cli.verification import now_utc
-    from infwasi_sign.run import plan, run
+    from infwasi_sign.run import run
 
-    request = replace(request, layers=layers_in_force())
-    decided = plan(verified, request)
-    watcher.arm(decided.timeout_seconds.value, str(decided.timeout_seconds))
-    # Remembered before the first token: what has run cannot be followed by something older.
-    note = memory.accept(verified, now_utc())
-    remember(now_utc())
-    result = accepted(verified, brought)
-    if as_json:
-        emit_json(result.to_json())
-    if note is not None:
-        say(f"note: {note}")
-    because = f" ({verified.level_reason})" if verified.level_reason else ""
-    say(text_lines(result)[0])
-    seed = f"; seed {decided.seed}" if verified.settings.temperature > 0 else ""
-    say(f"model held by {verified.level.label}{because}; {decided.max_tokens}{seed}")
     answer = AnswerWriter(as_json)
     summary = run(
         verified,
-        replace(request, seed=decided.seed),  # the one that is reported
+        replace(request, seed=seed, layers=layers_in_force()),  # the seed that is reported
         host=BackgroundHost(),
         backend=LlamaBackend(watcher, n_threads=threads, log=say if verbose else None),
         stop=watcher,
         on_piece=answer.write,
     )
-    answer.end(summary, decided.seed)
+    answer.end(summary, seed)

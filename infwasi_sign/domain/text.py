@@ -11,8 +11,16 @@ _HIDDEN: Final = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f"
 )
+# Characters that show as nothing at all (Unicode, Default_Ignorable_Code_Point, and the blank
+# braille pattern): in an answer they belong to emoji and scripts, in a name they only mislead.
+_INVISIBLE: Final = (
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0080-\U000e0fff"
+)
 _UNSAFE: Final = re.compile(f"[{_HIDDEN}]")
-_UNSAFE_OR_LAYOUT: Final = re.compile(f"[\t\n{_HIDDEN}]")
+_UNSAFE_OR_LAYOUT: Final = re.compile(f"[\t\n{_HIDDEN}{_INVISIBLE}]")
+_COMMAND: Final = re.compile(r"##(?=\[|vso\[)")
+_LINE_COMMAND: Final = re.compile(r"^(\s*)::")
 
 
 def escape_controls(text: str, *, keep_layout: bool = True) -> str:
@@ -24,6 +32,17 @@ def escape_controls(text: str, *, keep_layout: bool = True) -> str:
         return text
     pattern = _UNSAFE if keep_layout else _UNSAFE_OR_LAYOUT
     return pattern.sub(lambda match: f"\\u{{{ord(match.group()):x}}}", text)
+
+
+def harmless_line(text: str) -> str:
+    r"""One line for people: `escape_controls`, and nothing that a build server obeys.
+
+    GitHub's runner takes ``::command::`` at the beginning of a line, blanks aside, and
+    ``##[command]`` anywhere for its own (github.com/actions/runner, ActionCommand.cs); Azure
+    Pipelines take ``##vso[``.
+    """
+    shown = _COMMAND.sub(r"#\\u{23}", escape_controls(text, keep_layout=False))
+    return _LINE_COMMAND.sub(r"\1\\u{3a}:", shown)
 
 
 class PieceJoiner:

@@ -72,8 +72,10 @@ def _require_short_keys(text: str, where: str) -> None:
     dots = 0
     for token in _TOKEN.finditer(text):
         if token.lastgroup is None:
-            if token[0] in {'"', "'"}:
-                return  # of a text that does not end: here tomllib stops too
+            if token[0] in {'"', "'", "\\"}:
+                # Of a text that does not end, or in no text at all: here tomllib stops too. To
+                # go on would seek the end of a text again and again, each time to the last byte.
+                return
             dots = 0
         elif token.lastgroup == "dot":
             dots += 1

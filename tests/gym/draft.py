@@ -95,6 +95,8 @@ class Draft:
     hold: bool = False  # as before a run
     record: SequenceRecord | None = None  # of the release that was accepted before
     race: Callable[[Path], object] | None = None  # runs after the files were opened
+    race_measuring: Callable[[Path], object] | None = None  # runs when part of the model was read
+    asked: str | None = None  # the directory that the rules go by, if another one was opened
 
     @staticmethod
     def of(honest: Honest) -> "Draft":

@@ -104,16 +104,21 @@ def judge(draft: Draft, folder: Path) -> tuple[str, str]:
         if draft.race is not None:
             draft.race(package)
 
+    def race_measuring(_: int) -> None:
+        if draft.race_measuring is not None:
+            draft.race_measuring(package)
+
     key = parse_public_key(TRUSTED.public_key(), where="key")
     file = parse_policy((MINIMAL + draft.rules).encode(), where="policy")
     rules = (*file.rules, *expression_rules(file))
-    named = DirectoryNamed(directory=package.name)
+    named = DirectoryNamed(directory=draft.asked or package.name)
     request = VerifyRequest(
         location=package,
         policy=Policy(package=named, digests=draft.digests, rules=rules if draft.rules else ()),
         now=draft.now,
         detached=tuple(folder / "outside" / name for name in draft.models),
         hold=draft.hold,
+        progress=race_measuring,
         known=lambda _: draft.record,
         on_claims=race,
     )

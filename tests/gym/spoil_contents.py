@@ -213,7 +213,8 @@ def imports_smuggled_in(draft: Draft, rng: Random) -> None:
     at = rng.randrange(len(name))
     spoiled = name[:at] + bytes([name[at] ^ 1]) + name[at + 1 :]
     head = b"\0" + encode_u32(len(name))  # as imports and exports write it, not as types do
-    draft.files[APP] = data.replace(head + name, head + spoiled)
+    times = rng.choice((1, -1))  # of the app alone, whose own come first; or of its parts, too
+    draft.files[APP] = data.replace(head + name, head + spoiled, times)
     draft.restate()
     if rng.random() < 0.7:  # and the statement says so
         value = draft.statement()

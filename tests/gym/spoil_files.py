@@ -1,5 +1,6 @@
 """Mutators of the directory, of the bytes of its files, and of what happens while they are read."""
 
+import contextlib
 import os
 from pathlib import Path
 from random import Random
@@ -241,6 +242,21 @@ def overwritten_after_opening(draft: Draft, rng: Random) -> None:
         os.utime(package / name, ns=(before, before + 10**9 * tells))
 
     draft.race = change
+
+
+@mutator("race", 0.5)
+def opened_for_writing_while_measured(draft: Draft, rng: Random) -> None:
+    """Somebody asks to write to a model that is held; what they would write comes later."""
+    draft.hold = True
+    # Where the system knows no leases the level is refused: a copy does not mind writers.
+    draft.rules = '[load]\nminimum-level = "read-lease"'
+    flags = rng.choice((os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_TRUNC)) | os.O_NONBLOCK
+
+    def change(package: Path) -> None:
+        with contextlib.suppress(BlockingIOError):  # who would wait, waits for us
+            os.close(os.open(package / MODEL, flags))
+
+    draft.race_measuring = change
 
 
 # --- models outside of the package ------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from infwasi_sign.domain.bundle import verification_hint
+from infwasi_sign.domain.bundle import pae, verification_hint
 from infwasi_sign.domain.digest import Algorithm
 from tests.forge import MANIFEST, NOW, STRANGER, TRUSTED, VectorSigner
 from tests.gguf_forge import tiny_gguf
@@ -17,6 +17,7 @@ from tests.gym import json_tricks
 from tests.gym.draft import APP, BOM, MODEL, Draft, Json, Special, mutator, to_bytes
 from tests.gym.json_tricks import any_object, any_slot
 
+OTHER_TYPE: Final = "application/json"
 _P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
@@ -228,6 +229,20 @@ def signed_by_a_stranger(draft: Draft, rng: Random) -> None:
             TRUSTED.public_key()
         )
         _put(draft, bundle)
+
+
+@mutator("envelope")
+def signed_for_another_purpose(draft: Draft, rng: Random) -> None:
+    """The trusted key's signature over the same bytes as a payload of another type."""
+    bundle = _bundle(draft)
+    envelope = bundle["dsseEnvelope"]
+    payload = base64.b64decode(envelope["payload"])
+    other = rng.choice((OTHER_TYPE, "", "application/vnd.in-toto+json ", "text/plain"))
+    signed = rng.choice((pae(other, payload), payload, pae(other, envelope["payload"].encode())))
+    envelope["signatures"][0]["sig"] = base64.b64encode(TRUSTED.sign(signed)).decode()
+    if rng.random() < 0.3:
+        envelope["payloadType"] = other
+    _put(draft, bundle)
 
 
 @mutator("envelope")
@@ -570,6 +585,13 @@ def package_renamed(draft: Draft, rng: Random) -> None:
             *("capital-1.0.0\x1b[0m", "c" * 200, f"capital-{rng.randrange(2, 10**6)}.0.0"),
         )
     )
+
+
+@mutator("identity", 0.5)
+def directory_exchanged(draft: Draft, rng: Random) -> None:
+    """The name that was asked for led to another directory by the time it was opened."""
+    draft.asked = draft.directory
+    draft.directory = rng.choice(("evil", "capital-1.0.0.", "Capital-1.0.0", "weather-1.0.0"))
 
 
 @mutator("identity", 2)
