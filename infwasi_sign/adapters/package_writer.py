@@ -157,7 +157,7 @@ class PackageWriter:
         if self._existing is Existing.REPLACE_IF_SAME:
             temporary = self._target.parent / self._temporary
             names = {path.name for folder in (temporary, self._target) for path in folder.iterdir()}
-            names.discard(MANIFEST_FILE)
+            names -= {MANIFEST_FILE, OMS_FILE}  # what is signed is compared, not its signatures
             _, different, missing = filecmp.cmpfiles(
                 temporary, self._target, sorted(names), shallow=False
             )

@@ -17,6 +17,7 @@ from infwasi_sign.domain.project import PROJECT_FILE, Project, parse_project
 from infwasi_sign.errors import UndecidedError
 
 if TYPE_CHECKING:
+    from infwasi_sign.adapters.package_writer import Existing
     from infwasi_sign.pack import Companion
     from infwasi_sign.ports import Sealer
 
@@ -107,6 +108,7 @@ def command(
         opened = opened_sealer(signing, _pinned(project), now) if sign else nullcontext()
         with opened as sealer:
             times = (now, issued_at)
+            is_same_again = not sign or signing.is_repeatable(_pinned(project))
             _pack(
                 project,
                 config_path.parent,
@@ -115,13 +117,27 @@ def command(
                 companion,
                 times,
                 output,
-                force,
+                _existing(force=force, is_same_again=is_same_again),
                 as_json,
             )
 
 
 def _pinned(project: Project) -> SigningMode | None:
     return None if project.signing_mode is None else SigningMode(project.signing_mode)
+
+
+def _existing(*, force: bool, is_same_again: bool) -> "Existing":
+    """What to do with a package that is there: without a fixed time no second one is the same.
+
+    That is said before the work, and before anything is published.
+    """
+    from infwasi_sign.adapters.package_writer import Existing
+
+    if force:
+        return Existing.REPLACE
+    if "SOURCE_DATE_EPOCH" in os.environ and is_same_again:
+        return Existing.REPLACE_IF_SAME
+    return Existing.KEEP
 
 
 def _read_project(path: Path) -> bytes:
@@ -165,14 +181,14 @@ def _pack(
     companion: "Companion",
     times: tuple[datetime, datetime],
     output: Path,
-    force: bool,
+    existing: "Existing",
     as_json: bool,
 ) -> None:
     from infwasi_sign.adapters.background import BackgroundBomWriter
     from infwasi_sign.adapters.composer import WasmToolsComposer
     from infwasi_sign.adapters.measuring import measure_bytes
     from infwasi_sign.adapters.model_source import open_model, read_component
-    from infwasi_sign.adapters.package_writer import Existing, PackageWriter
+    from infwasi_sign.adapters.package_writer import PackageWriter
     from infwasi_sign.adapters.process import clear_up_when_ended, forbid_dumps
     from infwasi_sign.domain.manifest import require_package_names
     from infwasi_sign.pack import Companion, PackRequest, pack
@@ -185,10 +201,6 @@ def _pack(
     if project.inference_path is not None:
         inference = read_component(base / project.inference_path)
     target = output / f"{project.name}-{project.version}"
-    # Without a fixed time no second package is the same, so that is said before the work.
-    existing = Existing.REPLACE_IF_SAME if "SOURCE_DATE_EPOCH" in os.environ else Existing.KEEP
-    if force:
-        existing = Existing.REPLACE
     location = model_flag if model_flag is not None else base / Path(project.model_path)
     with (
         open_model(location) as model,

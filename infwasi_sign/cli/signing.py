@@ -46,6 +46,15 @@ class SigningOptions:
             UndecidedError: they are for several.
         """
         is_keyless = self.identity_token is not None or self.trust_config is not None
+        has_passphrase = self.passphrase_fd is not None or self.passphrase_file is not None
+        if has_passphrase and self.key_reference is None:  # else a forgotten key is a publication
+            raise UndecidedError("a passphrase needs its key", expected="--key")
+        if self.identity_token is not None and not self.identity_token.strip():
+            raise UndecidedError(
+                "the identity token is empty",
+                where="--identity-token",
+                hint="give one, or leave the option out",
+            )
         if self.key_reference is not None and is_keyless:
             raise UndecidedError(
                 "a key and an identity are named",
@@ -60,6 +69,17 @@ class SigningOptions:
         if self.key_reference is not None:
             return SigningMode.KEY
         return SigningMode.KEYLESS if is_keyless else None
+
+    def is_repeatable(self, pinned: SigningMode | None) -> bool:
+        """Whether signing the same again is by the same signer in all bytes but the signature.
+
+        A short-lived certificate and a timestamp are new each time; and nothing is published of a
+        package that cannot be written afterwards.
+        """
+        mode = self.mode() or pinned
+        return mode is SigningMode.KEY or (
+            mode is SigningMode.CERTIFICATE and self.timestamp_url is None
+        )
 
 
 def signing_options(command: Callable[..., Any]) -> Callable[..., Any]:
