@@ -15,15 +15,18 @@ from typing import Any, Final, TypeAlias
 
 from infwasi_sign.adapters.keys import sign_payload
 from infwasi_sign.adapters.measuring import measure_bytes
+from infwasi_sign.adapters.signature_modes import TrustedSigners
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import encode_bundle
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.rollback import SequenceRecord
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.pack import Companion
 from infwasi_sign.signatures import counter_signature_name
 from tests import forge
 from tests.forge import MANIFEST, NOW, TRUSTED, VectorSigner
 from tests.gguf_forge import PAIRS, text_pair, tiny_gguf
+from tests.gym.vouched import BY_KEY, Vouched, certificate_trust
 
 APP, BOM, MODEL = "app.wasm", "bom.cdx.json", "model.gguf"
 FILES: Final = (APP, BOM, MODEL, MANIFEST)
@@ -62,13 +65,14 @@ class Honest:
     weather: Mapping[str, bytes]  # another package of the same signer
     rival: Mapping[str, bytes]  # of the same name and version, with another model
     detached: Mapping[str, bytes]
+    vouched: Vouched
 
     @staticmethod
     def make() -> "Honest":
-        """Pack all four, with the code that `infwasi pack` runs."""
+        """Pack all of them, with the code that `infwasi pack` runs."""
         other_model = tiny_gguf(pairs=(*PAIRS, text_pair("general.author", "Mallory")))
         with tempfile.TemporaryDirectory(dir=scratch()) as name:
-            folders = [Path(name, str(number)) for number in range(4)]
+            folders = [Path(name, str(number)) for number in range(5)]
             for folder in folders:
                 folder.mkdir()
             packages = (
@@ -76,8 +80,10 @@ class Honest:
                 forge.make_package(folders[1], name="weather"),
                 forge.make_package(folders[2], model=other_model),
                 forge.make_package(folders[3], is_detached=True),
+                forge.make_package(folders[4], companion=Companion.REQUIRED),
             )
-            return Honest(*(_read(package) for package in packages))
+            capital, weather, rival, detached, keyed = (_read(package) for package in packages)
+            return Honest(capital, weather, rival, detached, Vouched.make(keyed, weather))
 
 
 @dataclass
@@ -97,11 +103,34 @@ class Draft:
     race: Callable[[Path], object] | None = None  # runs after the files were opened
     race_measuring: Callable[[Path], object] | None = None  # runs when part of the model was read
     asked: str | None = None  # the directory that the rules go by, if another one was opened
+    signers: TrustedSigners = BY_KEY  # whom the policy trusts
 
     @staticmethod
     def of(honest: Honest) -> "Draft":
         """The honest package, still unspoiled."""
         return Draft(honest=honest, files=dict(honest.capital))
+
+    @staticmethod
+    def companioned(honest: Honest) -> "Draft":
+        """An honest package by the trusted key, with its OMS companion."""
+        return Draft(honest=honest, files=dict(honest.vouched.keyed))
+
+    @staticmethod
+    def certified(honest: Honest) -> "Draft":
+        """An honest package under a certificate with a timestamp."""
+        signers = TrustedSigners(certificates=(certificate_trust(),))
+        return Draft(honest=honest, files=dict(honest.vouched.certified), signers=signers)
+
+    @staticmethod
+    def keyless(honest: Honest, version: int = 2) -> "Draft":
+        """An honest package under an identity, with this version of Rekor."""
+        vouched, at = honest.vouched, version - 1
+        signers = vouched.instances[at].signers()
+        return Draft(honest=honest, files=dict(vouched.keyless[at]), signers=signers)
+
+    def become(self, other: "Draft") -> None:
+        """Take the files and the signers of another draft."""
+        self.files, self.signers = other.files, other.signers
 
     def is_honest(self) -> bool:
         """Whether nothing was changed at all, so that it must be accepted."""

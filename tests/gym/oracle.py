@@ -13,22 +13,21 @@ from random import Random
 from types import FrameType
 from typing import Final
 
-from infwasi_sign.adapters.keys import KeyVerifier, TrustedKey, parse_public_key
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.adapters.policy_source import expression_rules
+from infwasi_sign.adapters.signature_modes import ModeVerifier
 from infwasi_sign.domain.manifest import Manifest
 from infwasi_sign.domain.policy import DirectoryNamed, Policy
 from infwasi_sign.domain.policy_file import parse_policy
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.verify import VerifyRequest, verify
-from tests.forge import TRUSTED
-from tests.gym import spoil_contents, spoil_files, spoil_policy, spoil_signed
+from tests.gym import spoil_contents, spoil_files, spoil_modes, spoil_policy, spoil_signed
 from tests.gym.draft import MUTATORS, Draft, Honest, Mutator, scratch
 from tests.policy_support import MINIMAL
 
-__all__ = ["spoil_contents", "spoil_files", "spoil_policy", "spoil_signed"]
+__all__ = ["spoil_contents", "spoil_files", "spoil_modes", "spoil_policy", "spoil_signed"]
 
 ACCEPTED, UNDECIDED, CRASH = "accepted", "undecided", "crash"
 LONGEST_SECONDS: Final = 10.0
@@ -108,7 +107,6 @@ def judge(draft: Draft, folder: Path) -> tuple[str, str]:
         if draft.race_measuring is not None:
             draft.race_measuring(package)
 
-    key = parse_public_key(TRUSTED.public_key(), where="key")
     file = parse_policy((MINIMAL + draft.rules).encode(), where="policy")
     rules = (*file.rules, *expression_rules(file))
     named = DirectoryNamed(directory=draft.asked or package.name)
@@ -126,7 +124,7 @@ def judge(draft: Draft, folder: Path) -> tuple[str, str]:
         verify(
             request,
             store=DirectoryStore(),
-            signatures=KeyVerifier([TrustedKey(name="trusted", public_key=key)]),
+            signatures=ModeVerifier(draft.signers, draft.now),
             measure_bytes=measure_bytes,
         ).close()
     except RefusedError as error:

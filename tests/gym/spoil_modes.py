@@ -1,0 +1,1 @@
+"""Mutators of the modes: certificates, identities, and companions."""
