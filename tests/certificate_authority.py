@@ -82,7 +82,8 @@ class Issued:
     def sign(self, data: bytes) -> bytes:
         if isinstance(self.key, ec.EllipticCurvePrivateKey):
             is_long = isinstance(self.key.curve, ec.SECP384R1)
-            return self.key.sign(data, ec.ECDSA(hashes.SHA384() if is_long else hashes.SHA256()))
+            digest = hashes.SHA384() if is_long else hashes.SHA256()
+            return self.key.sign(data, ec.ECDSA(digest, deterministic_signing=True))
         assert isinstance(self.key, rsa.RSAPrivateKey)
         return self.key.sign(data, padding.PKCS1v15(), hashes.SHA256())
 
@@ -283,7 +284,7 @@ class TimestampAuthority:
             algorithm,
             tlv(0xA0, attributes) if stamp.has_attributes else b"",
             _ECDSA[stamp.digest],
-            tlv(0x04, key.sign(signed, ec.ECDSA(digest))),
+            tlv(0x04, key.sign(signed, ec.ECDSA(digest, deterministic_signing=True))),
         )
 
 

@@ -2,7 +2,7 @@
 
 import ast
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -10,7 +10,8 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.gym.__main__ import main
-from tests.gym.controls import CONTROLS, Control, run_control
+from tests.gym.control import Control
+from tests.gym.controls import CONTROLS, run_control
 from tests.gym.draft import MUTATORS, Draft, Honest
 from tests.gym.oracle import ACCEPTED, judge, mutant
 from tests.gym.training import Tally, train, train_here
@@ -26,6 +27,22 @@ def honest() -> Honest:
 
 def test_accepts_the_package_that_nobody_spoiled(honest: Honest, tmp_path: Path) -> None:
     assert judge(Draft.of(honest), tmp_path) == (ACCEPTED, "")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Draft.companioned,
+        Draft.certified,
+        lambda honest: Draft.keyless(honest, 1),
+        lambda honest: Draft.keyless(honest, 2),
+    ],
+    ids=["companion", "certificate", "rekor-v1", "rekor-v2"],
+)
+def test_accepts_the_package_in_every_mode(
+    make: Callable[[Honest], Draft], honest: Honest, tmp_path: Path
+) -> None:
+    assert judge(make(honest), tmp_path) == (ACCEPTED, "")
 
 
 def test_refuses_every_mutant(honest: Honest) -> None:
@@ -105,10 +122,16 @@ def test_command_writes_the_result(tmp_path: Path, capsys: pytest.CaptureFixture
 CHECKED = (
     *("verify", "adapters.package_directory", "adapters.guarded_file", "adapters.measuring"),
     *("adapters.keys", "domain.agreement", "domain.manifest", "domain.policy", "domain.rollback"),
-    *("domain.statement", "domain.world"),
+    *("domain.statement", "domain.world", "signatures", "adapters.signature_modes"),
+    *("adapters.sigstore_identity", "adapters.certificate_verifier", "adapters.certificates"),
+    *("domain.trust_root", "adapters.trust_root"),
 )
 # Functions that refuse and are in no line of the table, each with the reason.
 NOT_SWITCHED = {
+    "adapters.certificate_verifier.CertificateVerifier.verify_oms": "the reader of the mode sees it",
+    "adapters.certificates._require_bounds": "bundles have the same bounds; test_certificates",
+    "adapters.certificates.require_signed_by": "packing",
+    "adapters.certificates.require_usable": "the caller's own roots",
     "adapters.guarded_file.LocalFile.open": "a race of two looks at one name; test_guarded_file",
     "adapters.guarded_file.LocalFile.read_at": "there are no bytes to go on with",
     "adapters.keys.KeyVerifier.__init__": "the caller's own keys",
@@ -122,10 +145,20 @@ NOT_SWITCHED = {
     "adapters.package_directory._open_signatures": "step 3 refuses all counter-signatures yet",
     "adapters.package_directory._require_manifest": "without it there is nothing to verify",
     "adapters.package_directory.open_outside": "there is no file",
+    "adapters.signature_modes.ModeVerifier.__init__": "the caller's own signers",
+    "adapters.sigstore_identity.OmsKeylessVerifier.verify": "the reader of the mode sees it",
+    "adapters.sigstore_identity._make_verifier": "the caller's own trust root",
+    "adapters.sigstore_identity._subject": "no Fulcio issues such; test_sigstore_threats",
+    "adapters.sigstore_identity._text": "no Fulcio issues such; test_sigstore_threats",
+    "adapters.sigstore_identity._utf8": "no Fulcio issues such; test_sigstore_threats",
+    "adapters.trust_root.find_trust_root": "the caller's own trust root",
+    "adapters.trust_root.load_trust_root": "the caller's own trust root",
     "domain.manifest.require_package_names": "packing",
     "domain.rollback.parse_packages": "what the caller remembers; test_rollback",
     "domain.rollback.parse_state": "what the caller remembers; test_rollback",
     "domain.statement.parse_statement": "the byte form is switched off, and would not be its own",
+    "domain.trust_root._found": "the caller's own trust root; test_sigstore_identity",
+    "domain.trust_root.parse_trust_root": "the caller's own trust root; test_sigstore_identity",
     "domain.world._refuse_differences": "the function around it is switched",
 }
 
@@ -164,5 +197,8 @@ def _is_refusal(node: ast.AST) -> bool:
         return False
     called = ast.unparse(node.exc.func)
     return called in {"RefusedError", "MalformedError", "UndecidedError"} or called.startswith(
-        ("_not_regular", "self._changed", "self._nobody")
+        (
+            *("_not_regular", "self._changed", "self._nobody", "wrong_mode", "_strictest"),
+            *("_unsuited", "_outside_of_its_time"),
+        )
     )

@@ -96,8 +96,7 @@ class KeylessVerifier:
         root = self._loaded()
         certificate, payload_type, payload = _verified(root, bundle)
         # 3
-        if payload_type != PAYLOAD_TYPE or payload != bundle.envelope.payload:
-            raise RefusedError(RefusalKind.SIGNATURE, "what was verified is another payload")
+        _require_read_alike(payload_type, payload, bundle)
         # 4
         identity, issuer = _subject(certificate)
         for trusted in self._trusted:
@@ -168,6 +167,12 @@ def _verified(root: TrustRoot, bundle: Bundle) -> tuple[Certificate, str, bytes]
     if kept.certificate is None:
         raise RefusedError(RefusalKind.SIGNATURE, "no certificate was verified")
     return kept.certificate, payload_type, payload
+
+
+def _require_read_alike(payload_type: str, payload: bytes, bundle: Bundle) -> None:
+    """What sigstore-python verified is what will be used, should it ever read JSON otherwise."""
+    if payload_type != PAYLOAD_TYPE or payload != bundle.envelope.payload:
+        raise RefusedError(RefusalKind.SIGNATURE, "what was verified is another payload")
 
 
 def _moments(bundle: Any) -> list[datetime]:

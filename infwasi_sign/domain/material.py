@@ -224,6 +224,12 @@ def _parse_entry(cursor: Cursor) -> LogEntry:
         promised = members["inclusionPromise"].object(required=("signedEntryTimestamp",))
         promise = decode_base64(promised["signedEntryTimestamp"])
     time = members.get("integratedTime")
+    if promise is not None and time is None:  # it is over the time, so nobody could verify it
+        raise MalformedError(
+            "a promise of the log without its time",
+            where=cursor.path,
+            expected="inclusionPromise and integratedTime",
+        )
     return LogEntry(
         log_index=_int64(members["logIndex"]),
         log_id=decode_base64(members["logId"].object(required=("keyId",))["keyId"]),

@@ -7,10 +7,9 @@ monkeypatches and exist here only.
 import contextlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any, Final
 
 import pytest
@@ -36,7 +35,9 @@ from infwasi_sign.domain.material import KeyHint
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import RefusedError
 from infwasi_sign.ports import GuardedFile, OpenedPackage, Progress
+from tests.gym.control import Control, Switch
 from tests.gym.draft import Draft, Honest, scratch
+from tests.gym.mode_controls import MODE_CONTROLS
 from tests.gym.oracle import ACCEPTED, judge, mutant
 from tests.gym.spoil_signed import OTHER_TYPE
 from tests.test_controls import (
@@ -61,8 +62,6 @@ from tests.test_controls import (
     TIMES,
     nothing,
 )
-
-Switch = tuple[object, str, Any]
 
 # --- switches that `tests/test_controls.py` does not have -------------------------------------
 
@@ -196,31 +195,6 @@ KNOWN_PARTS: Switch = (agreement, "parts_of", _parts_that_are_known)
 # --- the table --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Control:
-    """Checks that see the same attack, and the mutators that make it.
-
-    Switched off together they let a mutant through; each of them alone still refuses it.
-    """
-
-    step: int
-    claim: str
-    switches: tuple[Switch, ...]
-    mutators: tuple[str, ...]
-    attempts: int = 400
-
-    @property
-    def name(self) -> str:
-        """The checks, as the source calls them."""
-        return "+".join(_called(switch) for switch in self.switches)
-
-
-def _called(switch: Switch) -> str:
-    where, name, _ = switch
-    owner = where.__name__ if isinstance(where, ModuleType | type) else str(where)
-    return f"{owner.rpartition('.')[2]}.{name}"
-
-
 CONTROLS: Final = (
     Control(1, "hidden and unseen names", (FILE_NAME, NOTHING_ELSE), ("file-with-a-strange-name",)),
     Control(1, "number of files", (FILE_COUNT, NOTHING_ELSE), ("too-many-files",), 40),
@@ -249,7 +223,7 @@ CONTROLS: Final = (
     Control(3, "each entry its file", (MATCH,), ("file-renamed",)),
     Control(3, "each file an entry", (NOTHING_ELSE,), ("file-extra",)),
     Control(3, "no companion undeclared", (COMPANION,), ("companion-beside",)),
-    Control(3, "nothing unsupported", (SUPPORTED,), ("places-of-later-versions",)),
+    Control(3, "nothing unsupported", (SUPPORTED,), ("two-entries-of-one-file",)),
     Control(4, "name and version", (NAME,), ("package-renamed",)),
     Control(4, "expiry", (TIME,), ("read-too-late",)),
     Control(4, "not from the future", (TIME,), ("read-too-early",)),
@@ -276,6 +250,7 @@ CONTROLS: Final = (
     Control(6, "one byte form of the BOM", (CANONICAL_BOM,), ("bom-written-otherwise",)),
     Control(7, "rules on what was measured", (RULES,), ("rule-on-measured", "level-demanded")),
     Control(7, "all demanded digests", (ENOUGH, MEASURES_ALL), ("model-for-one-digest-only",)),
+    *MODE_CONTROLS,
 )
 
 

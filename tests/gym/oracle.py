@@ -23,11 +23,27 @@ from infwasi_sign.domain.policy_file import parse_policy
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.verify import VerifyRequest, verify
-from tests.gym import spoil_contents, spoil_files, spoil_modes, spoil_policy, spoil_signed
+from tests.gym import (
+    spoil_certified,
+    spoil_contents,
+    spoil_files,
+    spoil_keyless,
+    spoil_modes,
+    spoil_policy,
+    spoil_signed,
+)
 from tests.gym.draft import MUTATORS, Draft, Honest, Mutator, scratch
 from tests.policy_support import MINIMAL
 
-__all__ = ["spoil_contents", "spoil_files", "spoil_modes", "spoil_policy", "spoil_signed"]
+__all__ = [
+    "spoil_certified",
+    "spoil_contents",
+    "spoil_files",
+    "spoil_keyless",
+    "spoil_modes",
+    "spoil_policy",
+    "spoil_signed",
+]
 
 ACCEPTED, UNDECIDED, CRASH = "accepted", "undecided", "crash"
 LONGEST_SECONDS: Final = 10.0
