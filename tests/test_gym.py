@@ -128,7 +128,7 @@ CHECKED = (
 )
 # Functions that refuse and are in no line of the table, each with the reason.
 NOT_SWITCHED = {
-    "adapters.certificate_verifier.CertificateVerifier.verify_oms": "the reader of the mode sees it",
+    "adapters.certificate_verifier.CertificateVerifier.verify_oms": "the reader sees it",
     "adapters.certificates._require_bounds": "bundles have the same bounds; test_certificates",
     "adapters.certificates.require_signed_by": "packing",
     "adapters.certificates.require_usable": "the caller's own roots",
@@ -146,7 +146,7 @@ NOT_SWITCHED = {
     "adapters.package_directory._require_manifest": "without it there is nothing to verify",
     "adapters.package_directory.open_outside": "there is no file",
     "adapters.signature_modes.ModeVerifier.__init__": "the caller's own signers",
-    "adapters.sigstore_identity.OmsKeylessVerifier.verify": "the reader of the mode sees it",
+    "adapters.sigstore_identity.OmsKeylessVerifier.verify": "the reader sees it",
     "adapters.sigstore_identity._make_verifier": "the caller's own trust root",
     "adapters.sigstore_identity._subject": "no Fulcio issues such; test_sigstore_threats",
     "adapters.sigstore_identity._text": "no Fulcio issues such; test_sigstore_threats",
