@@ -48,8 +48,8 @@ class TrustedIdentity:
     pattern: str | None = None
 
     def fits(self, identity: str, issuer: str) -> bool:
-        """Whether these are the ones, whole and with case."""
-        if issuer != self.issuer:
+        """Whether these are the ones, whole and with case; what is empty is nobody's name."""
+        if not identity or not issuer or issuer != self.issuer:
             return False
         if self.pattern is not None:
             return fnmatchcase(identity, self.pattern)
@@ -243,7 +243,7 @@ def _identities(certificate: Certificate) -> list[str]:
             case x509.OtherName(type_id=kind, value=value) if kind.dotted_string == _OTHER_NAME:
                 found.append(_utf8(value))
             case _:
-                found.append("")  # fits nobody, and is one too many beside another
+                found.append("")  # nobody's, and one too many beside another
     return found
 
 

@@ -88,6 +88,7 @@ def _require_one_way(options: TrustOptions) -> None:
         "--certificate-roots": options.certificate_roots is not None,
     }
     named = [way for way, is_named in ways.items() if is_named]
+    _require_said(options)
     if len(named) > 1:
         raise UndecidedError(
             f"{named[0]} and {named[1]} exclude each other",
@@ -113,6 +114,18 @@ def _require_one_way(options: TrustOptions) -> None:
         raise UndecidedError(
             "a trust root is for identities", hint="a policy names its own in [sigstore]"
         )
+
+
+def _require_said(options: TrustOptions) -> None:
+    """A name that is empty is a variable that nobody set, and names nobody."""
+    for option, said in {
+        "--identity": options.identity,
+        "--identity-pattern": options.identity_pattern,
+        "--issuer": options.issuer,
+        "--certificate-identity": options.certificate_identity,
+    }.items():
+        if said is not None and not said.strip():
+            raise UndecidedError("the name is empty", where=option)
 
 
 def _certificate_trust(
