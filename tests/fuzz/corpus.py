@@ -13,10 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from infwasi_sign.adapters.cel import CelCompiler
 from infwasi_sign.adapters.oms_keys import sign_oms
+from infwasi_sign.domain.bundle import Bundle, encode_bundle, parse_bundle
 from infwasi_sign.domain.component import Nested, describe
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.facts import FACT_TYPES, FactType
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.material import Certified, LogEntry, Logged
 from infwasi_sign.domain.pins import Pin, encode_pins
 from infwasi_sign.domain.policy_file import parse_policy
 from infwasi_sign.domain.project import template
@@ -61,6 +63,53 @@ def honest() -> Honest:
 def bundles() -> list[bytes]:
     """Signed bundles."""
     return [honest().capital[MANIFEST], honest().weather[MANIFEST]]
+
+
+def certified_bundles() -> list[bytes]:
+    """Bundles under a certificate: of fixed bytes, for nothing here is verified."""
+    envelope = parse_bundle(bundles()[0]).envelope
+    materials = (
+        Certified(certificate=bytes(range(200)), timestamps=()),
+        Certified(certificate=b"\x30\x03\x02\x01\x00", timestamps=(b"\x30\x00", bytes(100))),
+    )
+    return [encode_bundle(Bundle(envelope=envelope, material=one)) for one in materials]
+
+
+def keyless_bundles() -> list[bytes]:
+    """Bundles under an identity, as with either version of Rekor; of fixed bytes."""
+    envelope = parse_bundle(bundles()[0]).envelope
+    second = LogEntry(
+        log_index=7,
+        log_id=bytes(32),
+        kind="hashedrekord",
+        version="0.0.2",
+        integrated_time=None,
+        promise=None,
+        proof_index=7,
+        root_hash=bytes(range(32)),
+        tree_size=2**63 - 1,
+        hashes=(bytes(32), bytes([1]) * 32),
+        checkpoint="log.example.test\n8\nAAAA\n\n\u2014 log.example.test AAAA\n",
+        body=b'{"apiVersion":"0.0.2"}',
+    )
+    first = replace(
+        second, kind="dsse", version="0.0.1", integrated_time=1_795_521_600, promise=bytes(70)
+    )
+    certificate = bytes(range(250))
+    materials = (
+        Logged(certificate=certificate, entry=first, timestamps=()),
+        Logged(certificate=certificate, entry=second, timestamps=(b"\x30\x00",)),
+    )
+    return [encode_bundle(Bundle(envelope=envelope, material=one)) for one in materials]
+
+
+def bundles_in_any_form() -> list[bytes]:
+    """Bundles of all modes as other writers have them: with spaces, in another order."""
+    values = [json.loads(one) for one in (*bundles()[:1], *certified_bundles(), *keyless_bundles())]
+    return [
+        *(json.dumps(value, indent=1).encode() for value in values),
+        *(json.dumps(value, sort_keys=True).encode() for value in values),
+    ]
 
 
 def statements() -> list[bytes]:

@@ -15,7 +15,7 @@ from infwasi_sign.adapters.nn_generation import NnError, parse_options
 from infwasi_sign.adapters.timestamps import verify_timestamp
 from infwasi_sign.domain import der, strict_json
 from infwasi_sign.domain.bom import read_bom, require_agreement
-from infwasi_sign.domain.bundle import encode_bundle, parse_bundle
+from infwasi_sign.domain.bundle import encode_bundle, parse_bundle, read_bundle
 from infwasi_sign.domain.cel_subset import measure_tree
 from infwasi_sign.domain.cel_tree import read_tree
 from infwasi_sign.domain.chat import Message, Role
@@ -23,7 +23,7 @@ from infwasi_sign.domain.component import describe, find_settings
 from infwasi_sign.domain.gguf import GgufArray, GgufHeader, parse
 from infwasi_sign.domain.gguf_facts import model_facts
 from infwasi_sign.domain.limits import LIMITS
-from infwasi_sign.domain.material import SigningMode
+from infwasi_sign.domain.material import SigningMode, mode_of
 from infwasi_sign.domain.model_digests import TensorDigests, header_digest, tensor_table_digest
 from infwasi_sign.domain.oms import encode_oms_payload, parse_oms_payload
 from infwasi_sign.domain.oms_bundle import encode_oms_bundle, parse_oms_bundle
@@ -99,6 +99,25 @@ def _strict_json(data: bytes) -> None:
 @_target(corpus.bundles, longest=8192)
 def _bundle(data: bytes) -> None:
     assert encode_bundle(parse_bundle(data)) == data
+
+
+@_target(corpus.certified_bundles, longest=8192)
+def _certified_bundle(data: bytes) -> None:
+    assert encode_bundle(parse_bundle(data)) == data
+
+
+@_target(corpus.keyless_bundles, longest=8192)
+def _keyless_bundle(data: bytes) -> None:
+    assert encode_bundle(parse_bundle(data)) == data
+
+
+@_target(corpus.bundles_in_any_form, longest=8192)
+def _bundle_in_any_form(data: bytes) -> None:
+    """What is read has one byte form, whatever form it came in, and one mode."""
+    found = read_bundle(data)
+    again = parse_bundle(encode_bundle(found))
+    assert again == found
+    assert mode_of(again.material) in SigningMode
 
 
 @_target(corpus.statements, (MalformedError, UndecidedError), longest=8192)
