@@ -40,7 +40,7 @@ class Duck:
 
 
 def constructor_without_anything(package: VerifiedPackage) -> None:
-    VerifiedPackage()  # [call-arg] TypeError: .* missing 13 required keyword-only arguments
+    VerifiedPackage()  # [call-arg] TypeError: .* missing 14 required keyword-only arguments
 
 
 def constructor_without_proof(package: VerifiedPackage) -> None:

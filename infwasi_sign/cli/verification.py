@@ -24,6 +24,7 @@ from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
 from infwasi_sign.domain.rollback import policy_id
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import UndecidedError
+from infwasi_sign.ports import PackageStore
 from infwasi_sign.verify import VerifiedPackage, VerifyRequest, verify
 
 PIN: Final = "--pin"
@@ -59,7 +60,7 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
     if options.key_path is not None:
         key = TrustedKey(name=options.key_path.stem, public_key=load_public_key(options.key_path))
         return Trust(
-            policy=Policy(package=wanted, digests=digests),
+            policy=Policy(package=wanted, digests=digests, source=options.key_flag),
             signers=TrustedSigners(keys=(key,)),
             policy_id=policy_id("key", key.public_key.fingerprint),
         )
@@ -82,7 +83,7 @@ def _require_one_way(options: TrustOptions) -> None:
     """Key, identity and policy exclude each other: whoever means one gets no other."""
     ways = {
         "--policy": options.policy_path is not None,
-        "--key": options.key_path is not None,
+        options.key_flag: options.key_path is not None,
         "--identity": options.identity is not None,
         "--identity-pattern": options.identity_pattern is not None,
         "--certificate-roots": options.certificate_roots is not None,
@@ -93,7 +94,7 @@ def _require_one_way(options: TrustOptions) -> None:
             f"{named[0]} and {named[1]} exclude each other",
             hint="a policy names all its signers; a flag names the only one",
         )
-    if options.pin and named not in ([], ["--key"]):
+    if options.pin and named not in ([], [options.key_flag]):
         raise UndecidedError("only a key can be pinned", got=named[0], hint="leave out --pin")
     is_keyless = bool({"--identity", "--identity-pattern"} & set(named))
     if is_keyless != (options.issuer is not None):
@@ -191,13 +192,15 @@ def _pinned_trust(
     )
 
 
-def verify_trusting(request: VerifyRequest, trust: Trust) -> VerifiedPackage:
-    """Verify with the adapters of this machine."""
+def verify_trusting(
+    request: VerifyRequest, trust: Trust, store: PackageStore | None = None
+) -> VerifiedPackage:
+    """Verify with the adapters of this machine, and another store if one is given."""
     if trust.pins is not None:
         request = replace(request, on_claims=partial(_require_pin, request, trust))
     return verify(
         request,
-        store=DirectoryStore(),
+        store=store or DirectoryStore(),
         signatures=ModeVerifier(trust.signers, request.now),
         measure_bytes=measure_bytes,
     )
