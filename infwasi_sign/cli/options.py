@@ -97,9 +97,9 @@ def _package_options(command: Callable[..., Any], key_flag: str) -> Callable[...
         click.option(
             "--pin",
             is_flag=True,
-            help="Trust on first use: keep the key for this package, and later name none."
+            help="Trust on first use: keep --key's key for this package, and later need no --key."
             if key_flag == "--key"
-            else "Trust the key that was kept for this package.",
+            else "Trust the key that `verify --pin` kept for this package.",
         ),
         click.option(
             "--timestamp-roots",

@@ -68,7 +68,7 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
         return _identity_trust(wanted, options, digests)
     if options.certificate_roots is not None:
         return _certificate_trust(wanted, options, digests)
-    found = find_policy(options.policy_path, os.environ)
+    found = find_policy(options.policy_path, os.environ, key_flag=options.key_flag)
     require_outside(found, package)
     loaded = load_policy(found)
     return Trust(
