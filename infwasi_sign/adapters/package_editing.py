@@ -88,7 +88,7 @@ class EditableStore:
             there, opened = self.path.lstat(), os.fstat(descriptor)
             is_same = (there.st_dev, there.st_ino) == (opened.st_dev, opened.st_ino)
             is_same = is_same and _has_files(descriptor, self._identities)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             is_same = False
         except OSError as e:
             raise storage_error(e, self.path, "look at the package again") from e

@@ -30,6 +30,7 @@ class PackageRenewal:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undo:
             undo.enter_context(self._store.alone())
+            self._store.require_unchanged()
             undo.enter_context(self._writer)
             self._undo = undo.pop_all()
         return self
