@@ -8,18 +8,32 @@
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from infwasi_sign.domain.bundle import Bundle, encode_bundle, parse_bundle
 from infwasi_sign.domain.digest import Algorithm, MeasureBytes
 from infwasi_sign.domain.facts import signer_facts
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.material import NameSigner
 from infwasi_sign.domain.policy import Policy, decide, require, without_thresholds
 from infwasi_sign.domain.rules import Facts, expectation, shortfall
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
-from infwasi_sign.ports import NameSigner, Sealer, SignatureTarget, SignatureVerifier
+from infwasi_sign.ports import Sealer, SignatureVerifier
 from infwasi_sign.signatures import Signatures, counter_signature_name
 from infwasi_sign.verify import VerifiedPackage
+
+
+class SignatureTarget(Protocol):
+    """The counter-signatures of one package that was verified."""
+
+    def add(self, name: str, data: bytes) -> None:
+        """Add a whole file, by its name in the package, if the package is still what was verified.
+
+        Raises:
+            UndecidedError: it is not, or nothing can be written.
+        """
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:  # a seam costs nobody the import of what lies behind it
     from infwasi_sign.domain.chat import GenerationOptions, Message, Summary
     from infwasi_sign.domain.gguf import GgufHeader
     from infwasi_sign.domain.manifest import PartClaim
-    from infwasi_sign.domain.material import Material
     from infwasi_sign.domain.model_digests import ModelDigests
     from infwasi_sign.domain.rollback import SequenceRecord
     from infwasi_sign.domain.settings import GuestLimits, Settings
@@ -26,12 +25,6 @@ if TYPE_CHECKING:  # a seam costs nobody the import of what lies behind it
 
 Progress: TypeAlias = Callable[[int], None]
 """Called with the number of bytes just processed."""
-
-NameSigner: TypeAlias = "Callable[[Material], str]"
-"""Who a bundle says made it: `sha256:` and a key's fingerprint, or an identity `of` its issuer.
-
-Two bundles of one signer have one name, though an identity has a new certificate each time.
-"""
 
 Tee: TypeAlias = Callable[[Iterable[memoryview]], Iterator[memoryview]]
 """Passes a stream of windows on, and does something with each on the way."""
@@ -78,7 +71,7 @@ class Sealer(Protocol):
 
     @property
     def known_as(self) -> str | None:
-        """What `NameSigner` will call them, where that is known before they sign."""
+        """What `material.NameSigner` will call them, where that is known before they sign."""
         ...
 
 
@@ -205,30 +198,6 @@ class PackageTarget(Protocol):
 
     def require_space(self, size_bytes: int) -> None:
         """Fail before gigabytes are written, not after."""
-        ...
-
-
-class SignatureTarget(Protocol):
-    """The counter-signatures of one package that was verified."""
-
-    def add(self, name: str, data: bytes) -> None:
-        """Add a whole file, by its name in the package, if the package is still what was verified.
-
-        Raises:
-            UndecidedError: it is not, or nothing can be written.
-        """
-        ...
-
-
-class RenewalTarget(Protocol):
-    """The successor of one package that was verified; nobody sees it before it is complete."""
-
-    def write(self, name: str, data: bytes) -> None:
-        """Write a whole file."""
-        ...
-
-    def adopt(self, name: str, file: EntryFile, sha256: Digest) -> None:
-        """Take over a file of the old package, by a link, else by a copy that has this digest."""
         ...
 
 

@@ -11,6 +11,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from infwasi_sign.domain.bom import read_bom
 from infwasi_sign.domain.bundle import encode_bundle
@@ -25,12 +26,25 @@ from infwasi_sign.domain.manifest import (
     Manifest,
     format_time,
 )
+from infwasi_sign.domain.material import NameSigner
 from infwasi_sign.domain.oms import encode_oms_payload
 from infwasi_sign.domain.statement import encode_statement, parse_statement
 from infwasi_sign.domain.validity import end_of_validity
 from infwasi_sign.errors import UndecidedError
-from infwasi_sign.ports import BomWriter, NameSigner, RenewalTarget, Sealer
+from infwasi_sign.ports import BomWriter, EntryFile, Sealer
 from infwasi_sign.verify import VerifiedPackage
+
+
+class RenewalTarget(Protocol):
+    """The successor of one package that was verified; nobody sees it before it is complete."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a whole file."""
+        ...
+
+    def adopt(self, name: str, file: EntryFile, sha256: Digest) -> None:
+        """Take over a file of the old package, by a link, else by a copy that has this digest."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""Who a bundle says made it, in one word for each signer (`ports.NameSigner`).
+"""Who a bundle says made it, in one word for each signer (`material.NameSigner`).
 
 Nothing is believed by it: it finds out that somebody signs twice, and who did is verified before.
 """
@@ -12,7 +12,7 @@ from infwasi_sign.errors import RefusedError
 
 
 def name_signer(material: Material) -> str:
-    """See `ports.NameSigner`; a certificate that cannot be read is named by its own digest.
+    """See `material.NameSigner`; a certificate that cannot be read is named by its own digest.
 
     A key has one name, with a certificate and without.
     """

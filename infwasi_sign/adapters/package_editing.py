@@ -26,7 +26,7 @@ _NO_UNNAMED_FILES: Final = frozenset(
 class EditableStore:
     """Opens one package and keeps in mind what it was; implements `ports.PackageStore`.
 
-    It can be used until what `open` gave is closed. Also implements `ports.SignatureTarget`.
+    It can be used until what `open` gave is closed. Also implements `countersign.SignatureTarget`.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class EditableStore:
             )
 
     def add(self, name: str, data: bytes) -> None:
-        """See `ports.SignatureTarget.add`: whole and for good, or not at all.
+        """See `countersign.SignatureTarget.add`: whole and for good, or not at all.
 
         A reader, or a kill, meets no other file than those with their last name: one that is being
         written has none, or one outside of the package.

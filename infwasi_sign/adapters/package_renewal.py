@@ -13,7 +13,7 @@ from infwasi_sign.ports import EntryFile
 
 
 class PackageRenewal:
-    """Writes what replaces the package that ``store`` opened; implements `ports.RenewalTarget`.
+    """Writes what replaces the package that ``store`` opened; implements `renew.RenewalTarget`.
 
     A context manager; as with `PackageWriter`, nothing happens to the old package before `commit`,
     and leaving without it leaves nothing behind.
@@ -44,11 +44,11 @@ class PackageRenewal:
         self._undo.__exit__(kind, error, trace)
 
     def write(self, name: str, data: bytes) -> None:
-        """See `ports.RenewalTarget.write`."""
+        """See `renew.RenewalTarget.write`."""
         self._writer.write(name, data)
 
     def adopt(self, name: str, file: EntryFile, sha256: Digest) -> None:
-        """See `ports.RenewalTarget.adopt`.
+        """See `renew.RenewalTarget.adopt`.
 
         A link is to the very file that was measured, whatever its name leads to by now; whoever
         may not make one (another's file, a file system without them) gets a copy.
