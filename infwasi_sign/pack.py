@@ -1,6 +1,7 @@
 """Makes a signed package from inputs: compose, measure, describe, state, sign, write.
 
-1. compose   engine + config + inference become the app
+1. compose   engine + config + inference become the app; a component of the developer's is tried,
+             and what it needs becomes its limits
 2. measure   the model, in the pass that copies it
 3. describe  the ML-BOM, from the bytes
 4. state     the manifest, from everything measured
@@ -9,7 +10,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -38,11 +39,13 @@ from infwasi_sign.domain.model_digests import (
     header_digest,
     tensor_table_digest,
 )
+from infwasi_sign.domain.needs import MEASURED, GuestNeeds
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.statement import encode_statement, parse_statement
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import (
     BomWriter,
+    Composed,
     Composer,
     ModelSource,
     PackageTarget,
@@ -55,12 +58,16 @@ _UNKNOWN: Final = "0" * 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackRequest:
-    """What to pack. ``issued_at`` is a whole second, UTC; ``valid_for`` absent means for ever."""
+    """What to pack. ``issued_at`` is a whole second, UTC; ``valid_for`` absent means for ever.
+
+    ``stated_limits`` are the keys of `[limits]` that the developer wrote: they win over measuring.
+    """
 
     name: str
     version: str
     settings: Settings
     inference: bytes | None
+    stated_limits: frozenset[str] = frozenset()
     is_detached: bool
     issued_at: datetime
     valid_for: timedelta | None
@@ -79,12 +86,15 @@ class Packed:
     is_signed: bool
     extra_exports: tuple[str, ...]
     model: ModelFacts
+    settings: Settings
+    needs: GuestNeeds | None
 
 
 def pack(
     request: PackRequest,
     *,
     composer: Composer,
+    measure_needs: Callable[[bytes, Settings], GuestNeeds],
     model: ModelSource,
     measure_bytes: MeasureBytes,
     bom_writer: BomWriter,
@@ -97,11 +107,12 @@ def pack(
 
     Raises:
         RefusedError: the model is malformed, or a part does not fit.
-        UndecidedError: the package would be expired already, or cannot be written.
+        UndecidedError: the package would be expired already, or cannot be written; the component
+            fails in its trial.
     """
     expires_at = _expiry(request)
     # 1. compose
-    composed = composer.compose(request.settings, request.inference)
+    composed, settings, needs = _composed(request, composer, measure_needs)
     target.write(COMPONENT_FILE, composed.app)
     # 2. measure
     header = parse(model)
@@ -117,7 +128,7 @@ def pack(
         imports=app.imports,
         exports=app.exports,
         parts=composed.parts,
-        settings=request.settings.digest(),
+        settings=settings.digest(),
     )
     component = _entry(
         COMPONENT_FILE, EntryRole.COMPONENT, len(composed.app), measure_bytes(composed.app)
@@ -166,7 +177,24 @@ def pack(
         is_signed=sign is not None,
         extra_exports=composed.extra_exports,
         model=facts,
+        settings=settings,
+        needs=needs,
     )
+
+
+def _composed(
+    request: PackRequest,
+    composer: Composer,
+    measure_needs: Callable[[bytes, Settings], GuestNeeds],
+) -> tuple[Composed, Settings, GuestNeeds | None]:
+    """The app with the limits that will be signed, and what was measured for them."""
+    composed = composer.compose(request.settings, request.inference)
+    if request.inference is None or request.stated_limits >= MEASURED:
+        return composed, request.settings, None
+    needs = measure_needs(composed.app, request.settings)
+    limits = needs.limits(request.settings.limits, request.stated_limits)
+    settings = replace(request.settings, limits=limits)
+    return composer.compose(settings, request.inference), settings, needs
 
 
 def _sequence(request: PackRequest) -> int:

@@ -173,10 +173,30 @@ def run(
             seed=decided.seed,
         )
         summary = host.run(package.component, grants, request.prompt, stop, on_piece)
+    except RefusedError as error:
+        raise _with_whose(error, decided) from error
     finally:
         model.close()
         stop.raise_if_stopped()  # it wins over whatever the stopped code said
     return summary
+
+
+def _with_whose(error: RefusedError, decided: RunPlan) -> RefusedError:
+    """The host knows how much is granted; here it is known who granted no more."""
+    reached = {
+        "limits.memory-bytes": decided.memory_bytes,
+        "limits.output-bytes": decided.output_bytes,
+        "limits.wall-clock-seconds": decided.timeout_seconds,
+    }
+    if error.kind is not RefusalKind.LIMIT or error.where not in reached:
+        return error
+    return RefusedError(
+        error.kind,
+        error.what,
+        expected=f"at most {reached[error.where]}",
+        got=error.got,
+        hint=error.hint,
+    )
 
 
 def _granted(decided: RunPlan) -> GuestLimits:
