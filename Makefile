@@ -38,7 +38,7 @@ PROJECT := .venv/.project-$(call hash,$(RUNTIME_LOCKS) pyproject.toml infwasi_si
 begin = mv $(RUNTIME) .venv/.unfinished
 end = mv .venv/.unfinished $(RUNTIME) && touch $@
 
-.PHONY: help demo check format models bench gym fuzz lock clean distclean
+.PHONY: help demo check format models guests bench gym fuzz lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,8 @@ format: $(DEV) ## format the code and repair what the linter can
 	$(BIN)/ruff check --fix .
 
 models: $(MODEL) ## unpack the model that demo and tests use
+
+guests: $(DEV) $(GUESTS) $(NPM) ## install what the example components are built with
 
 bench: $(PROJECT) $(DEV) $(MODEL) ## measure
 	$(BIN)/python -m benchmarks

@@ -288,7 +288,12 @@ class _Request:
         ledger.check_deadline()
         if ledger.cause is not None:
             raise ledger.cause from None
-        raise GuestError(f"the guest trapped: {_last_line(trap)}") from trap
+        allowed = ledger.grants.limits.memory_bytes
+        raise GuestError(
+            f"the guest trapped: {_last_line(trap)}",
+            # a component that is refused more memory by `memory.grow` tells nobody but itself
+            hint=f"if its memory ran out: it may have {allowed} bytes (limits.memory-bytes)",
+        ) from trap
 
 
 # --- types -----------------------------------------------------------------------------------

@@ -248,4 +248,4 @@ def _say_limits(packed: "Packed", stated: frozenset[str]) -> None:
     if limits.memory_bytes < needs.memory_bytes:
         say("warning: the stated memory-mib is less than the component needed in its trial")
     if needs.complaint is not None:
-        say(f"note: the longest permitted prompt fails in the component: {needs.complaint}")
+        say(f"note: a prompt as long as is permitted fails: {needs.complaint}")

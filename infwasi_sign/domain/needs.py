@@ -23,7 +23,7 @@ _MARGIN_DENOMINATOR: Final = 4
 class GuestNeeds:
     """What a component was seen to need; ``memory_bytes`` of its largest linear memory.
 
-    ``complaint`` is what it answered to the longest prompt, if that was a failure.
+    ``complaint`` is why it did not answer a prompt as long as is permitted.
     """
 
     memory_bytes: int
