@@ -1,5 +1,6 @@
 """The example components in C, Python and JavaScript: built, packed, verified, run."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -56,6 +57,15 @@ def test_imports_nothing_but_what_an_app_may(example: str, tmp_path: Path) -> No
     assert frozenset(facts.imports) == APP_IMPORTS
     depth = 2 + max(len(child.children) > 0 for child in facts.children)
     assert depth <= 3
+
+
+def test_the_npm_lock_has_a_digest_of_each_package_and_no_address() -> None:
+    lock = json.loads((ROOT / "examples/javascript-redact/package-lock.json").read_text())
+    packages = {name: entry for name, entry in lock["packages"].items() if name}
+    assert len(packages) > 100
+    for name, entry in packages.items():
+        assert entry["integrity"].startswith("sha512-"), name
+        assert "resolved" not in entry, name
 
 
 # One test each: a component of this size takes 4 s to compile.

@@ -511,6 +511,15 @@ def test_keeps_the_compiled_component_for_the_next_request(
     assert len(compiled) == 1
 
 
+def test_a_large_component_is_compiled_in_another_way_and_does_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wasm_host, "_LARGE_BYTES", 0)
+    pieces: list[str] = []
+    WasmtimeHost().run(probe(), grants(FakeModel()), "sone two", FakeStopFlag(), pieces.append)
+    assert "".join(pieces) == "one two"
+
+
 # --- options
 
 
