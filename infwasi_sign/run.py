@@ -11,7 +11,7 @@ from infwasi_sign.domain.facts import LOAD_LEVEL
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.policy import Policy, RunLimit, decide, require
 from infwasi_sign.domain.settings import GuestLimits
-from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.errors import GuestError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import GuestGrants, GuestHost, InferenceBackend, StopFlag
 from infwasi_sign.verify import VerifiedPackage
 
@@ -175,6 +175,12 @@ def run(
         summary = host.run(package.component, grants, request.prompt, stop, on_piece)
     except RefusedError as error:
         raise _with_whose(error, decided) from error
+    except GuestError as error:
+        if error.hint is None:
+            raise
+        # Too little memory is a trap like any other: it is said how much there was, and by whom.
+        hint = f"if its memory ran out: its limit is {decided.memory_bytes}"
+        raise GuestError(error.what, hint=hint) from error
     finally:
         model.close()
         stop.raise_if_stopped()  # it wins over whatever the stopped code said

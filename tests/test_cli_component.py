@@ -69,6 +69,21 @@ def test_what_is_stated_wins(project: Path) -> None:
     assert signed_limits(project).output_bytes == 10 * KIB
 
 
+def test_a_stated_memory_that_is_too_small_is_warned_of(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    edits = (("#define MAX_ANSWER 256", "#define MAX_ANSWER 3000000"),)
+    (project / "own.wasm").write_bytes(build_classify(tmp_path_factory.mktemp("large"), edits))
+    done = pack(project, "[limits]\nmemory-mib = 2\n")
+    assert done.code == 0
+    assert done.said[0].startswith("measured: memory 3.")
+    assert done.said[0].endswith("; limits: memory-mib 2 (stated), output-kib 10")
+    assert done.said[1] == (
+        "warning: the stated memory-mib is less than the component needed in its trial"
+    )
+    assert signed_limits(project).memory_bytes == 2 * MIB
+
+
 def test_nothing_is_measured_where_all_is_stated(project: Path) -> None:
     done = pack(project, "[limits]\nmemory-mib = 7\noutput-kib = 1\n")
     assert done.said[0] == "note: all limits of the component are stated, so nothing was measured"

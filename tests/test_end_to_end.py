@@ -222,8 +222,8 @@ def test_the_classify_example_answers_one_of_its_labels(
     init = infwasi("policy", "init", *command[1:], cwd=tmp_path)
     policy = f"{init.out}\n[run]\noutput-bytes = {size_bytes - 1}\n"
     (tmp_path / "policy.toml").write_text(policy)
-    command = (*command[:2], "--policy", "policy.toml", "--threads", "1")
-    done = infwasi(*command, "I love this, it is wonderful!", cwd=tmp_path)
+    narrowed = (*command[:2], "--policy", "policy.toml", "--threads", "1")
+    done = infwasi(*narrowed, "I love this, it is wonderful!", cwd=tmp_path)
     assert (done.code, done.out) == (1, "")
     assert done.said[2] == (
         "refused: limit: answer is too long"
