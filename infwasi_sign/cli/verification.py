@@ -5,26 +5,24 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from infwasi_sign.adapters.key_files import load_public_key
 from infwasi_sign.adapters.keys import TrustedKey
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
-from infwasi_sign.adapters.pins import PinStore, trusted_key
-from infwasi_sign.adapters.policy_source import find_policy, load_policy, require_outside
 from infwasi_sign.adapters.signature_modes import ModeVerifier, TrustedSigners
-from infwasi_sign.adapters.state_folder import StateFolder, state_folder
-from infwasi_sign.adapters.trust_root import default_trust_root, load_trust_root
 from infwasi_sign.cli.options import TrustOptions
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.manifest import Manifest
-from infwasi_sign.domain.pins import Pin, find_pin, require_pinned
 from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
 from infwasi_sign.domain.rollback import policy_id
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.verify import VerifiedPackage, VerifyRequest, verify
+
+if TYPE_CHECKING:
+    from infwasi_sign.adapters.pins import PinStore
 
 PIN: Final = "--pin"
 
@@ -37,7 +35,7 @@ class Trust:
     signers: TrustedSigners
     policy_id: str  # under which accepted releases are remembered
     memory_demanded_at: str | None = None  # the line that demands that they are
-    pins: PinStore | None = None  # where trust on first use is kept, if that is what decides
+    pins: "PinStore | None" = None  # where trust on first use is kept, if that is what decides
 
 
 def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Algorithm]) -> Trust:
@@ -67,6 +65,8 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
         return _identity_trust(wanted, options, digests)
     if options.certificate_roots is not None:
         return _certificate_trust(wanted, options, digests)
+    from infwasi_sign.adapters.policy_source import find_policy, load_policy, require_outside
+
     found = find_policy(options.policy_path, os.environ)
     require_outside(found, package)
     loaded = load_policy(found)
@@ -147,6 +147,7 @@ def _identity_trust(
     wanted: NamedPackage | DirectoryNamed, options: TrustOptions, digests: frozenset[Algorithm]
 ) -> Trust:
     from infwasi_sign.adapters.sigstore_identity import TrustedIdentity
+    from infwasi_sign.adapters.trust_root import default_trust_root, load_trust_root
 
     assert options.issuer is not None  # noqa: S101 - _require_one_way looked
     trusted = TrustedIdentity(
@@ -176,6 +177,10 @@ def _pinned_trust(
     digests: frozenset[Algorithm],
 ) -> Trust:
     """Trust on first use: the key that is given now, else the one that was kept for the package."""
+    from infwasi_sign.adapters.pins import PinStore, trusted_key
+    from infwasi_sign.adapters.state_folder import StateFolder, state_folder
+    from infwasi_sign.domain.pins import find_pin
+
     pins = PinStore(StateFolder(state_folder(os.environ, os.geteuid())))
     if options.key_path is not None:
         key = TrustedKey(name=options.key_path.stem, public_key=load_public_key(options.key_path))
@@ -207,6 +212,8 @@ def _require_pin(
     request: VerifyRequest, trust: Trust, manifest: Manifest, signer: SignerIdentity
 ) -> None:
     """The key of this package's name is the one that was kept for it, if one was."""
+    from infwasi_sign.domain.pins import require_pinned
+
     pin = None if trust.pins is None else trust.pins.read(manifest.package_name)
     (key,) = trust.signers.keys
     require_pinned(pin, package=manifest.package_name, public_key=key.public_key.spki_der)
@@ -222,6 +229,8 @@ def remember_pin(trust: Trust, package: VerifiedPackage, now: datetime) -> None:
         UndecidedError: it cannot be kept.
     """
     if trust.pins is not None:
+        from infwasi_sign.domain.pins import Pin
+
         (key,) = trust.signers.keys
         name = package.manifest.package_name
         trust.pins.write(Pin(package=name, public_key=key.public_key.spki_der, pinned_at=now))
