@@ -120,7 +120,10 @@ def test_a_key_of_a_service_signs_a_package(site: Path, project: Path, service: 
     assert not (project / "kms.key").exists()
     assert run(site, project, "pack", "--sign", "--key", service.reference).said[-1:] == []
     assert infwasi("verify", "dist/capital-1.0.0", "--key", "kms.pub", cwd=project).code == 0
-    assert [len(digest) for digest in service.digests] == [32]
+    assert [len(digest) for digest in service.digests] == [
+        32,
+        32,
+    ]  # the statement, and the OMS companion
 
 
 @pytest.mark.parametrize(
