@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -162,7 +163,9 @@ def test_a_service_that_refuses_is_said(site: Path, project: Path, service: Serv
 
 def test_a_service_that_is_not_there_is_said(site: Path, project: Path, service: Service) -> None:
     service.server_close()
-    done = run(site, project, "pack", "--sign", "--key", service.reference)
+    with socket.socket() as nobody:  # keeps the port, so that nobody else answers there
+        nobody.bind(("127.0.0.1", service.server_port))
+        done = run(site, project, "pack", "--sign", "--key", service.reference)
     where = f"127.0.0.1:{service.server_port}"
     assert done.transcript == (2, "", [f"error: the service does not answer in {where}"])
 
