@@ -1,6 +1,7 @@
 """Makes a signed package from inputs: compose, measure, describe, state, sign, write.
 
-1. compose   engine + config + inference become the app
+1. compose   engine + config + inference become the app; a component of the developer's is tried,
+             and what it needs becomes its limits
 2. measure   the model, in the pass that copies it
 3. describe  the ML-BOM, from the bytes
 4. state     the manifest, from everything measured
@@ -8,8 +9,8 @@
 6. write     the package appears whole, or not at all
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
@@ -41,6 +42,7 @@ from infwasi_sign.domain.model_digests import (
     header_digest,
     tensor_table_digest,
 )
+from infwasi_sign.domain.needs import MEASURED, GuestNeeds
 from infwasi_sign.domain.oms import encode_oms_payload
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.statement import encode_statement, parse_statement
@@ -48,6 +50,7 @@ from infwasi_sign.domain.validity import end_of_validity
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import (
     BomWriter,
+    Composed,
     Composer,
     ModelSource,
     PackageTarget,
@@ -69,12 +72,16 @@ class Companion(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackRequest:
-    """What to pack. ``issued_at`` is a whole second, UTC; ``valid_for`` absent means for ever."""
+    """What to pack. ``issued_at`` is a whole second, UTC; ``valid_for`` absent means for ever.
+
+    ``stated_limits`` are the keys of `[limits]` that the developer wrote: they win over measuring.
+    """
 
     name: str
     version: str
     settings: Settings
     inference: bytes | None
+    stated_limits: frozenset[str] = frozenset()
     is_detached: bool
     issued_at: datetime
     valid_for: timedelta | None
@@ -101,12 +108,15 @@ class Packed:
     extra_exports: tuple[str, ...]
     model: ModelFacts
     attestation: bytes | None
+    settings: Settings
+    needs: GuestNeeds | None
 
 
 def pack(
     request: PackRequest,
     *,
     composer: Composer,
+    measure_needs: Callable[[bytes, Settings], GuestNeeds],
     model: ModelSource,
     measure_bytes: MeasureBytes,
     bom_writer: BomWriter,
@@ -120,12 +130,13 @@ def pack(
     Raises:
         RefusedError: the model is malformed, or a part does not fit.
         UndecidedError: the package would be expired already, or cannot be signed or written; or
-            it can have no OMS companion, and that is demanded.
+            it can have no OMS companion, and that is demanded; or the component
+            fails in its trial.
     """
     expires_at = end_of_validity(request.issued_at, request.valid_for, request.now)
     no_companion = _no_companion(request, sealer)
     # 1. compose
-    composed = composer.compose(request.settings, request.inference)
+    composed, settings, needs = _composed(request, composer, measure_needs)
     target.write(COMPONENT_FILE, composed.app)
     # 2. measure
     header = parse(model)
@@ -141,7 +152,7 @@ def pack(
         imports=app.imports,
         exports=app.exports,
         parts=composed.parts,
-        settings=request.settings.digest(),
+        settings=settings.digest(),
     )
     component = _entry(
         COMPONENT_FILE, EntryRole.COMPONENT, len(composed.app), measure_bytes(composed.app)
@@ -204,6 +215,8 @@ def pack(
         extra_exports=composed.extra_exports,
         model=facts,
         attestation=attestation,
+        settings=settings,
+        needs=needs,
     )
 
 
@@ -221,6 +234,21 @@ def _no_companion(request: PackRequest, sealer: Sealer | None) -> str | None:
             "no OMS companion is possible", got=obstacle, hint="leave out --require-oms"
         )
     return obstacle
+
+
+def _composed(
+    request: PackRequest,
+    composer: Composer,
+    measure_needs: Callable[[bytes, Settings], GuestNeeds],
+) -> tuple[Composed, Settings, GuestNeeds | None]:
+    """The app with the limits that will be signed, and what was measured for them."""
+    composed = composer.compose(request.settings, request.inference)
+    if request.inference is None or request.stated_limits >= MEASURED:
+        return composed, request.settings, None
+    needs = measure_needs(composed.app, request.settings)
+    limits = needs.limits(request.settings.limits, request.stated_limits)
+    settings = replace(request.settings, limits=limits)
+    return composer.compose(settings, request.inference), settings, needs
 
 
 def _sequence(request: PackRequest) -> int:

@@ -59,6 +59,12 @@ class TrustOptions:
     timestamp_roots: Path | None = None
     key_flag: str = "--key"  # what the user calls ``key_path``
 
+    @property
+    def is_one_signer(self) -> bool:
+        """Whether a flag names whom to trust, and no policy does."""
+        named = (self.key_path, self.identity, self.identity_pattern, self.certificate_roots)
+        return self.pin or any(one is not None for one in named)
+
 
 _FILE = click.Path(path_type=Path)
 

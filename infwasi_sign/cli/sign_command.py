@@ -73,7 +73,7 @@ def command(
                 target=it.store,
             )
             statement = it.verified.statement_digest
-    if signed.signer is None and chosen.policy.digest is not None:
+    if signed.signer is None and not trust.is_one_signer:
         say(f"note: the policy names nobody who signs as {signed.made_by}: it counts nothing there")
     if signed.missing is not None:
         say(f"note: not enough yet: {signed.missing}")
