@@ -177,7 +177,7 @@ def _pack(
     from infwasi_sign.adapters.package_writer import Existing, PackageWriter
     from infwasi_sign.adapters.process import clear_up_when_ended, forbid_dumps
     from infwasi_sign.domain.manifest import require_package_names
-    from infwasi_sign.pack import Companion, PackRequest, pack
+    from infwasi_sign.pack import PackRequest, pack
 
     forbid_dumps()
     clear_up_when_ended()
