@@ -93,8 +93,7 @@ def countersign(
     bundle = sealer.seal(signatures.payload)
     # 3. verify
     data = encode_bundle(bundle)
-    if bundle.envelope.payload != signatures.payload or parse_bundle(data) != bundle:
-        raise UndecidedError("what was signed is not the statement of the package")
+    _require_same_payload(parse_bundle(data), signatures.payload)
     signer = _trusted(bundle, verifier)
     made_by = name_signer(bundle.material)
     _require_new(signatures, made_by, name_signer)
@@ -105,6 +104,11 @@ def countersign(
     file = counter_signature_name(measure_bytes(data)[Algorithm.SHA256].hex)
     target.add(file, data)
     return Countersigned(file=file, made_by=made_by, signer=signer, missing=_missing(policy, facts))
+
+
+def _require_same_payload(bundle: Bundle, payload: bytes) -> None:
+    if bundle.envelope.payload != payload:
+        raise UndecidedError("what was signed is not the statement of the package")
 
 
 def _require_new(signatures: Signatures, name: str, name_signer: NameSigner) -> None:

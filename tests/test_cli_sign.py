@@ -14,9 +14,10 @@ import pytest
 from infwasi_sign.adapters.key_files import write_key_pair
 from infwasi_sign.adapters.keys import KeyKind
 from infwasi_sign.testing.sigstore import PrivateSigstore
-from tests import forge
+from tests import certificate_authority, forge
 from tests.command_line import TIMEOUT_SECONDS, Done, arguments, environment, infwasi
 from tests.gguf_forge import tiny_gguf
+from tests.key_support import pkcs8_pem
 from tests.signing_support import tree
 from tests.test_conditions import MODULES
 from tests.unprivileged import unprivileged_output
@@ -411,3 +412,67 @@ def test_an_identity_signs_once_and_nothing_is_published_twice(folder: Path) -> 
         done = infwasi("verify", PACKAGE, "--policy", "both.toml", "--json", cwd=folder)
         (document,) = done.documents
         assert [signer["name"] for signer in document["signers"]] == ["alice", "carol-in-ci"]
+
+
+def test_an_identity_renews_its_own_package_with_its_companion(folder: Path) -> None:
+    shutil.rmtree(folder / "dist")
+    with PrivateSigstore(rekor_version=2) as instance:
+        (folder / "config.json").write_bytes(instance.trust_config())
+
+        def by(name: str) -> tuple[str, ...]:
+            token = instance.token(f"{name}@example.test")
+            return ("--identity-token", token, "--trust-config", "config.json")
+
+        trust = (
+            *("--identity", "carol@example.test", "--issuer", instance.issuer),
+            *("--trust-root", "config.json"),
+        )
+        env = {"SOURCE_DATE_EPOCH": str(PACKED)}
+        assert infwasi("pack", "--sign", *by("carol"), cwd=folder, env=env).code == 0
+        assert infwasi("renew", PACKAGE, *trust, *by("carol"), cwd=folder).code == 0
+        done = infwasi("verify", PACKAGE, *trust, "--json", cwd=folder)
+        (document,) = done.documents
+        assert (done.code, document["sequence"] > PACKED) == (0, True)
+        assert (folder / PACKAGE / "model.sig").is_file()
+        # by somebody else while it lasts: then it is theirs, and carol must sign again
+        done = infwasi(
+            "renew",
+            PACKAGE,
+            *trust,
+            *by("dave"),
+            "--sequence",
+            "9999999999",
+            "--accept-jump",
+            "--json",
+            cwd=folder,
+        )
+        assert done.documents[-1]["mustSignAgain"] == ["carol@example.test"]
+        assert done.documents[-1]["signedBy"] == f"dave@example.test of {instance.issuer}"
+        done = infwasi("verify", PACKAGE, *trust, "--accept-jump", cwd=folder)
+        assert done.said[0].startswith("refused: signer: signed by an identity that is not trusted")
+
+
+def test_a_certificate_signs_beside_a_key(folder: Path) -> None:
+    now = datetime.now(UTC)
+    span = (now - timedelta(days=1), now + timedelta(days=1))  # the command reads the clock
+    authority = certificate_authority.ca("acme", span=span)
+    holder = certificate_authority.leaf(authority, span=span)
+    (folder / "leaf.pem").write_bytes(holder.pem)
+    (folder / "root.pem").write_bytes(authority.pem)
+    key = folder / "leaf.key"
+    key.write_bytes(pkcs8_pem(holder.key))
+    key.chmod(0o600)
+    words = ("sign", PACKAGE, *BY_ALICE, "--key", "leaf.key")
+    assert short(infwasi(*words, "--certificate", "leaf.pem", cwd=folder)) == (0, [])
+    (folder / "acme.toml").write_text(
+        POLICY
+        + '[[signer]]\nname = "acme"\ncertificates = [{ roots = "root.pem", '
+        + f'identity = "{certificate_authority.IDENTITY}", valid-at = "current-time" }}]\n'
+        + TWO
+    )
+    done = infwasi("verify", PACKAGE, "--policy", "acme.toml", "--json", cwd=folder)
+    (document,) = done.documents
+    assert [signer["name"] for signer in document["signers"]] == ["alice", "acme"]
+    # the same key without its certificate is the same signer
+    code, (said,) = short(infwasi(*words, cwd=folder))
+    assert (code, said.startswith("error: this signer signed already in signatures/")) == (2, True)

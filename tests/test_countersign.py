@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from infwasi_sign import countersign
 from infwasi_sign.adapters.bundle_signers import name_signer
 from infwasi_sign.adapters.keys import KeyVerifier, sign_payload
 from infwasi_sign.adapters.package_editing import EditableStore
@@ -171,6 +172,48 @@ def test_a_signature_that_does_not_verify_is_not_written(package: Path) -> None:
 def test_who_signs_is_told_by_the_bundle_and_not_by_the_signer(package: Path) -> None:
     again = sign_payload(TRUSTED, payload_of(package))
     assert bent(package, again, known_as="somebody else").startswith("this signer packed")
+
+
+SWITCHED_OFF: list[tuple[str, Callable[[bytes], Bundle], str]] = [
+    (
+        "_require_same_payload",
+        lambda _: sign_payload(SECURITY, b'{"another":"payload"}'),
+        "the counter-signature is over another statement",
+    ),
+    (
+        "_trusted",
+        lambda payload: replace(
+            sign_payload(SECURITY, payload),
+            envelope=sign_payload(LEGAL, payload).envelope,
+        ),
+        "hint does not belong to the key that signed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("check", "make", "then"), SWITCHED_OFF, ids=["payload", "signature"])
+def test_without_the_check_it_would_spoil_the_package(
+    package: Path,
+    check: str,
+    make: Callable[[bytes], Bundle],
+    then: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(countersign, check, lambda *_: None)
+    verified, store = opened(package)
+    with verified:
+        add_signature(verified, store, BentSealer(make(payload_of(package))))
+    with pytest.raises(RefusedError, match=then):
+        opened(package)
+
+
+def test_without_the_check_one_signer_fills_the_package(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(countersign, "_require_new", lambda *_: None)
+    sign(package, TRUSTED)
+    with opened(package)[0] as verified:
+        assert [one.name for one in verified.signatures.signers] == ["trusted", "trusted"]
 
 
 POLICY_TEXT = """\

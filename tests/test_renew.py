@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from infwasi_sign import renew as renewing
 from infwasi_sign.adapters.bundle_signers import name_signer
 from infwasi_sign.adapters.cyclonedx_bom import CycloneDxWriter
 from infwasi_sign.adapters.keys import KeyVerifier, sign_payload
@@ -247,6 +248,13 @@ def test_the_bom_says_what_it_said_before(package: Path, monkeypatch: pytest.Mon
     assert str(said) == "the bill of materials cannot be renewed"
 
 
+def test_without_the_check_the_sequence_would_go_back(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renewing, "_sequence", lambda *_: 1)
+    assert renewed(package).manifest.sequence == 1
+
+
 # --- a package that has ended ----------------------------------------------------------------
 
 
@@ -279,6 +287,13 @@ class Nameless(KeySealer):
 def test_nobody_else_does_whatever_they_say_before(package: Path) -> None:
     said = refused(package, lambda: renewed(package, at=ENDED, sealer=Nameless(signer=LEGAL)))
     assert said.what == "the package has ended, and only its own packer can renew it"
+
+
+def test_without_the_check_anybody_would(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renewing, "_require_packer", lambda *_: None)
+    renewed(package, at=ENDED, signer=LEGAL)
+    with opened(package, now=ENDED)[0] as verified:
+        assert verified.signer.name == "legal"
 
 
 def test_the_last_second_is_not_the_end(package: Path) -> None:
