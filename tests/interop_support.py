@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -121,8 +122,7 @@ def _by_certificate(mode: str, folder: Path) -> Signed:
             _run(folder, *words, "--timestamp-url", instance.timestamp_url)
             authorities = json.loads(instance.trusted_root())["timestampAuthorities"]
         (chain,) = (one["certChain"]["certificates"] for one in authorities)
-        pem = b"".join(_pem(base64.b64decode(one["rawBytes"])) for one in chain[-1:])
-        write(folder / "time-root.pem", pem, 0o644)
+        write_pem(folder / "time-root.pem", base64.b64decode(chain[-1]["rawBytes"]))
     else:
         _run(folder, *words)
     own = {
@@ -158,10 +158,10 @@ def _root(own: Mapping[str, Any] | None = None, timestamps: list[Any] | None = N
     }
 
 
-def _pem(der: bytes) -> bytes:
-    body = base64.encodebytes(der).replace(b"\n", b"")
-    lines = b"\n".join(body[at : at + 64] for at in range(0, len(body), 64))
-    return b"-----BEGIN CERTIFICATE-----\n" + lines + b"\n-----END CERTIFICATE-----\n"
+def write_pem(path: Path, der: bytes) -> None:
+    """A certificate as OpenSSL wants it (RFC 7468 section 5)."""
+    path.write_text(ssl.DER_cert_to_PEM_cert(der))
+    path.chmod(0o644)
 
 
 def rebind(document: dict[str, Any], payload: bytes) -> None:
