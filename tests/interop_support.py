@@ -114,8 +114,10 @@ def _by_certificate(mode: str, folder: Path) -> Signed:
     write(folder / "release.pem", release.pem, 0o644)
     write(folder / "issuing.pem", company.ISSUING_CA.pem, 0o644)
     write(folder / "root.pem", company.ROOT_CA.pem, 0o644)
-    words = ("pack", "--sign", "--key", "release.key", "--certificate", "release.pem")
-    words = (*words, "--certificate-chain", "issuing.pem")
+    words = (
+        *("pack", "--sign", "--key", "release.key"),
+        *("--certificate", "release.pem", "--certificate-chain", "issuing.pem"),
+    )
     authorities: list[Any] = []
     if mode.endswith("stamped"):
         with PrivateSigstore() as instance:
@@ -193,7 +195,7 @@ def run_tool(*words: str | Path, cwd: Path, environment: Mapping[str, str] | Non
 
 def model_signing(signed: Signed, package: Path, mode: str | None = None) -> tuple[bool, str]:
     """Plain `model_signing verify`, with no option that a user would not give; its last line."""
-    words = {
+    words: dict[str, list[str | Path]] = {
         "key": ["--public_key", signed.folder / "release.pub"],
         "certificate": ["--certificate_chain", signed.folder / "root.pem"],
         "sigstore": [
@@ -211,7 +213,7 @@ def model_signing(signed: Signed, package: Path, mode: str | None = None) -> tup
 
 
 def sigstore_js(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What npm's `@sigstore/verify` says, one answer for each job (tests/sigstore_js/verify.mjs)."""
+    """What npm's `@sigstore/verify` says to each job (tests/sigstore_js/verify.mjs)."""
     installed = sorted((ROOT / ".cache").glob("sigstore-js-*/node_modules"))
     assert len(installed) == 1, "sigstore-js is not installed: run `make check` once"
     done = subprocess.run(

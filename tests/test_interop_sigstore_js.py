@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from infwasi_sign.testing.sigstore import IDENTITY
+from tests.certificate_authority import OTHER_ROOT
 from tests.forge import STRANGER
 from tests.interop_support import (
     CERTIFICATE_MODES,
@@ -23,7 +24,6 @@ from tests.interop_support import (
     rebind,
     sigstore_js,
 )
-from tests.test_certificates import OTHER_ROOT
 
 ACCEPTED_MODES = (*KEY_MODES, "certificate-stamped", *KEYLESS_MODES)
 

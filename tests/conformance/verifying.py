@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 from sigstore._internal.trust import KeyringPurpose
 from sigstore.hashes import Hashed
-from sigstore.models import Bundle, ClientTrustConfig, TransparencyLogEntry, TrustedRoot
+from sigstore.models import Bundle, ClientTrustConfig, TransparencyLogEntry
 from sigstore.verify import Verifier, policy
 from sigstore_models.bundle.v1 import Bundle as RawBundle
 from sigstore_models.common.v1 import HashAlgorithm
@@ -207,9 +207,10 @@ def _signed_by_key(raw: RawBundle, sha256: bytes, der: bytes) -> tuple[bytes, by
 
 def _require_logged(raw: RawBundle, signature: bytes, digest: bytes, question: Question) -> None:
     """Each log entry verifies, and is about this signature by this key over these bytes."""
-    trusted = ClientTrustConfig.from_json(_root(question).at([])).trusted_root
-    keyring = trusted.rekor_keyring(KeyringPurpose.VERIFY)
     for entry in raw.verification_material.tlog_entries:
+        integrated = datetime.fromtimestamp(entry.integrated_time or 0, UTC)
+        config = ClientTrustConfig.from_json(_root(question).at([integrated]))
+        keyring = config.trusted_root.rekor_keyring(KeyringPurpose.VERIFY)
         try:
             TransparencyLogEntry(entry)._verify(keyring)
             _require_entry(json.loads(entry.canonicalized_body), signature, digest, question)
@@ -237,6 +238,3 @@ def _require_entry(body: Any, signature: bytes, digest: bytes, question: Questio
         load_pem_public_key(question.signer.key),
     ):
         raise RefusedError(RefusalKind.SIGNATURE, "the log entry is about something else")
-
-
-__all__ = ["Judge", "Question", "Signer", "TrustedRoot", "embedded_trusted_root", "verify"]
