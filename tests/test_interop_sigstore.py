@@ -80,3 +80,14 @@ def test_refuses_another_identity(signed: Signed, tmp_path: Path) -> None:
     )
     assert code == 1
     assert "OK:" not in said
+
+
+@pytest.mark.parametrize("mode", ["key-p256", "certificate-stamped"])
+def test_knows_keyless_bundles_only(
+    mode: str, packages: SignedPackages, signed: Signed, tmp_path: Path
+) -> None:
+    """Why docs/interop.md names no command of it for the other modes."""
+    other = packages[mode]
+    code, said = verify(signed, other.package / "app.wasm", tmp_path, bundle=other.bundle)
+    assert code == 1
+    assert "OK:" not in said
