@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.certificate_authority import OTHER_TIME_ROOT
 from tests.interop_support import (
     CERTIFICATE_MODES,
     KEY_MODES,
@@ -134,6 +135,11 @@ def test_verifies_the_timestamp_over_a_signature(
     code, said = verify_timestamp(tmp_path)
     assert code == 0, said
     assert "Verification: OK" in said
+    write_pem(tmp_path / "time-root.pem", OTHER_TIME_ROOT.der)
+    code, said = verify_timestamp(tmp_path)
+    assert code == 1
+    assert "Verification: FAILED" in said
+    time_root(signed, tmp_path)
     change(tmp_path / "signature")
     code, said = verify_timestamp(tmp_path)
     assert code == 1

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 
 from infwasi_sign.testing.sigstore import IDENTITY
 from tests.certificate_authority import OTHER_ROOT
+from tests.conftest import ROOT
 from tests.forge import STRANGER
 from tests.interop_support import (
     CERTIFICATE_MODES,
@@ -134,3 +135,12 @@ def test_a_certificate_without_a_timestamp_is_beyond_it(packages: SignedPackages
     signed = packages[CERTIFICATE_MODES[0]]
     (answer,) = sigstore_js([job(signed)])
     assert answer["code"] == "TypeError"
+
+
+def test_the_lock_has_a_digest_for_each_package_and_no_address() -> None:
+    text = (ROOT / "tests" / "sigstore_js" / "package-lock.json").read_text()
+    packages = json.loads(text)["packages"]
+    del packages[""]  # this folder itself
+    assert len(packages) == 4
+    assert all(one["integrity"].startswith("sha512-") for one in packages.values())
+    assert "resolved" not in text
