@@ -34,11 +34,12 @@ from sigstore_models.common.v1 import HashAlgorithm
 from infwasi_sign.adapters.key_files import public_key_der
 from infwasi_sign.adapters.keys import KeyVerifier, TrustedKey, parse_public_key
 from infwasi_sign.adapters.sigstore_identity import KeylessVerifier, TrustedIdentity, said
-from infwasi_sign.adapters.sigstore_signer import PUBLIC_INSTANCE, STAGING_INSTANCE
 from infwasi_sign.domain.bundle import PAYLOAD_TYPE, pae, read_bundle
 from infwasi_sign.domain.trust_root import TrustRoot, parse_trust_root
 from infwasi_sign.errors import RefusalKind, RefusedError
 
+_PUBLIC: Final = "https://tuf-repo-cdn.sigstore.dev"  # docs.sigstore.dev, "Public good"
+_STAGING: Final = "https://tuf-repo-cdn.sigstage.dev"
 _V03: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 
@@ -70,7 +71,7 @@ class Question:
 
 def embedded_trusted_root(*, staging: bool = False) -> bytes:
     """The trusted root that comes with sigstore-python; nothing is fetched."""
-    folder = quote(STAGING_INSTANCE if staging else PUBLIC_INSTANCE, safe="")
+    folder = quote(_STAGING if staging else _PUBLIC, safe="")
     return (files("sigstore") / "_store" / folder / "trusted_root.json").read_bytes()
 
 
