@@ -1,6 +1,7 @@
 """Makes a signed package from inputs: compose, measure, describe, state, sign, write.
 
-1. compose   engine + config + inference become the app
+1. compose   engine + config + inference become the app; a component of the developer's is tried,
+             and what it needs becomes its limits
 2. measure   the model, in the pass that copies it
 3. describe  the ML-BOM, from the bytes
 4. state     the manifest, from everything measured
@@ -8,14 +9,15 @@
 6. write     the package appears whole, or not at all
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
 from typing import Final
 
 from infwasi_sign.domain.bom import derive_facts
+from infwasi_sign.domain.bom_statement import encode_bom_statement
 from infwasi_sign.domain.bundle import encode_bundle
 from infwasi_sign.domain.component import describe
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
@@ -40,12 +42,15 @@ from infwasi_sign.domain.model_digests import (
     header_digest,
     tensor_table_digest,
 )
+from infwasi_sign.domain.needs import MEASURED, GuestNeeds
 from infwasi_sign.domain.oms import encode_oms_payload
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.statement import encode_statement, parse_statement
+from infwasi_sign.domain.validity import end_of_validity
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import (
     BomWriter,
+    Composed,
     Composer,
     ModelSource,
     PackageTarget,
@@ -67,12 +72,16 @@ class Companion(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackRequest:
-    """What to pack. ``issued_at`` is a whole second, UTC; ``valid_for`` absent means for ever."""
+    """What to pack. ``issued_at`` is a whole second, UTC; ``valid_for`` absent means for ever.
+
+    ``stated_limits`` are the keys of `[limits]` that the developer wrote: they win over measuring.
+    """
 
     name: str
     version: str
     settings: Settings
     inference: bytes | None
+    stated_limits: frozenset[str] = frozenset()
     is_detached: bool
     issued_at: datetime
     valid_for: timedelta | None
@@ -80,12 +89,17 @@ class PackRequest:
     now: datetime
     tools: Mapping[str, str]
     companion: Companion = Companion.IF_POSSIBLE
+    attests_bom: bool = False
     progress: Progress | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Packed:
-    """What was written, and what the developer should be told."""
+    """What was written, and what the developer should be told.
+
+    ``attestation`` is a bundle over the BOM for scanners, if one was asked for: it lies beside the
+    package and not in it, for in it every file is signed.
+    """
 
     manifest: Manifest
     statement: bytes
@@ -93,12 +107,16 @@ class Packed:
     no_companion: str | None  # why there is no `model.sig`, if there could have been one
     extra_exports: tuple[str, ...]
     model: ModelFacts
+    attestation: bytes | None
+    settings: Settings
+    needs: GuestNeeds | None
 
 
 def pack(
     request: PackRequest,
     *,
     composer: Composer,
+    measure_needs: Callable[[bytes, Settings], GuestNeeds],
     model: ModelSource,
     measure_bytes: MeasureBytes,
     bom_writer: BomWriter,
@@ -112,12 +130,13 @@ def pack(
     Raises:
         RefusedError: the model is malformed, or a part does not fit.
         UndecidedError: the package would be expired already, or cannot be signed or written; or
-            it can have no OMS companion, and that is demanded.
+            it can have no OMS companion, and that is demanded; or the component
+            fails in its trial.
     """
-    expires_at = _expiry(request)
+    expires_at = end_of_validity(request.issued_at, request.valid_for, request.now)
     no_companion = _no_companion(request, sealer)
     # 1. compose
-    composed = composer.compose(request.settings, request.inference)
+    composed, settings, needs = _composed(request, composer, measure_needs)
     target.write(COMPONENT_FILE, composed.app)
     # 2. measure
     header = parse(model)
@@ -133,7 +152,7 @@ def pack(
         imports=app.imports,
         exports=app.exports,
         parts=composed.parts,
-        settings=request.settings.digest(),
+        settings=settings.digest(),
     )
     component = _entry(
         COMPONENT_FILE, EntryRole.COMPONENT, len(composed.app), measure_bytes(composed.app)
@@ -181,10 +200,13 @@ def pack(
     statement = encode_statement(manifest)
     parse_statement(statement)  # whatever a verifier would refuse is not signed
     # 5. sign
+    attestation = None
     if sealer is not None:
         target.write(MANIFEST_FILE, encode_bundle(sealer.seal(statement)))
         if oms_payload is not None:
             target.write(OMS_FILE, sealer.companion(oms_payload))
+        if request.attests_bom:
+            attestation = encode_bundle(sealer.seal(encode_bom_statement(manifest, bom)))
     return Packed(
         manifest=manifest,
         statement=statement,
@@ -192,6 +214,9 @@ def pack(
         no_companion=no_companion,
         extra_exports=composed.extra_exports,
         model=facts,
+        attestation=attestation,
+        settings=settings,
+        needs=needs,
     )
 
 
@@ -211,33 +236,26 @@ def _no_companion(request: PackRequest, sealer: Sealer | None) -> str | None:
     return obstacle
 
 
+def _composed(
+    request: PackRequest,
+    composer: Composer,
+    measure_needs: Callable[[bytes, Settings], GuestNeeds],
+) -> tuple[Composed, Settings, GuestNeeds | None]:
+    """The app with the limits that will be signed, and what was measured for them."""
+    composed = composer.compose(request.settings, request.inference)
+    if request.inference is None or request.stated_limits >= MEASURED:
+        return composed, request.settings, None
+    needs = measure_needs(composed.app, request.settings)
+    limits = needs.limits(request.settings.limits, request.stated_limits)
+    settings = replace(request.settings, limits=limits)
+    return composer.compose(settings, request.inference), settings, needs
+
+
 def _sequence(request: PackRequest) -> int:
     """The developer's, else the time: later releases get larger numbers by themselves."""
     if request.sequence is not None:
         return request.sequence
     return int(request.issued_at.timestamp())
-
-
-def _expiry(request: PackRequest) -> datetime | None:
-    if request.valid_for is None:
-        return None
-    try:
-        expires_at = request.issued_at + request.valid_for
-    except OverflowError as error:
-        raise UndecidedError(
-            "the package would expire after the year 9999",
-            where="package.valid-days",
-            got=f"issued {request.issued_at:%Y-%m-%d}, {request.valid_for.days} days",
-            hint="check SOURCE_DATE_EPOCH; valid-days = 0 means never",
-        ) from error
-    if expires_at <= request.now:
-        raise UndecidedError(
-            "the package would be expired already",
-            where="package.valid-days",
-            got=f"issued {request.issued_at:%Y-%m-%d}, expired {expires_at:%Y-%m-%d}",
-            hint="check SOURCE_DATE_EPOCH and valid-days",
-        )
-    return expires_at
 
 
 def _entry(

@@ -1,168 +1,109 @@
-"""Signing through the real command line: projects, terminals, and processes without sockets."""
+"""What the tests of `sign` and `renew` share: packages that are opened to be signed, and trees."""
 
-import json
 import os
-import pty
-import shlex
-import subprocess
-import sys
-from base64 import b64decode
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from infwasi_sign.adapters.bundle_signers import name_signer
+from infwasi_sign.adapters.keys import KeyVerifier, TrustedKey, parse_public_key
+from infwasi_sign.adapters.measuring import measure_bytes
+from infwasi_sign.adapters.package_editing import EditableStore
+from infwasi_sign.adapters.sealing import KeySealer
+from infwasi_sign.countersign import Countersigned, countersign
+from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.domain.policy import NamedPackage, Policy
+from infwasi_sign.ports import Sealer
+from infwasi_sign.verify import VerifiedPackage, VerifyRequest, verify
+from tests import forge
+from tests.forge import VectorSigner
 
-from infwasi_sign.testing.sigstore import PrivateSigstore
-from tests.certificate_authority import ca, leaf
-from tests.command_line import TIMEOUT_SECONDS, Done, arguments, environment
-from tests.gguf_forge import tiny_gguf
-from tests.key_support import pkcs8_pem, write
-
-PACKAGE: Final = "dist/capital-1.0.0"
-MANIFEST: Final = f"{PACKAGE}/manifest.sigstore.json"
-
-_PROJECT = """\
-[package]
-name = "capital"
-version = "1.0.0"
-valid-days = {days}
-[model]
-path = "tiny.gguf"
-"""
-ALICE: Final = "alice@example.test"
-# The build services whose tokens are found (the package `id`, version 1).
-_AMBIENT = ("GITHUB_ACTIONS", "BUILDKITE", "GITLAB_CI", "CIRCLECI", "GOOGLE_SERVICE_ACCOUNT_NAME")
-_BROWSER = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=10).read()"
-# The first terminal that the leader of a session opens is its controlling one (tty(4)).
-_TERMINAL = (
-    "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); os.execv(*eval(sys.argv[1]))"
-)
+SECURITY = VectorSigner("security")
+LEGAL = VectorSigner("legal")
+POLICY = Policy(package=NamedPackage(name="capital"), digests=frozenset(Algorithm))
 
 
-def make_project(folder: Path, *, mode: str | None = None, days: int = 365) -> Path:
-    """A project with a small model; ``mode`` is what `[signing]` pins."""
-    folder.mkdir(parents=True, exist_ok=True)
-    signing = "" if mode is None else f'[signing]\nmode = "{mode}"\n'
-    (folder / "infwasi.toml").write_text(_PROJECT.format(days=days) + signing)
-    (folder / "tiny.gguf").write_bytes(tiny_gguf())
-    return folder
-
-
-def nobody(folder: Path, **changes: str) -> dict[str, str]:
-    """An environment that has no identity, no trust root and no policy."""
-    empty = dict.fromkeys((*_AMBIENT, "DISPLAY", "WAYLAND_DISPLAY", "XDG_CONFIG_HOME"), "")
-    return {**empty, "HOME": str(folder), "BROWSER": "false", **changes}
-
-
-def browser() -> str:
-    """A program for `BROWSER` that follows redirects, as a person does who is logged in."""
-    return shlex.join([sys.executable, "-c", _BROWSER]) + " %s"
-
-
-def run(
-    *words: str | os.PathLike[str], cwd: Path, env: Mapping[str, str], is_offline: bool = False
-) -> Done:
-    """One command to its end, without a terminal; never with a traceback."""
-    command = list(arguments(*words))
-    if is_offline:
-        command[command.index("infwasi_sign")] = "tests.offline"
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        cwd=cwd,
-        env=environment(env),
-        start_new_session=True,
-        timeout=TIMEOUT_SECONDS,
-        check=False,
+def verifier(*signers: VectorSigner) -> KeyVerifier:
+    """Trusts these keys by the names of the signers."""
+    return KeyVerifier(
+        [
+            TrustedKey(
+                name=signer.name, public_key=parse_public_key(signer.public_key(), where="test")
+            )
+            for signer in signers or (forge.TRUSTED, SECURITY, LEGAL)
+        ]
     )
-    return _checked(Done(done.returncode, done.stdout, done.stderr.decode()))
 
 
-def run_at_terminal(
-    *words: str | os.PathLike[str], cwd: Path, env: Mapping[str, str], typed: bytes
-) -> Done:
-    """The same for somebody at a terminal who has typed something; both outputs are pipes."""
-    command = list(arguments(*words))
-    # NOTE: sigstore-python 4.5 does not close the socket to which the browser comes back.
-    command[command.index("-m") : command.index("-m")] = ["-W", "ignore:unclosed:ResourceWarning"]
-    ours, theirs = pty.openpty()
-    try:
-        os.write(ours, typed)
-        done = subprocess.run(
-            [sys.executable, "-c", _TERMINAL, repr((command[0], command))],
-            stdin=theirs,
-            capture_output=True,
-            cwd=cwd,
-            env=environment(env),
-            start_new_session=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-    finally:
-        os.close(ours)
-        os.close(theirs)
-    return _checked(Done(done.returncode, done.stdout, done.stderr.decode()))
+def opened(
+    package: Path,
+    *,
+    now: datetime = forge.NOW,
+    renewing: bool = False,
+    policy: Policy = POLICY,
+    trusted: KeyVerifier | None = None,
+    detached: tuple[Path, ...] = (),
+) -> tuple[VerifiedPackage, EditableStore]:
+    """A package that was verified, and the store that knows which."""
+    store = EditableStore()
+    request = VerifyRequest(
+        location=package, policy=policy, now=now, renewing=renewing, detached=detached
+    )
+    verified = verify(
+        request,
+        store=store,
+        signatures=trusted or verifier(),
+        measure_bytes=measure_bytes,
+    )
+    return verified, store
 
 
-def _checked(done: Done) -> Done:
-    assert "Traceback" not in done.errors, done.errors
-    assert "internal error" not in done.errors, done.errors
-    return done
+def add_signature(
+    verified: VerifiedPackage,
+    store: EditableStore,
+    sealer: Sealer,
+    *,
+    policy: Policy = POLICY,
+    trusted: KeyVerifier | None = None,
+) -> Countersigned:
+    return countersign(
+        verified,
+        policy=policy,
+        sealer=sealer,
+        verifier=trusted or verifier(),
+        name_signer=name_signer,
+        measure_bytes=measure_bytes,
+        target=store,
+    )
 
 
-def published(paths: Sequence[str]) -> list[str]:
-    """Of what was asked, what everybody can read afterwards: certificates and entries of a log."""
-    return [path for path in paths if path.endswith(("/signingCert", "/log/entries"))]
+def sign(package: Path, signer: VectorSigner, then: Callable[[], object] = str) -> Countersigned:
+    """Verify, let ``then`` happen, and sign."""
+    verified, store = opened(package)
+    with verified:
+        then()
+        return add_signature(verified, store, KeySealer(signer=signer))
 
 
-def require_verifies(project: Path, *trust: str, env: dict[str, str], name: str) -> None:
-    done = run("verify", PACKAGE, *trust, cwd=project, env=env, is_offline=True)
-    assert (done.code, done.said) == (0, [])
-    assert done.out.startswith(f"verified: capital 1.0.0, signed by {name} (")
+@dataclass(frozen=True)
+class Seen:
+    """One name in a tree."""
+
+    content: bytes
+    inode: int
+    mode: int
 
 
-def bring_instance(project: Path, instance: PrivateSigstore) -> Path:
-    (project / "instance.json").write_bytes(instance.trust_config())
-    (project / "root.json").write_bytes(instance.trusted_root())
-    return project
-
-
-NOW: Final = datetime.now(UTC).replace(microsecond=0)
-DAYS: Final = (NOW - timedelta(days=1), NOW + timedelta(days=30))
-ROOT: Final = ca("Root of the test", span=DAYS)
-ISSUING: Final = ca("Issuer of the test", ROOT, span=DAYS)
-RELEASE: Final = leaf(ISSUING, "Release of the test", span=DAYS)
-CERTIFICATE: Final = (
-    *("--key", "certified.key", "--certificate", "leaf.pem", "--certificate-chain", "chain.pem"),
-)
-CERTIFIED: Final = (
-    *("--certificate-identity", "release@example.com", "--certificate-roots", "root.pem"),
-    *("--certificate-intermediates", "chain.pem"),
-)
-
-
-def bring_certificate(project: Path, instance: PrivateSigstore) -> None:
-    """The files of a holder, and the root of a timestamp authority."""
-    assert isinstance(RELEASE.key, ec.EllipticCurvePrivateKey)
-    write(project / "certified.key", pkcs8_pem(RELEASE.key))
-    for name, one in (("leaf", RELEASE), ("chain", ISSUING), ("root", ROOT)):
-        (project / f"{name}.pem").write_bytes(one.pem)
-    listed = json.loads(instance.trusted_root())["timestampAuthorities"][0]["certChain"]
-    root = x509.load_der_x509_certificate(b64decode(listed["certificates"][-1]["rawBytes"]))
-    (project / "time.pem").write_bytes(root.public_bytes(Encoding.PEM))
-
-
-PACK: Final = ("pack", "--sign", "--trust-config", "instance.json")
-ENTRIES: Final = {1: "/api/v1/log/entries", 2: "/api/v2/log/entries"}
-
-
-def signs_as(instance: PrivateSigstore, identity: str) -> list[str]:
-    return [
-        f"signing as {identity}, says {instance.issuer}",
-        f"verifiers name it: --identity {identity} --issuer {instance.issuer}",
-    ]
+def tree(folder: Path) -> dict[str, Seen]:
+    """Everything below a folder, by its path; a link is what it says."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        content = b""
+        if path.is_symlink():
+            content = os.fsencode(path.readlink())
+        elif path.is_file():
+            content = path.read_bytes()
+        found[str(path.relative_to(folder))] = Seen(content, status.st_ino, status.st_mode)
+    return found

@@ -8,7 +8,10 @@ from infwasi_sign import __version__
 from tests.command_line import infwasi
 from tests.gguf_forge import tiny_gguf
 
-COMMANDS = ("init", "keygen", "pack", "verify", "verify-and-run", "policy", "inspect", "state")
+COMMANDS = (
+    *("init", "keygen", "pack", "sign", "renew", "verify", "verify-and-run", "policy", "inspect"),
+    "state",
+)
 SIGN = ("pack", "--sign", "--key", "release.key")
 PROJECT = '[package]\nname = "capital"\nversion = "1.0.0"\n[model]\npath = "tiny.gguf"\n'
 UNSIGNED = "warning: not signed: every verifier refuses this package; sign it with --sign --key"
@@ -166,7 +169,7 @@ def test_packed_and_signed_verifies(project: Path) -> None:
     ("words", "says"),
     [
         (["pack", "--sign"], "nothing to sign with"),
-        (["pack", "--key", "release.key"], "a key was given without --sign"),
+        (["pack", "--key", "release.key"], "who signs was said without --sign"),
         (["pack", "--sign", "--key", "no.key"], "cannot read no.key (got no such file or dir"),
         ([*SIGN, "--model", "no.gguf"], "cannot open the file: no such file or directory"),
         ([*SIGN, "--config", "no.toml"], "no such file in no.toml"),

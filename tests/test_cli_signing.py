@@ -16,8 +16,7 @@ from infwasi_sign.testing.sigstore import PrivateSigstore
 from tests import token_support
 from tests.command_line import environment
 from tests.key_support import write
-from tests.offline import USED
-from tests.signing_support import (
+from tests.modes_support import (
     ALICE,
     CERTIFICATE,
     CERTIFIED,
@@ -36,6 +35,7 @@ from tests.signing_support import (
     run_at_terminal,
     signs_as,
 )
+from tests.offline import USED
 
 WORKFLOW: Final = "https://github.com/example/project/.github/workflows/release.yml@refs/heads/main"
 NOTHING_TO_SIGN_WITH: Final = [

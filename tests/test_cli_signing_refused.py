@@ -9,7 +9,7 @@ import pytest
 
 from infwasi_sign.testing.sigstore import Fault, PrivateSigstore
 from tests.command_line import Done
-from tests.signing_support import (
+from tests.modes_support import (
     ALICE,
     CERTIFICATE,
     MANIFEST,

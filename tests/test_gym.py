@@ -148,7 +148,7 @@ NOT_SWITCHED = {
     "adapters.signature_modes.ModeVerifier.__init__": "the caller's own signers",
     "adapters.sigstore_identity.OmsKeylessVerifier.verify": "the reader sees it",
     "adapters.sigstore_identity._make_verifier": "the caller's own trust root",
-    "adapters.sigstore_identity._subject": "no Fulcio issues such; test_sigstore_threats",
+    "adapters.sigstore_identity.subject_of": "no Fulcio issues such; test_sigstore_threats",
     "adapters.sigstore_identity._text": "no Fulcio issues such; test_sigstore_threats",
     "adapters.sigstore_identity._utf8": "no Fulcio issues such; test_sigstore_threats",
     "adapters.trust_root.find_trust_root": "the caller's own trust root",

@@ -14,7 +14,7 @@ from infwasi_sign.cli import cli
 from infwasi_sign.domain.refusals import EXPLANATIONS
 from infwasi_sign.errors import RefusalKind
 from infwasi_sign.testing.sigstore import PrivateSigstore
-from tests.signing_support import (
+from tests.modes_support import (
     ALICE,
     CERTIFICATE,
     CERTIFIED,

@@ -21,7 +21,7 @@ from infwasi_sign.domain.trust_root import TrustRoot
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError
 from infwasi_sign.testing.sigstore import Fault, PrivateSigstore
 from tests.certificate_authority import alternative, certify, email, tlv
-from tests.signing_support import (
+from tests.modes_support import (
     ALICE,
     PACK,
     PACKAGE,
@@ -123,11 +123,12 @@ def _donor(donor: str, instance: PrivateSigstore) -> Bundle:
                 return sign(other)
 
 
-def test_a_promise_of_the_log_without_its_time_is_malformed() -> None:
+@pytest.mark.parametrize("time", [None, 0])
+def test_a_promise_of_the_log_without_its_time_is_malformed(time: int | None) -> None:
     """It is over the time: without it nobody could say whether the promise is one."""
     with PrivateSigstore(rekor_version=1) as first:
         bundle = sign(first)
-    entry = replace(material(bundle).entry, integrated_time=None)
+    entry = replace(material(bundle).entry, integrated_time=time)
     data = encode_bundle(replace(bundle, material=replace(material(bundle), entry=entry)))
     with pytest.raises(MalformedError) as caught:
         parse_bundle(data)
@@ -287,7 +288,7 @@ def test_a_certificate_that_does_not_name_one_is_nobodys(
 ) -> None:
     certificate = certify("somebody", None, extensions).certificate
     with pytest.raises(RefusedError) as caught:
-        sigstore_identity._subject(certificate)
+        sigstore_identity.subject_of(certificate)
     assert caught.value.kind is RefusalKind.SIGNATURE
     assert str(caught.value).startswith(message)
 
@@ -305,7 +306,7 @@ def test_both_extensions_say_the_issuer(
     extensions: tuple[tuple[x509.ExtensionType, bool], ...],
 ) -> None:
     certificate = certify("somebody", None, extensions).certificate
-    assert sigstore_identity._subject(certificate) == (ALICE, _ISSUER)
+    assert sigstore_identity.subject_of(certificate) == (ALICE, _ISSUER)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +319,7 @@ def test_a_name_that_cannot_be_read_fits_nobody(
 ) -> None:
     """Of a DNS name there is no identity; a variable that nobody set must not stand for it."""
     certificate = certify("somebody", None, (DNS, _issuer())).certificate
-    found = sigstore_identity._subject(certificate)
+    found = sigstore_identity.subject_of(certificate)
     assert found == ("", _ISSUER)
     wanted = TrustedIdentity(name="x", issuer=issuer, identity=identity, pattern=pattern)
     assert not wanted.fits(*found)

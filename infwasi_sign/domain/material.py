@@ -7,7 +7,7 @@ a transparency log. Which of them is asked for is the policy's to say, never the
 import binascii
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias, assert_never
@@ -79,6 +79,12 @@ class Logged:
 
 
 Material: TypeAlias = KeyHint | Certified | Logged
+
+NameSigner: TypeAlias = Callable[[Material], str]
+"""Who a bundle says made it: `sha256:` and a key's fingerprint, or an identity `of` its issuer.
+
+Two bundles of one signer have one name, though an identity has a new certificate each time.
+"""
 
 
 def mode_of(material: Material) -> SigningMode:
@@ -223,8 +229,8 @@ def _parse_entry(cursor: Cursor) -> LogEntry:
     if "inclusionPromise" in members:
         promised = members["inclusionPromise"].object(required=("signedEntryTimestamp",))
         promise = decode_base64(promised["signedEntryTimestamp"])
-    time = members.get("integratedTime")
-    if promise is not None and time is None:  # it is over the time, so nobody could verify it
+    time = _int64(members["integratedTime"]) if "integratedTime" in members else None
+    if promise is not None and not time:  # it is over the time, so nobody could verify it
         raise MalformedError(
             "a promise of the log without its time",
             where=cursor.path,
@@ -235,7 +241,7 @@ def _parse_entry(cursor: Cursor) -> LogEntry:
         log_id=decode_base64(members["logId"].object(required=("keyId",))["keyId"]),
         kind=kind["kind"].string(LIMITS.log_words_bytes),
         version=kind["version"].string(LIMITS.log_words_bytes),
-        integrated_time=None if time is None else _int64(time),
+        integrated_time=time,
         promise=promise,
         proof_index=_int64(proof["logIndex"]),
         root_hash=decode_base64(proof["rootHash"]),

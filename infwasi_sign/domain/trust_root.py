@@ -74,6 +74,8 @@ class TrustRoot:
 
         Both ends are included (sigstore_common.proto, TimeRange). sigstore-python does not look at
         the end: an authority that was retired, maybe because it was broken, would go on for ever.
+        Only at that of a timestamp authority it looks, as if it were excluded; so the ends, which
+        were judged here, are left out of what it gets.
 
         Raises:
             UndecidedError: an authority's time cannot be read.
@@ -81,9 +83,8 @@ class TrustRoot:
         config = json.loads(self.config)
         for kind in _KINDS:
             found = config["trustedRoot"].get(kind, [])
-            config["trustedRoot"][kind] = [
-                one for one in found if _covers(_period(one, self.source), moments)
-            ]
+            kept = [one for one in found if _covers(_period(one, self.source), moments)]
+            config["trustedRoot"][kind] = [_endless(one) for one in kept] if moments else kept
         return json.dumps(config)
 
     def authorities(self) -> tuple[Authority, ...]:
@@ -172,6 +173,12 @@ def _covers(period: tuple[datetime | None, datetime | None], moments: Sequence[d
     return all(
         (start is None or start <= moment) and (end is None or moment <= end) for moment in moments
     )
+
+
+def _endless(one: dict[str, Any]) -> dict[str, Any]:
+    place = one if one.get("validFor") else one.get("publicKey", {})
+    (place.get("validFor") or {}).pop("end", None)
+    return one
 
 
 def _authority(kind: str, one: Any, source: str) -> Authority:

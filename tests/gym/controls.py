@@ -102,7 +102,8 @@ def _matched_without_surplus(found: Manifest, opened: OpenedPackage) -> Mapping[
     """As `_match_files`, but a model that nobody needs is passed over."""
     if not any(entry.is_detached for entry in found.entries):
         files = package_directory.OpenedDirectory(
-            directory_name=opened.directory_name,
+            real=Path(opened.directory_name),
+            descriptor=-1,
             files=opened.files,
             detached=(),
             closing=contextlib.ExitStack(),
@@ -223,7 +224,7 @@ CONTROLS: Final = (
     Control(3, "each entry its file", (MATCH,), ("file-renamed",)),
     Control(3, "each file an entry", (NOTHING_ELSE,), ("file-extra",)),
     Control(3, "no companion undeclared", (COMPANION,), ("companion-beside",)),
-    Control(3, "nothing unsupported", (SUPPORTED,), ("two-entries-of-one-file",)),
+    Control(3, "nothing unsupported", (SUPPORTED,), ("attachment-declared",)),
     Control(4, "name and version", (NAME,), ("package-renamed",)),
     Control(4, "expiry", (TIME,), ("read-too-late",)),
     Control(4, "not from the future", (TIME,), ("read-too-early",)),

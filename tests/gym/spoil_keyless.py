@@ -86,7 +86,7 @@ def _lying_entry(entry: LogEntry, version: int, rng: Random) -> LogEntry:
             {"log_id": _flipped(entry.log_id, rng)},
             {"log_index": entry.log_index + rng.choice((1, 2**40))},
             {"integrated_time": entry.integrated_time + rng.choice((1, -1, 3600, -86_400))},
-            {"integrated_time": None},
+            {"integrated_time": rng.choice((None, 0))},
             {"promise": _flipped(entry.promise, rng)},
         ]
     changes = [trick for trick in tricks if replace(entry, **trick) != entry]
