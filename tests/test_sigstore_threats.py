@@ -30,6 +30,7 @@ from tests.modes_support import (
     nobody,
     run,
 )
+from tests.test_controls import nothing
 from tests.test_sigstore_identity import FAULTS, HARMLESS, PAYLOAD, now, sign, trust, verifier
 
 VERSIONS: Final[tuple[Literal[1, 2], ...]] = (1, 2)
@@ -129,9 +130,10 @@ def test_a_promise_of_the_log_without_its_time_is_malformed(time: int | None) ->
     with PrivateSigstore(rekor_version=1) as first:
         bundle = sign(first)
     entry = replace(material(bundle).entry, integrated_time=time)
-    data = encode_bundle(replace(bundle, material=replace(material(bundle), entry=entry)))
+    changed = replace(bundle, material=replace(material(bundle), entry=entry))
+    assert verifier(first).verify(changed).identity == ALICE  # the control: past the parser
     with pytest.raises(MalformedError) as caught:
-        parse_bundle(data)
+        parse_bundle(encode_bundle(changed))
     assert str(caught.value) == (
         "a promise of the log without its time in bundle.verificationMaterial.tlogEntries[0] "
         "(expected inclusionPromise and integratedTime)"
@@ -139,7 +141,7 @@ def test_a_promise_of_the_log_without_its_time_is_malformed(time: int | None) ->
 
 
 def test_what_nobody_vouches_for_is_no_fact() -> None:
-    """Of Rekor v2 nobody signs `logIndex` and `logId`; who changes them changes no answer."""
+    """Of Rekor v2 nobody signs `logIndex`; who changes it changes no answer."""
     with PrivateSigstore(rekor_version=2) as second:
         bundle = sign(second)
     honest = verifier(second).verify(bundle)
@@ -147,6 +149,24 @@ def test_what_nobody_vouches_for_is_no_fact() -> None:
     changed = replace(bundle, material=replace(material(bundle), entry=entry))
     assert verifier(second).verify(changed) == honest
     assert honest.signed_at is None
+
+
+def test_the_log_is_the_one_that_the_entry_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """sigstore-python compares 4 bytes of the name, and then tries the keys of all logs."""
+    with PrivateSigstore(rekor_version=2) as second:
+        bundle = sign(second)
+    name = material(bundle).entry.log_id
+    entry = replace(material(bundle).entry, log_id=name[:4] + bytes(len(name) - 4))
+    changed = replace(bundle, material=replace(material(bundle), entry=entry))
+    with pytest.raises(RefusedError) as caught:
+        verifier(second).verify(changed)
+    assert caught.value.kind is RefusalKind.SIGNATURE
+    assert str(caught.value) == (
+        "the log entry names a log that is not in the trust root in "
+        "verificationMaterial.tlogEntries[0].logId"
+    )
+    monkeypatch.setattr(sigstore_identity, "_require_listed_log", nothing)
+    assert verifier(second).verify(changed).identity == ALICE
 
 
 # --- exhaustion ------------------------------------------------------------------------------

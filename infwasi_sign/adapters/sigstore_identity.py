@@ -155,6 +155,7 @@ def _verified(root: TrustRoot, bundle: Bundle) -> tuple[Certificate, str, bytes]
         verifier = _make_verifier(root, _moments(parsed))
         payload_type, payload = verifier.verify_dsse(parsed, kept)
         _require_every_timestamp(verifier, parsed)
+        _require_listed_log(root, bundle)
     except (RefusedError, UndecidedError):
         raise
     except Exception as e:  # besides its own errors it lets those of its libraries through
@@ -207,6 +208,19 @@ def _require_every_timestamp(verifier: Any, bundle: Any) -> None:
     for timestamp in () if data is None else data.rfc3161_timestamps:
         if verifier._verify_signed_timestamp(timestamp, bundle.signature) is None:
             raise RefusedError(RefusalKind.SIGNATURE, "a timestamp does not verify")
+
+
+def _require_listed_log(root: TrustRoot, bundle: Bundle) -> None:
+    """The log is the one that the entry says, though sigstore-python goes by 4 bytes of its name.
+
+    A checkpoint is by a log of the trust root in any case (C2SP signed-note, "key ID").
+    """
+    if isinstance(bundle.material, Logged) and bundle.material.entry.log_id not in root.log_ids():
+        raise RefusedError(
+            RefusalKind.SIGNATURE,
+            "the log entry names a log that is not in the trust root",
+            where="verificationMaterial.tlogEntries[0].logId",
+        )
 
 
 def said(error: Exception) -> str:

@@ -87,6 +87,23 @@ class TrustRoot:
             config["trustedRoot"][kind] = [_endless(one) for one in kept] if moments else kept
         return json.dumps(config)
 
+    def log_ids(self) -> frozenset[bytes]:
+        """By which names entries call the transparency logs (TransparencyLogInstance).
+
+        Raises:
+            UndecidedError: a log's name cannot be read.
+        """
+        logs = json.loads(self.config)["trustedRoot"].get("tlogs", [])
+        try:
+            return frozenset(
+                b64decode(log[name]["keyId"], validate=True)
+                for log in logs
+                for name in ("logId", "checkpointKeyId")
+                if name in log
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as e:
+            raise _unreadable(self.source) from e
+
     def authorities(self) -> tuple[Authority, ...]:
         """Everybody in it, for people to read.
 

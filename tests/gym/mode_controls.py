@@ -147,6 +147,7 @@ VOUCHED: Final[Switch] = (sigstore_identity, "_verified", _believed)
 FOOLED: Final[Switch] = (sigstore_identity, "_verified", _fooled)
 READ_ALIKE: Final[Switch] = (sigstore_identity, "_require_read_alike", nothing)
 STAMPS: Final[Switch] = (sigstore_identity, "_require_every_timestamp", nothing)
+LISTED: Final[Switch] = (sigstore_identity, "_require_listed_log", nothing)
 THEN: Final[Switch] = (TrustRoot, "at", _always)
 WHO: Final[Switch] = (KeylessVerifier, "verify", _whoever)
 ISSUER: Final[Switch] = (TrustedIdentity, "fits", _fits_whoever_vouches)
@@ -171,6 +172,7 @@ MODE_CONTROLS: Final = (
     Control(2, "an identity's log entry", (VOUCHED,), ("keyless-entry-lies",)),
     Control(2, "used as verified", (FOOLED, READ_ALIKE), ("keyless-parts-of-another",)),
     Control(2, "every timestamp of an identity", (STAMPS,), ("keyless-timestamps-lie",)),
+    Control(2, "the log that is named", (LISTED,), ("keyless-entry-lies",)),
     Control(2, "trusted at that time", (THEN,), ("keyless-by-the-retired",)),
     Control(2, "an identity that is trusted", (WHO, SAME_IDENTITY), ("keyless-of-somebody-else",)),
     Control(2, "the issuer", (ISSUER,), ("keyless-identity-rules",)),

@@ -64,11 +64,12 @@ def _flipped(data: bytes, rng: Random) -> bytes:
 def _lying_entry(entry: LogEntry, version: int, rng: Random) -> LogEntry:
     """Another entry, as far as somebody vouches for it.
 
-    With Rekor v2 nobody does for `logIndex` and `logId`, and nothing is done with them: the
-    checkpoint says which log it is, and the proof where the entry lies.
+    With Rekor v2 nobody does for `logIndex`, and nothing is done with it: the proof says where the
+    entry lies.
     """
     hashes = entry.hashes
     tricks: list[dict[str, Any]] = [
+        {"log_id": _flipped(entry.log_id, rng)},
         {"kind": rng.choice(("hashedrekord", "dsse", "intoto", "", "DSSE"))},
         {"version": rng.choice(("0.0.1", "0.0.2", "0.0.3", ""))},
         {"proof_index": entry.proof_index + rng.choice((1, -1, 2**40))},
@@ -83,7 +84,6 @@ def _lying_entry(entry: LogEntry, version: int, rng: Random) -> LogEntry:
     ]
     if version == 1 and entry.promise is not None and entry.integrated_time is not None:
         tricks += [
-            {"log_id": _flipped(entry.log_id, rng)},
             {"log_index": entry.log_index + rng.choice((1, 2**40))},
             {"integrated_time": entry.integrated_time + rng.choice((1, -1, 3600, -86_400))},
             {"integrated_time": rng.choice((None, 0))},
