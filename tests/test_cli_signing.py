@@ -355,3 +355,24 @@ def test_the_same_package_by_the_same_key_is_packed_again(
     for _ in range(2):
         assert run(*words, cwd=project, env=env).transcript == (0, f"{PACKAGE}\n", [])
     require_verifies(project, "--key", "release.pub", env=env, name="release")
+
+
+def test_a_certificate_without_a_timestamp_signs_the_same_again(
+    project: Path, env: dict[str, str], instance: PrivateSigstore, asked: Callable[[], list[str]]
+) -> None:
+    """With one it never does, and that is said before the authority is asked."""
+    bring_certificate(project, instance)
+    env["SOURCE_DATE_EPOCH"] = f"{int(NOW.timestamp())}"
+    words = ("pack", "--sign", *CERTIFICATE)
+    for _ in range(2):
+        assert run(*words, cwd=project, env=env).transcript == (0, f"{PACKAGE}\n", [])
+    done = run(*words, "--timestamp-url", instance.timestamp_url, cwd=project, env=env)
+    assert done.transcript == (
+        2,
+        "",
+        [
+            f"error: package exists already in {PACKAGE}",
+            "hint: --force replaces it; or choose another version or place",
+        ],
+    )
+    assert asked() == []
