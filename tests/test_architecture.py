@@ -76,7 +76,7 @@ DOORS = {
     "nacl": ("adapters/cosign_key.py",),
     "click": ("cli/", "testing/sigstore/__main__.py"),
     "jwt": ("testing/sigstore/oidc.py",),
-    "tuf": ("testing/sigstore/tuf_repository.py",),
+    "tuf": ("adapters/trust_fetch.py", "testing/sigstore/tuf_repository.py"),
     "securesystemslib": ("testing/sigstore/tuf_repository.py",),
     "cel_expr_python": ("adapters/cel.py",),
 }
@@ -87,6 +87,7 @@ RUNS_CODE_OF_OTHERS = (
     "adapters/signer_plugins.py",
     "adapters/sigstore_identity.py",
     "adapters/sigstore_signer.py",
+    "adapters/trust_fetch.py",
 )
 
 # The domain opens nothing and reads no clock. Paths it may name, not open.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from infwasi_sign.adapters.key_files import load_public_key
 from infwasi_sign.adapters.keys import TrustedKey
@@ -15,28 +15,36 @@ from infwasi_sign.adapters.pins import PinStore, trusted_key
 from infwasi_sign.adapters.policy_source import find_policy, load_policy, require_outside
 from infwasi_sign.adapters.signature_modes import ModeVerifier, TrustedSigners
 from infwasi_sign.adapters.state_folder import StateFolder, state_folder
-from infwasi_sign.adapters.trust_root import default_trust_root, load_trust_root
+from infwasi_sign.adapters.trust_root import JudgingRoot, default_trust_root, load_trust_root
 from infwasi_sign.cli.options import TrustOptions
+from infwasi_sign.cli.output import say
 from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.domain.facts import TRUST_AGE
 from infwasi_sign.domain.manifest import Manifest
 from infwasi_sign.domain.pins import Pin, find_pin, require_pinned
 from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
 from infwasi_sign.domain.rollback import policy_id
 from infwasi_sign.domain.signer import SignerIdentity
+from infwasi_sign.domain.trust_root import stale_note
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.verify import VerifiedPackage, VerifyRequest, verify
+
+if TYPE_CHECKING:
+    from infwasi_sign.adapters.sigstore_identity import TrustedIdentity
+    from infwasi_sign.domain.certified import CertificateTrust
 
 PIN: Final = "--pin"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trust:
-    """Whom a command trusts and by whose rules."""
+    """Whom a command trusts and by whose rules; ``root`` is for identities, if any are trusted."""
 
     policy: Policy
     signers: TrustedSigners
     policy_id: str  # under which accepted releases are remembered
     memory_demanded_at: str | None = None  # the line that demands that they are
+    root: JudgingRoot | None = None
     pins: PinStore | None = None  # where trust on first use is kept, if that is what decides
 
 
@@ -53,7 +61,7 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
         if options.name is not None
         else DirectoryNamed(directory=_directory_name(package))
     )
-    _require_one_way(options)
+    require_one_way(options)
     if options.pin:
         return _pinned_trust(package, wanted, options, digests)
     if options.key_path is not None:
@@ -64,21 +72,23 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
             policy_id=policy_id("key", key.public_key.fingerprint),
         )
     if options.identity is not None or options.identity_pattern is not None:
-        return _identity_trust(wanted, options, digests)
+        return _identity_trust(package, wanted, options, digests)
     if options.certificate_roots is not None:
         return _certificate_trust(wanted, options, digests)
     found = find_policy(options.policy_path, os.environ)
     require_outside(found, package)
     loaded = load_policy(found)
+    root = JudgingRoot(loaded.signers.trust_root, package)
     return Trust(
         policy=loaded.policy(wanted, digests),
-        signers=loaded.signers,
+        signers=replace(loaded.signers, trust_root=root),
+        root=root,
         policy_id=policy_id("file", os.path.realpath(loaded.path)),
         memory_demanded_at=loaded.file.memory_demanded_at,
     )
 
 
-def _require_one_way(options: TrustOptions) -> None:
+def require_one_way(options: TrustOptions) -> None:
     """Key, identity and policy exclude each other: whoever means one gets no other."""
     ways = {
         "--policy": options.policy_path is not None,
@@ -115,9 +125,12 @@ def _require_one_way(options: TrustOptions) -> None:
         )
 
 
-def _certificate_trust(
-    wanted: NamedPackage | DirectoryNamed, options: TrustOptions, digests: frozenset[Algorithm]
-) -> Trust:
+def named_holder(options: TrustOptions) -> "CertificateTrust":
+    """Whom ``--certificate-identity`` and ``--certificate-roots`` name.
+
+    Raises:
+        UndecidedError: a file cannot be read.
+    """
     from infwasi_sign.adapters.certificate_files import read_certificates
     from infwasi_sign.domain.certified import CertificateTrust, TimestampRule
 
@@ -126,41 +139,61 @@ def _certificate_trust(
 
     identity = options.certificate_identity or ""
     is_stamped = options.timestamp_roots is not None
-    roots = read(options.certificate_roots)
-    trusted = CertificateTrust(
+    return CertificateTrust(
         name=identity,
         identity=identity,
-        roots=roots,
+        roots=read(options.certificate_roots),
         intermediates=read(options.certificate_intermediates),
         timestamp_roots=read(options.timestamp_roots),
         timestamp=TimestampRule.REQUIRED if is_stamped else TimestampRule.CURRENT_TIME,
     )
-    anchors = " ".join(measure_bytes(root)[Algorithm.SHA256].hex for root in sorted(roots))
+
+
+def _certificate_trust(
+    wanted: NamedPackage | DirectoryNamed, options: TrustOptions, digests: frozenset[Algorithm]
+) -> Trust:
+    trusted = named_holder(options)
+    anchors = " ".join(measure_bytes(root)[Algorithm.SHA256].hex for root in sorted(trusted.roots))
     return Trust(
         policy=Policy(package=wanted, digests=digests, source="--certificate-roots"),
         signers=TrustedSigners(certificates=(trusted,)),
-        policy_id=policy_id("certificate", f"{identity} {anchors}"),
+        policy_id=policy_id("certificate", f"{trusted.identity} {anchors}"),
     )
 
 
-def _identity_trust(
-    wanted: NamedPackage | DirectoryNamed, options: TrustOptions, digests: frozenset[Algorithm]
-) -> Trust:
+def named_identity(options: TrustOptions) -> "TrustedIdentity":
+    """Whom ``--identity`` or ``--identity-pattern``, and ``--issuer`` name."""
     from infwasi_sign.adapters.sigstore_identity import TrustedIdentity
 
-    assert options.issuer is not None  # noqa: S101 - _require_one_way looked
-    trusted = TrustedIdentity(
+    assert options.issuer is not None  # noqa: S101 - require_one_way looked
+    return TrustedIdentity(
         name=options.identity or options.identity_pattern or "",
         issuer=options.issuer,
         identity=options.identity,
         pattern=options.identity_pattern,
     )
+
+
+def named_root(options: TrustOptions, package: Path) -> JudgingRoot:
+    """The trust root of ``--trust-root``, else the one in its usual place; not yet read."""
     path = options.trust_root
-    root = default_trust_root if path is None else partial(load_trust_root, path)
+    return JudgingRoot(
+        default_trust_root if path is None else partial(load_trust_root, path), package
+    )
+
+
+def _identity_trust(
+    package: Path,
+    wanted: NamedPackage | DirectoryNamed,
+    options: TrustOptions,
+    digests: frozenset[Algorithm],
+) -> Trust:
+    trusted, root = named_identity(options), named_root(options, package)
     return Trust(
         policy=Policy(package=wanted, digests=digests, source="--identity"),
         signers=TrustedSigners(identities=(trusted,), trust_root=root),
         policy_id=policy_id("identity", str(trusted)),
+        root=root,
     )
 
 
@@ -192,15 +225,31 @@ def _pinned_trust(
 
 
 def verify_trusting(request: VerifyRequest, trust: Trust) -> VerifiedPackage:
-    """Verify with the adapters of this machine."""
+    """Verify with the adapters of this machine; a stale trust root is said, whatever it comes to.
+
+    Where a policy sets a maximum age, that decides, and nothing needs to be said.
+    """
     if trust.pins is not None:
         request = replace(request, on_claims=partial(_require_pin, request, trust))
-    return verify(
-        request,
-        store=DirectoryStore(),
-        signatures=ModeVerifier(trust.signers, request.now),
-        measure_bytes=measure_bytes,
-    )
+    try:
+        return verify(
+            request,
+            store=DirectoryStore(),
+            signatures=ModeVerifier(trust.signers, request.now),
+            measure_bytes=measure_bytes,
+        )
+    finally:
+        if not any(rule.fact == TRUST_AGE for rule in trust.policy.rules):
+            say_if_stale(trust.root, request.now)
+
+
+def say_if_stale(root: JudgingRoot | None, now: datetime) -> None:
+    """A note for people, if a trust root was used that is old."""
+    if root is None or root.root is None:
+        return
+    note = stale_note(root.root, now)
+    if note is not None:
+        say(f"note: {note}")
 
 
 def _require_pin(
