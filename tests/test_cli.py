@@ -8,7 +8,10 @@ from infwasi_sign import __version__
 from tests.command_line import infwasi
 from tests.gguf_forge import tiny_gguf
 
-COMMANDS = ("init", "keygen", "pack", "verify", "verify-and-run", "policy", "inspect", "state")
+COMMANDS = (
+    *("init", "keygen", "pack", "verify", "verify-and-run", "policy", "trust", "inspect"),
+    "state",
+)
 SIGN = ("pack", "--sign", "--key", "release.key")
 PROJECT = '[package]\nname = "capital"\nversion = "1.0.0"\n[model]\npath = "tiny.gguf"\n'
 UNSIGNED = "warning: not signed: every verifier refuses this package; sign it with --sign --key"
