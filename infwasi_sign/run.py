@@ -13,7 +13,7 @@ from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.policy import Policy, RunLimit, decide, require
 from infwasi_sign.domain.rules import Facts
 from infwasi_sign.domain.settings import GuestLimits
-from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.errors import GuestError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import GuestGrants, GuestHost, InferenceBackend, StopFlag
 from infwasi_sign.verify import VerifiedPackage
 
@@ -184,10 +184,36 @@ def run(
             seed=decided.seed,
         )
         summary = host.run(package.component, grants, request.prompt, stop, on_piece)
+    except RefusedError as error:
+        raise _with_whose(error, decided) from error
+    except GuestError as error:
+        if error.hint is None:
+            raise
+        # Too little memory is a trap like any other: it is said how much there was, and by whom.
+        hint = f"if its memory ran out: its limit is {decided.memory_bytes}"
+        raise GuestError(error.what, hint=hint) from error
     finally:
         model.close()
         stop.raise_if_stopped()  # it wins over whatever the stopped code said
     return summary
+
+
+def _with_whose(error: RefusedError, decided: RunPlan) -> RefusedError:
+    """The host knows how much is granted; here it is known who granted no more."""
+    reached = {
+        "limits.memory-bytes": decided.memory_bytes,
+        "limits.output-bytes": decided.output_bytes,
+        "limits.wall-clock-seconds": decided.timeout_seconds,
+    }
+    if error.kind is not RefusalKind.LIMIT or error.where not in reached:
+        return error
+    return RefusedError(
+        error.kind,
+        error.what,
+        expected=f"at most {reached[error.where]}",
+        got=error.got,
+        hint=error.hint,
+    )
 
 
 def _granted(decided: RunPlan) -> GuestLimits:

@@ -20,6 +20,7 @@ LOCKS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("requirements/build.in", "build.txt", ()),
     ("pyproject.toml", "runtime.txt", ("build.txt",)),
     ("requirements/dev.in", "dev.txt", ("build.txt", "runtime.txt")),
+    ("requirements/guests.in", "guests.txt", ("build.txt", "runtime.txt", "dev.txt")),
     ("requirements/lock.in", "lock.txt", ()),
 )
 MODELS = ("requirements/models.in", "models.txt", ())

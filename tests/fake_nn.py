@@ -48,7 +48,9 @@ class FakeNN:
         self.live: dict[int, Any] = {}
         self.most_live = 0
         self._next = 0
-        engine = Engine(Config())
+        config = Config()
+        config.cranelift_opt_level = "none"  # compiles large guests in less time
+        engine = Engine(config)
         self.store = Store(engine)
         self.store.set_limits(memory_size=memory_bytes)
         linker = Linker(engine)

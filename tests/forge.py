@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from infwasi_sign.adapters.canned_model import CannedModel, NeverStopped
 from infwasi_sign.adapters.composer import WasmToolsComposer
 from infwasi_sign.adapters.cyclonedx_bom import CycloneDxWriter
 from infwasi_sign.adapters.keys import sign_payload
@@ -27,6 +28,7 @@ from infwasi_sign.adapters.model_source import open_model
 from infwasi_sign.adapters.oms_keys import sign_oms
 from infwasi_sign.adapters.package_writer import PackageWriter
 from infwasi_sign.adapters.sealing import KeySealer
+from infwasi_sign.adapters.wasm_host import WasmtimeHost
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import encode_bundle
 from infwasi_sign.domain.digest import Algorithm, Digest
@@ -37,6 +39,7 @@ from infwasi_sign.domain.oms import PACKAGE_IGNORED, encode_oms_payload
 from infwasi_sign.domain.settings import GuestLimits, Settings
 from infwasi_sign.pack import Companion, PackRequest, pack
 from infwasi_sign.signatures import counter_signature_name
+from infwasi_sign.trial import Trial
 from tests.gguf_forge import tiny_gguf
 
 NOW: Final = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
@@ -91,6 +94,8 @@ SETTINGS: Final = Settings(
     ),
 )
 
+TRIAL: Final = Trial(host=WasmtimeHost(), model=CannedModel(), stop=NeverStopped())
+
 
 def make_package(
     folder: Path,
@@ -127,6 +132,7 @@ def make_package(
         pack(
             request,
             composer=WasmToolsComposer(),
+            measure_needs=TRIAL.measure,
             model=opened,
             measure_bytes=measure_bytes,
             bom_writer=CycloneDxWriter(),

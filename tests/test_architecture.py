@@ -15,7 +15,7 @@ PACKAGE = "infwasi_sign"
 MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
 
 # Who may import whom. Arrows point down only: cli > use cases > verify > ports > domain > errors.
-USE_CASES = frozenset({"pack", "run", "inspection", "oms_verify"})
+USE_CASES = frozenset({"pack", "run", "inspection", "oms_verify", "trial"})
 ARROWS = {
     "errors": frozenset[str](),
     "domain": frozenset({"errors", "domain"}),

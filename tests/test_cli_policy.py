@@ -560,7 +560,7 @@ def test_check_warns_of_expressions_that_say_nothing(tmp_path: Path) -> None:
     done = infwasi("policy", "check", "policy.toml", cwd=tmp_path)
     assert done.transcript == (
         0,
-        "policy.toml: 5 rules; keys: 1, of release\n",
+        "policy.toml: 5 rules; signers: release\n",
         [
             "warning: policy.toml:8 rule[0].cel is always true",
             "warning: policy.toml:11 rule[1].cel is always false",
@@ -587,7 +587,7 @@ def test_a_memory_that_is_demanded_and_cannot_be_kept_ends_without_a_verdict(
             "error: the policy demands that what was accepted is remembered in policy.toml:8 "
             "state.require (got no state can be kept: not a directory in "
             f"{tmp_path / 'file' / 'state'})",
-            "hint: choose another place with INFWASI_STATE_DIR",
+            "hint: check the path: what should be a directory on the way is none",
         ],
     )
     # a look accepts nothing, so it needs no memory

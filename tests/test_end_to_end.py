@@ -210,10 +210,25 @@ def test_the_classify_example_answers_one_of_its_labels(
     make_project(tmp_path, model_path, name="classify", max_tokens=64, more=more)
     done = infwasi("pack", "--sign", "--key", place / "release.key", cwd=tmp_path)
     assert (done.code, done.out) == (0, "dist/classify-1.0.0\n")
+    assert done.said == [
+        "measured: memory 0.5 MiB, answer 2.0 KiB; limits: memory-mib 1, output-kib 3"
+    ]
     command = ("verify-and-run", "dist/classify-1.0.0", "--key", place / "release.pub")
     done = infwasi(*command, "--threads", "1", "I love this, it is wonderful!", cwd=tmp_path)
     assert done.code == 0
     assert done.out.strip() in {"positive", "negative", "neutral"}
+    # A limit that is one byte less than the label is refused, and it is said whose limit it is.
+    size_bytes = len(done.out.strip())
+    init = infwasi("policy", "init", *command[1:], cwd=tmp_path)
+    policy = f"{init.out}\n[run]\noutput-bytes = {size_bytes - 1}\n"
+    (tmp_path / "policy.toml").write_text(policy)
+    narrowed = (*command[:2], "--policy", "policy.toml", "--threads", "1")
+    done = infwasi(*narrowed, "I love this, it is wonderful!", cwd=tmp_path)
+    assert (done.code, done.out) == (1, "")
+    assert done.said[2] == (
+        "refused: limit: answer is too long"
+        f" (expected at most output-bytes {size_bytes - 1} (set by the policy))"
+    )
 
 
 # --- the same inputs, the same bytes ---------------------------------------------------------

@@ -63,8 +63,7 @@ def is_shown_by(output: str, printed: str) -> bool:
     return len(output) - len(last) >= at and output.endswith(last)
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def shell_environment(tmp_path: Path) -> dict[str, str]:
     """A search path on which `infwasi` is the installed one, or else this working copy."""
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -77,16 +76,11 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return kept | {"PATH": path, "INFWASI_PASSPHRASE": "correct horse", "LC_ALL": "C.UTF-8"}
 
 
-@pytest.mark.model
-def test_every_command_prints_what_the_page_shows(
-    model_path: Path, tmp_path: Path, environment: dict[str, str]
-) -> None:
+def run_page(page: str, folder: Path, environment: dict[str, str]) -> None:
+    """Run the page's commands in ``folder``, one after the other."""
     bash = shutil.which("bash")
     assert bash is not None, "the page is written for bash"
-    folder = tmp_path / "work"
-    (folder / "models").mkdir(parents=True)
-    (folder / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf").symlink_to(model_path)
-    for step in steps(README):
+    for step in steps(page):
         done = subprocess.run(
             [bash, "-c", step.command],
             cwd=folder,
@@ -100,6 +94,14 @@ def test_every_command_prints_what_the_page_shows(
         output = done.stdout.decode()
         assert is_shown_by(output, step.printed), f"$ {step.command}\n{output}"
         assert done.returncode == 0, f"$ {step.command}\n{output}"
+
+
+@pytest.mark.model
+def test_every_command_prints_what_the_page_shows(model_path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    (folder / "models").mkdir(parents=True)
+    (folder / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf").symlink_to(model_path)
+    run_page(README, folder, shell_environment(tmp_path))
 
 
 def test_page_shows_every_command() -> None:

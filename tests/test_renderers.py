@@ -41,7 +41,7 @@ SHA256 = Digest(algorithm=Algorithm.SHA256, hex="cd" * 32)
 
 
 def circumstances(name: str) -> Circumstances:
-    policy = PolicyUsed(name=name, source=name, digest=SHA256)
+    policy = PolicyUsed(name=name, source=name, digest=SHA256, is_file=True)
     return Circumstances(location=name, at=AT, policy=policy, is_pinned=True)
 
 

@@ -287,6 +287,37 @@ def test_model_is_closed_and_the_error_kept_when_the_host_fails(
     assert backend.model.is_closed
 
 
+@pytest.mark.parametrize(
+    ("where", "reached"),
+    [
+        ("limits.memory-bytes", "memory-bytes 16777216 (set by the package)"),
+        ("limits.output-bytes", "output-bytes 1048576 (set by the package)"),
+        ("limits.wall-clock-seconds", "timeout-seconds 9 (set by the caller)"),
+    ],
+)
+def test_a_limit_that_was_reached_is_named_with_whose_it_is(
+    where: str, reached: str, package: VerifiedPackage
+) -> None:
+    def act() -> None:
+        raise RefusedError(RefusalKind.LIMIT, "too much", where=where, expected="less", got="more")
+
+    with pytest.raises(RefusedError) as caught:
+        run_fake(package, replace(ASK, timeout_seconds=9), host=FakeHost(act))
+    assert caught.value.kind is RefusalKind.LIMIT
+    assert str(caught.value) == f"too much (expected at most {reached}, got more)"
+
+
+def test_a_trap_names_the_memory_it_may_have_lacked(package: VerifiedPackage) -> None:
+    def act() -> None:
+        raise GuestError("the guest trapped: unreachable", hint="if its memory ran out: it has 9")
+
+    with pytest.raises(GuestError, match=r"^the guest trapped: unreachable$") as caught:
+        run_fake(package, host=FakeHost(act))
+    assert caught.value.hint == (
+        "if its memory ran out: its limit is memory-bytes 16777216 (set by the package)"
+    )
+
+
 def test_model_is_closed_after_an_answer(package: VerifiedPackage) -> None:
     backend = FakeBackend()
     run_fake(package, backend=backend)

@@ -37,7 +37,8 @@ def test_json_is_a_result_that_says_where_when_and_by_whose_rules(
     require_fits(value)
     assert done.code == code
     assert (value["location"], value["at"]) == (words[1], AT[1])
-    assert (value["policy"], value["pinned"]) == ({"source": "--key"}, False)
+    assert (value["policy"]["source"], value["pinned"]) == ("--key", False)
+    assert value["policy"]["digest"].startswith("sha256:")
     assert infwasi(*words, *AT, "--format", "json", cwd=place) == done
 
 
@@ -85,7 +86,7 @@ def test_every_line_of_verify_and_run_fits(place: Path) -> None:
     words = ("verify-and-run", "capital-1.0.0", *KEY, "--json", "Hi?")
     for value in infwasi(*words, cwd=place).documents:
         require_fits(value)
-        assert value["policy"] == {"source": "--key"}
+        assert value["policy"]["source"] == "--key"
 
 
 # --- where the result cannot go --------------------------------------------------------------

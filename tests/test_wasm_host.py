@@ -2,6 +2,7 @@
 
 import gc
 import json
+import re
 import threading
 import time
 import weakref
@@ -17,6 +18,7 @@ from infwasi_sign.adapters.composer import WasmToolsComposer
 from infwasi_sign.adapters.nn_generation import NnError, parse_options
 from infwasi_sign.adapters.wasm_host import OFFERED, WasmtimeHost
 from infwasi_sign.domain.chat import FinishReason, GenerationOptions, Message, Role, Summary
+from infwasi_sign.domain.limits import LIMITS as BOUNDS
 from infwasi_sign.domain.settings import GuestLimits, Settings
 from infwasi_sign.errors import (
     GuestError,
@@ -267,9 +269,32 @@ def test_a_memory_bomb_stays_within_the_granted_bytes() -> None:
 
 
 def test_refuses_a_guest_that_needs_more_memory_than_granted() -> None:
-    with pytest.raises(RefusedError, match=r"^component cannot be started: ") as caught:
+    with pytest.raises(RefusedError) as caught:
         run("sx", memory_bytes=65536)
     assert caught.value.kind is RefusalKind.LIMIT
+    assert re.fullmatch(
+        r"component cannot be started: it needs more memory in limits\.memory-bytes"
+        r" \(expected at most 65536 bytes, got \d{6,7} bytes\)",
+        str(caught.value),
+    )
+
+
+@pytest.mark.parametrize("name", ["wasm_tables", "wasm_table_elements", "wasm_instances"])
+def test_refuses_a_guest_that_needs_more_of_what_the_host_bounds(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wasm_host, "LIMITS", replace(BOUNDS, **{name: 0}))
+    with pytest.raises(RefusedError, match=r"^component cannot be started: ") as caught:
+        run("sx")
+    assert caught.value.kind is RefusalKind.LIMIT
+
+
+def test_a_trap_says_how_much_memory_there_was() -> None:
+    with pytest.raises(GuestError, match=r"^the guest trapped: ") as caught:
+        run("f")
+    assert caught.value.hint == (
+        "if its memory ran out: it may have 4194304 bytes (limits.memory-bytes)"
+    )
 
 
 def test_an_endless_loop_ends_at_the_deadline() -> None:
@@ -484,6 +509,15 @@ def test_keeps_the_compiled_component_for_the_next_request(
     for _ in range(2):
         host.run(probe(), grants(FakeModel()), "shi", FakeStopFlag(), lambda _: None)
     assert len(compiled) == 1
+
+
+def test_a_large_component_is_compiled_in_another_way_and_does_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wasm_host, "_LARGE_BYTES", 0)
+    pieces: list[str] = []
+    WasmtimeHost().run(probe(), grants(FakeModel()), "sone two", FakeStopFlag(), pieces.append)
+    assert "".join(pieces) == "one two"
 
 
 # --- options

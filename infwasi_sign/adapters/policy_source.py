@@ -69,6 +69,7 @@ class LoadedPolicy:
             limits=self.file.limits,
             source=str(self.path),
             digest=self.digest,
+            is_file=True,
         )
 
 

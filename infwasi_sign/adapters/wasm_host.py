@@ -4,6 +4,7 @@ Together with ``nn_interface`` the only door to wasmtime. Code is compiled from 
 nothing precompiled is ever accepted.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +37,7 @@ from wasmtime.component import (
 from infwasi_sign.adapters.nn_generation import Ledger, limit_error, prompt_limit_error
 from infwasi_sign.adapters.nn_interface import FUNCTIONS, NnSession
 from infwasi_sign.domain.chat import FinishReason, Summary
-from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.limits import LIMITS, MIB
 from infwasi_sign.domain.text import escape_controls
 from infwasi_sign.errors import GuestError, MalformedError, RefusalKind, RefusedError
 from infwasi_sign.ports import GuestGrants, StopFlag
@@ -47,6 +48,15 @@ OFFERED: Final = frozenset((*FUNCTIONS, TYPES))
 
 _COMPONENT_MAGIC: Final = b"\0asm\x0d\x00\x01\x00"  # component-model, Binary.md: preamble
 _TICK_SECONDS: Final = 0.01
+
+# What wasmtime 50 says when a store's limit forbids the memory that a component begins with.
+_MEMORY_TOO_SMALL: Final = re.compile(r"memory minimum size of (\d+) pages exceeds memory limits")
+_PAGE_BYTES: Final = 65_536  # WebAssembly core specification, section 4.2.8
+
+# A component with an interpreter in it (12 to 18 MB) computes little and compiles for seconds;
+# without optimisation it is a fifth less. The single-pass register allocator would halve it, but
+# wasmtime advises against it for security-sensitive uses (bytecodealliance/wasmtime#11864).
+_LARGE_BYTES: Final = 1 * MIB
 
 _FAILURE: Final = (
     "variant{invalid-argument(string) not-found(string) too-large(string) timeout(string)"
@@ -139,6 +149,8 @@ class WasmtimeHost:
             raise MalformedError("not a component", where="component")
         config = Config()
         config.epoch_interruption = True
+        if len(wasm) > _LARGE_BYTES:
+            config.cranelift_opt_level = "none"
         engine = Engine(config)
         try:
             return _Compiled(wasm=wasm, engine=engine, component=Component(engine, wasm))
@@ -206,9 +218,21 @@ class _Request:
                 text = str(e)
                 if "wasm trap" in text or "backtrace" in text:
                     raise
-                kind = RefusalKind.LIMIT if "limit" in text else RefusalKind.DISAGREE
-                raise RefusedError(kind, f"component cannot be started: {_last_line(e)}") from e
+                raise self._cannot_start(_last_line(e)) from e
             return instance
+
+    def _cannot_start(self, reason: str) -> RefusedError:
+        """What wasmtime's reason means; only the memory is a limit that packages state."""
+        needed = _MEMORY_TOO_SMALL.fullmatch(reason)
+        if needed is not None:
+            return limit_error(
+                "component cannot be started: it needs more memory",
+                "limits.memory-bytes",
+                f"at most {self._ledger.grants.limits.memory_bytes} bytes",
+                f"{int(needed[1]) * _PAGE_BYTES} bytes",
+            )
+        kind = RefusalKind.LIMIT if "limit" in reason else RefusalKind.DISAGREE
+        return RefusedError(kind, f"component cannot be started: {reason}")
 
     def _pull(self, store: Store, instance: Instance, prompt: str | None) -> Summary:
         interface = instance.get_export_index(store, EXPORT)
@@ -264,7 +288,12 @@ class _Request:
         ledger.check_deadline()
         if ledger.cause is not None:
             raise ledger.cause from None
-        raise GuestError(f"the guest trapped: {_last_line(trap)}") from trap
+        allowed = ledger.grants.limits.memory_bytes
+        raise GuestError(
+            f"the guest trapped: {_last_line(trap)}",
+            # a component that is refused more memory by `memory.grow` tells nobody but itself
+            hint=f"if its memory ran out: it may have {allowed} bytes (limits.memory-bytes)",
+        ) from trap
 
 
 # --- types -----------------------------------------------------------------------------------

@@ -104,9 +104,10 @@ def chosen_delivery(form: str | None, as_json: bool, is_quiet: bool, file: Path 
 
 def circumstances(package: Path, at: "datetime", policy: "Policy | None" = None) -> Circumstances:
     """What the caller brought; ``policy`` is absent until one was found."""
-    used = None if policy is None else PolicyUsed(source=policy.source, digest=policy.digest)
-    # A policy file may be called anything, but then it has a digest.
-    is_pinned = policy is not None and policy.source == "--pin" and policy.digest is None
+    used = None
+    if policy is not None:
+        used = PolicyUsed(source=policy.source, digest=policy.digest, is_file=policy.is_file)
+    is_pinned = policy is not None and policy.is_pinned
     return Circumstances(location=str(package), at=at, policy=used, is_pinned=is_pinned)
 
 

@@ -70,7 +70,7 @@ def _way(trust: TrustOptions) -> str | None:
 @contextmanager
 def _verifier(location: Path, trust: TrustOptions, now: datetime) -> "Iterator[OmsVerifier]":
     """Who decides in the mode that the options ask for; a stale trust root is said at the end."""
-    from infwasi_sign.cli.verification import (
+    from infwasi_sign.cli.named_signers import (
         named_holder,
         named_identity,
         named_root,

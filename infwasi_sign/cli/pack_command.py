@@ -11,13 +11,16 @@ import click
 from infwasi_sign import __version__
 from infwasi_sign.cli.output import emit_json, failures_as_json, progress_bar, say, show
 from infwasi_sign.cli.signing import SigningOptions, opened_sealer, signing_options
-from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.limits import KIB, LIMITS, MIB
 from infwasi_sign.domain.material import SigningMode
+from infwasi_sign.domain.needs import MEMORY, OUTPUT
 from infwasi_sign.domain.project import PROJECT_FILE, Project, parse_project
 from infwasi_sign.errors import UndecidedError
 
 if TYPE_CHECKING:
-    from infwasi_sign.pack import Companion
+    from infwasi_sign.domain.needs import GuestNeeds
+    from infwasi_sign.domain.settings import Settings
+    from infwasi_sign.pack import Companion, Packed
     from infwasi_sign.ports import Sealer
 
 
@@ -200,6 +203,7 @@ def _pack(
             version=project.version,
             settings=project.settings(),
             inference=inference,
+            stated_limits=project.stated_limits,
             is_detached=project.model_mode == "detach",
             issued_at=issued_at,
             valid_for=timedelta(days=project.valid_days) if project.valid_days else None,
@@ -212,6 +216,7 @@ def _pack(
         packed = pack(
             request,
             composer=WasmToolsComposer(),
+            measure_needs=_measure_needs,
             model=model,
             measure_bytes=measure_bytes,
             bom_writer=BackgroundBomWriter(),
@@ -219,6 +224,8 @@ def _pack(
             target=writer,
         )
         writer.commit()
+    if inference is not None:
+        _say_limits(packed, project.stated_limits)
     if packed.extra_exports:
         say(f"note: exported and never called: {', '.join(packed.extra_exports)}")
     if not packed.model.can_chat:
@@ -233,3 +240,36 @@ def _pack(
         emit_json({"package": str(target), "signed": packed.is_signed})
     else:
         show(str(target))
+
+
+def _measure_needs(app: bytes, settings: "Settings") -> "GuestNeeds":
+    from infwasi_sign.adapters.canned_model import CannedModel, NeverStopped
+    from infwasi_sign.adapters.wasm_host import WasmtimeHost
+    from infwasi_sign.trial import Trial
+
+    trial = Trial(host=WasmtimeHost(), model=CannedModel(), stop=NeverStopped())
+    return trial.measure(app, settings)
+
+
+def _say_limits(packed: "Packed", stated: frozenset[str]) -> None:
+    """What was measured of the developer's own component, and which limits it has now."""
+    needs = packed.needs
+    if needs is None:
+        say("note: all limits of the component are stated, so nothing was measured")
+        return
+    limits = packed.settings.limits
+    written = ", ".join(
+        f"{key} {value // unit}{' (stated)' if key in stated else ''}"
+        for key, value, unit in (
+            (MEMORY, limits.memory_bytes, MIB),
+            (OUTPUT, limits.output_bytes, KIB),
+        )
+    )
+    say(
+        f"measured: memory {needs.memory_bytes / MIB:.1f} MiB,"
+        f" answer {needs.output_bytes / KIB:.1f} KiB; limits: {written}"
+    )
+    if limits.memory_bytes < needs.memory_bytes:
+        say("warning: the stated memory-mib is less than the component needed in its trial")
+    if needs.complaint is not None:
+        say(f"note: a prompt as long as is permitted fails: {needs.complaint}")

@@ -101,9 +101,9 @@ def _accepted_lines(result: Accepted) -> list[str]:
     for entry in result.entries:
         lines.append(f"  {entry.role:<10} {entry.name}  {entry.size_bytes:,} bytes")
         lines += [f"             {digest}" for digest in entry.digests]
-    # `--key` was typed a line above; a policy file was maybe found by itself.
+    # A flag was typed a line above; a policy file was maybe found by itself.
     policy = result.circumstances.policy
-    if policy is not None and policy.digest is not None:
+    if policy is not None and policy.is_file:
         lines.append(f"  policy     {policy}")
     if result.circumstances.is_pinned:
         lines.append("  pinned     trusted on first use: nobody vouches for this signer")

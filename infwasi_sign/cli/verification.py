@@ -5,33 +5,32 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
-from infwasi_sign.adapters.key_files import load_public_key
+from infwasi_sign.adapters.key_files import load_public_key, public_pem
 from infwasi_sign.adapters.keys import TrustedKey
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
-from infwasi_sign.adapters.pins import PinStore, trusted_key
-from infwasi_sign.adapters.policy_source import find_policy, load_policy, require_outside
 from infwasi_sign.adapters.signature_modes import ModeVerifier, TrustedSigners
-from infwasi_sign.adapters.state_folder import StateFolder, state_folder
-from infwasi_sign.adapters.trust_root import JudgingRoot, default_trust_root, load_trust_root
+from infwasi_sign.adapters.trust_root import JudgingRoot
+from infwasi_sign.cli.named_signers import (
+    named_holder,
+    named_identity,
+    named_root,
+    require_one_way,
+    say_if_stale,
+)
 from infwasi_sign.cli.options import TrustOptions
-from infwasi_sign.cli.output import say
-from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.facts import TRUST_AGE
 from infwasi_sign.domain.manifest import Manifest
-from infwasi_sign.domain.pins import Pin, find_pin, require_pinned
 from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
 from infwasi_sign.domain.rollback import policy_id
 from infwasi_sign.domain.signer import SignerIdentity
-from infwasi_sign.domain.trust_root import stale_note
-from infwasi_sign.errors import UndecidedError
 from infwasi_sign.verify import VerifiedPackage, VerifyRequest, verify
 
 if TYPE_CHECKING:
-    from infwasi_sign.adapters.sigstore_identity import TrustedIdentity
-    from infwasi_sign.domain.certified import CertificateTrust
+    from infwasi_sign.adapters.pins import PinStore
 
 PIN: Final = "--pin"
 
@@ -45,7 +44,7 @@ class Trust:
     policy_id: str  # under which accepted releases are remembered
     memory_demanded_at: str | None = None  # the line that demands that they are
     root: JudgingRoot | None = None
-    pins: PinStore | None = None  # where trust on first use is kept, if that is what decides
+    pins: "PinStore | None" = None  # where trust on first use is kept, if that is what decides
 
 
 def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Algorithm]) -> Trust:
@@ -67,7 +66,7 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
     if options.key_path is not None:
         key = TrustedKey(name=options.key_path.stem, public_key=load_public_key(options.key_path))
         return Trust(
-            policy=Policy(package=wanted, digests=digests),
+            policy=Policy(package=wanted, digests=digests, digest=_key_digest(wanted, key)),
             signers=TrustedSigners(keys=(key,)),
             policy_id=policy_id("key", key.public_key.fingerprint),
         )
@@ -75,6 +74,8 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
         return _identity_trust(package, wanted, options, digests)
     if options.certificate_roots is not None:
         return _certificate_trust(wanted, options, digests)
+    from infwasi_sign.adapters.policy_source import find_policy, load_policy, require_outside
+
     found = find_policy(options.policy_path, os.environ)
     require_outside(found, package)
     loaded = load_policy(found)
@@ -88,97 +89,47 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
     )
 
 
-def require_one_way(options: TrustOptions) -> None:
-    """Key, identity and policy exclude each other: whoever means one gets no other."""
-    ways = {
-        "--policy": options.policy_path is not None,
-        "--key": options.key_path is not None,
-        "--identity": options.identity is not None,
-        "--identity-pattern": options.identity_pattern is not None,
-        "--certificate-roots": options.certificate_roots is not None,
-    }
-    named = [way for way, is_named in ways.items() if is_named]
-    if len(named) > 1:
-        raise UndecidedError(
-            f"{named[0]} and {named[1]} exclude each other",
-            hint="a policy names all its signers; a flag names the only one",
-        )
-    if options.pin and named not in ([], ["--key"]):
-        raise UndecidedError("only a key can be pinned", got=named[0], hint="leave out --pin")
-    is_keyless = bool({"--identity", "--identity-pattern"} & set(named))
-    if is_keyless != (options.issuer is not None):
-        raise UndecidedError(
-            "an identity counts only with who vouches for it",
-            expected="--identity and --issuer",
-        )
-    is_certified = options.certificate_roots is not None
-    if is_certified != (options.certificate_identity is not None) or (
-        not is_certified and (options.certificate_intermediates or options.timestamp_roots)
-    ):
-        raise UndecidedError(
-            "a certificate counts only with whose it is and who issued it",
-            expected="--certificate-identity and --certificate-roots",
-        )
-    if options.trust_root is not None and not is_keyless:
-        raise UndecidedError(
-            "a trust root is for identities", hint="a policy names its own in [sigstore]"
-        )
+def _key_digest(wanted: NamedPackage | DirectoryNamed, key: TrustedKey) -> Digest:
+    from infwasi_sign.domain.policy_short import key_policy
+
+    pem = public_pem(key.public_key)
+    return _sha256(key_policy(asked=_asked(wanted), name=key.name, pem=pem))
 
 
-def named_holder(options: TrustOptions) -> "CertificateTrust":
-    """Whom ``--certificate-identity`` and ``--certificate-roots`` name.
+def _asked(wanted: NamedPackage | DirectoryNamed) -> str:
+    match wanted:
+        case NamedPackage(name=name):
+            return name
+        case DirectoryNamed(directory=name):
+            return name
+        case _:
+            assert_never(wanted)
 
-    Raises:
-        UndecidedError: a file cannot be read.
-    """
-    from infwasi_sign.adapters.certificate_files import read_certificates
-    from infwasi_sign.domain.certified import CertificateTrust, TimestampRule
 
-    def read(path: Path | None) -> tuple[bytes, ...]:
-        return () if path is None else read_certificates(path)
-
-    identity = options.certificate_identity or ""
-    is_stamped = options.timestamp_roots is not None
-    return CertificateTrust(
-        name=identity,
-        identity=identity,
-        roots=read(options.certificate_roots),
-        intermediates=read(options.certificate_intermediates),
-        timestamp_roots=read(options.timestamp_roots),
-        timestamp=TimestampRule.REQUIRED if is_stamped else TimestampRule.CURRENT_TIME,
-    )
+def _sha256(data: bytes) -> Digest:
+    return measure_bytes(data)[Algorithm.SHA256]
 
 
 def _certificate_trust(
     wanted: NamedPackage | DirectoryNamed, options: TrustOptions, digests: frozenset[Algorithm]
 ) -> Trust:
+    from infwasi_sign.domain.policy_short import certificate_policy
+
     trusted = named_holder(options)
-    anchors = " ".join(measure_bytes(root)[Algorithm.SHA256].hex for root in sorted(trusted.roots))
+    anchors = " ".join(_sha256(root).hex for root in sorted(trusted.roots))
+    short = certificate_policy(
+        asked=_asked(wanted),
+        identity=trusted.identity,
+        roots=tuple(str(_sha256(one)) for one in trusted.roots),
+        intermediates=tuple(str(_sha256(one)) for one in trusted.intermediates),
+        timestamp_roots=tuple(str(_sha256(one)) for one in trusted.timestamp_roots),
+    )
     return Trust(
-        policy=Policy(package=wanted, digests=digests, source="--certificate-roots"),
+        policy=Policy(
+            package=wanted, digests=digests, source="--certificate-roots", digest=_sha256(short)
+        ),
         signers=TrustedSigners(certificates=(trusted,)),
         policy_id=policy_id("certificate", f"{trusted.identity} {anchors}"),
-    )
-
-
-def named_identity(options: TrustOptions) -> "TrustedIdentity":
-    """Whom ``--identity`` or ``--identity-pattern``, and ``--issuer`` name."""
-    from infwasi_sign.adapters.sigstore_identity import TrustedIdentity
-
-    assert options.issuer is not None  # noqa: S101 - require_one_way looked
-    return TrustedIdentity(
-        name=options.identity or options.identity_pattern or "",
-        issuer=options.issuer,
-        identity=options.identity,
-        pattern=options.identity_pattern,
-    )
-
-
-def named_root(options: TrustOptions, package: Path) -> JudgingRoot:
-    """The trust root of ``--trust-root``, else the one in its usual place; not yet read."""
-    path = options.trust_root
-    return JudgingRoot(
-        default_trust_root if path is None else partial(load_trust_root, path), package
     )
 
 
@@ -188,9 +139,18 @@ def _identity_trust(
     options: TrustOptions,
     digests: frozenset[Algorithm],
 ) -> Trust:
+    from infwasi_sign.domain.policy_short import identity_policy
+
     trusted, root = named_identity(options), named_root(options, package)
+    short = identity_policy(
+        asked=_asked(wanted),
+        name=trusted.name,
+        issuer=trusted.issuer,
+        wanted=trusted.name,
+        is_pattern=trusted.pattern is not None,
+    )
     return Trust(
-        policy=Policy(package=wanted, digests=digests, source="--identity"),
+        policy=Policy(package=wanted, digests=digests, source="--identity", digest=_sha256(short)),
         signers=TrustedSigners(identities=(trusted,), trust_root=root),
         policy_id=policy_id("identity", str(trusted)),
         root=root,
@@ -209,6 +169,10 @@ def _pinned_trust(
     digests: frozenset[Algorithm],
 ) -> Trust:
     """Trust on first use: the key that is given now, else the one that was kept for the package."""
+    from infwasi_sign.adapters.pins import PinStore, trusted_key
+    from infwasi_sign.adapters.state_folder import StateFolder, state_folder
+    from infwasi_sign.domain.pins import find_pin
+
     pins = PinStore(StateFolder(state_folder(os.environ, os.geteuid())))
     if options.key_path is not None:
         key = TrustedKey(name=options.key_path.stem, public_key=load_public_key(options.key_path))
@@ -217,7 +181,13 @@ def _pinned_trust(
             find_pin(pins.pins(), name=options.name, directory=_directory_name(package))
         )
     return Trust(
-        policy=Policy(package=wanted, digests=digests, source=PIN),
+        policy=Policy(
+            package=wanted,
+            digests=digests,
+            source=PIN,
+            digest=_key_digest(wanted, key),
+            is_pinned=True,
+        ),
         signers=TrustedSigners(keys=(key,)),
         policy_id=policy_id("pins", ""),
         pins=pins,
@@ -243,19 +213,12 @@ def verify_trusting(request: VerifyRequest, trust: Trust) -> VerifiedPackage:
             say_if_stale(trust.root, request.now)
 
 
-def say_if_stale(root: JudgingRoot | None, now: datetime) -> None:
-    """A note for people, if a trust root was used that is old."""
-    if root is None or root.root is None:
-        return
-    note = stale_note(root.root, now)
-    if note is not None:
-        say(f"note: {note}")
-
-
 def _require_pin(
     request: VerifyRequest, trust: Trust, manifest: Manifest, signer: SignerIdentity
 ) -> None:
     """The key of this package's name is the one that was kept for it, if one was."""
+    from infwasi_sign.domain.pins import require_pinned
+
     pin = None if trust.pins is None else trust.pins.read(manifest.package_name)
     (key,) = trust.signers.keys
     require_pinned(pin, package=manifest.package_name, public_key=key.public_key.spki_der)
@@ -271,6 +234,8 @@ def remember_pin(trust: Trust, package: VerifiedPackage, now: datetime) -> None:
         UndecidedError: it cannot be kept.
     """
     if trust.pins is not None:
+        from infwasi_sign.domain.pins import Pin
+
         (key,) = trust.signers.keys
         name = package.manifest.package_name
         trust.pins.write(Pin(package=name, public_key=key.public_key.spki_der, pinned_at=now))

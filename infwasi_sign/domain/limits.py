@@ -98,14 +98,15 @@ class Limits:
     wasm_memory_bytes: int = 16 * MIB  # per memory; the stock parts use below 1 MiB
     package_memory_bytes: int = 1 * GIB  # what a user's component may be granted at most
     wasm_memories: int = 8  # wit-component shims make 3 for the stock app
-    wasm_instances: int = 64
-    wasm_tables: int = 16
-    wasm_table_elements: int = 10_000
+    wasm_instances: int = 256  # componentize-py makes 43, and one more for each native library
+    wasm_tables: int = 16  # it and componentize-js make 4
+    wasm_table_elements: int = 65_536  # per table, of 8 bytes; they make 5,680 and 7,698
     prompt_bytes: int = 256 * KIB  # below the 2.67 MiB at which list<u8> exhausts hostcall fuel
     output_bytes: int = 1 * MIB
     max_tokens: int = 4096
     context_tokens: int = 131_072
     wall_clock_seconds: int = 600
+    trial_seconds: int = 60  # for one answer when a component is measured; it takes 0.2 s
     handles: int = 4096  # live wasi:nn resources of one guest
     grace_seconds: float = 1.0  # from stop request to the process ending itself
 

@@ -53,7 +53,8 @@ class RunLimit(StrEnum):
 class Policy:
     """The rules of one verification. Who may sign is held by the signature verifier.
 
-    ``source`` and ``digest`` say which policy it was; ``--key`` is a policy of its own.
+    ``source`` and ``digest`` say which policy it was: a file, or the one that a flag is short for;
+    ``is_pinned``, that its one key is trusted because it was the first to be met.
     ``is_host_pinned``: the native libraries must be measured, because a rule asks for them.
     """
 
@@ -63,6 +64,8 @@ class Policy:
     limits: Mapping[RunLimit, int] = field(default_factory=dict)
     source: str = "--key"
     digest: Digest | None = None
+    is_file: bool = False
+    is_pinned: bool = False
 
     @property
     def is_host_pinned(self) -> bool:

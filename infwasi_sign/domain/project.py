@@ -48,7 +48,7 @@ max-tokens = 256
 # [component]
 # inference = "my_inference.wasm"   # your own inference component in place of the stock one
 
-# [limits]                  # what the host grants at most
+# [limits]                  # what the host grants at most; of your own component, pack measures
 # memory-mib = 16
 # prompt-kib = 256
 # output-kib = 1024
@@ -98,6 +98,8 @@ class Project:
     min_p: float = 0.05
     repeat_penalty: float = 1.0
     inference_path: PurePath | None = None
+    # what the file says of [limits]; the rest of them `pack` may measure
+    stated_limits: frozenset[str] = field(default=frozenset(), compare=False)
     memory_mib: int = LIMITS.wasm_memory_bytes // MIB
     prompt_kib: int = LIMITS.prompt_bytes // KIB
     output_kib: int = LIMITS.output_bytes // KIB
@@ -203,6 +205,8 @@ def parse_project(data: bytes, overrides: Mapping[str, object], *, where: str) -
             if name not in keys:
                 raise UndecidedError("unknown key", where=place, expected=", ".join(keys))
             values[keys[name].target] = _check(keys[name], value, place)
+    limits = document.get("limits")
+    values["stated_limits"] = frozenset(limits if isinstance(limits, dict) else ())
     values.update(overrides)
     for target, place in (
         ("name", "package.name"),

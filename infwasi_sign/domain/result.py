@@ -42,6 +42,7 @@ class PolicyUsed:
     source: str
     name: str | None = None
     digest: Digest | None = None
+    is_file: bool = False  # else the caller has just typed it
 
     def to_json(self) -> JsonObject:
         """The member ``policy``."""
