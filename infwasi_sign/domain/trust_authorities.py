@@ -73,7 +73,8 @@ def parse_authorities(trusted_root: Cursor) -> tuple[Authority, ...]:
     for member, kind in KINDS.items():
         items = members[member].array(LIMITS.trust_root_entries) if member in members else ()
         if not items and member not in _MAY_BE_EMPTY:
-            raise MalformedError(f"lists no {kind}", where=f"{trusted_root.path}.{member}")
+            where = f"{trusted_root.path}.{member}".lstrip(".")
+            raise MalformedError(f"lists no {kind}", where=where)
         read = _log if member in _LOGS else _authority
         found += [read(member, item) for item in items]
     return tuple(found)

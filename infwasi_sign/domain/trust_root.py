@@ -104,7 +104,7 @@ def parse_trust_root(data: bytes, *, source: str, written_at: datetime) -> Trust
     except MalformedError as e:
         raise UndecidedError(
             f"not a trust root: {e.what}",
-            where=source if e.where in {None, source} else f"{source}: {e.where}",
+            where=source if e.where in {None, "", source} else f"{source}: {e.where}",
             expected=e.expected,
             got=e.got,
             hint="`infwasi trust fetch` writes one",
@@ -114,6 +114,7 @@ def parse_trust_root(data: bytes, *, source: str, written_at: datetime) -> Trust
 def _found(value: JsonValue, data: bytes, source: str, written_at: datetime) -> TrustRoot:
     kind = value.get("mediaType") if isinstance(value, dict) else None
     config, path, instance, fetched_at = value, "", None, None
+    listed = None
     match kind:
         case str() if kind == FETCHED:
             members = Cursor(value, "").object(
@@ -125,6 +126,7 @@ def _found(value: JsonValue, data: bytes, source: str, written_at: datetime) -> 
         case str() if kind == TRUST_CONFIG:
             pass
         case str() if kind == TRUSTED_ROOT:
+            listed = Cursor(value, "")
             config = {
                 "mediaType": TRUST_CONFIG,
                 "trustedRoot": value,
@@ -142,7 +144,7 @@ def _found(value: JsonValue, data: bytes, source: str, written_at: datetime) -> 
         fetched_at=fetched_at or written_at,
         is_dated=fetched_at is not None,
         can_sign=kind != TRUSTED_ROOT,
-        authorities=parse_authorities(_trusted_root(Cursor(config, path))),
+        authorities=parse_authorities(listed or _trusted_root(Cursor(config, path))),
     )
 
 
