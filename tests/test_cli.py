@@ -169,7 +169,7 @@ def test_packed_and_signed_verifies(project: Path) -> None:
     ("words", "says"),
     [
         (["pack", "--sign"], "nothing to sign with"),
-        (["pack", "--key", "release.key"], "a key was given without --sign"),
+        (["pack", "--key", "release.key"], "who signs was said without --sign"),
         (["pack", "--sign", "--key", "no.key"], "cannot read no.key (got no such file or dir"),
         ([*SIGN, "--model", "no.gguf"], "cannot open the file: no such file or directory"),
         ([*SIGN, "--config", "no.toml"], "no such file in no.toml"),

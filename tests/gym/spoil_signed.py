@@ -500,6 +500,21 @@ def places_of_later_versions(draft: Draft, rng: Random) -> None:
 
 
 @mutator("statement")
+def attachment_declared(draft: Draft, rng: Random) -> None:
+    """A second GGUF, stated as the format has it, for which this version has no use."""
+    value = draft.statement()
+    predicate = value["predicate"]
+    draft.files["second.gguf"] = draft.content(MODEL)
+    role = rng.choice(("lora", "projector"))
+    entry = dict(predicate["entries"][2], name="second.gguf", role=role)
+    predicate["entries"].append(entry)
+    value["subject"].append(dict(value["subject"][2], name="second.gguf"))
+    name = rng.choice(("a", "x.1", "model"))
+    predicate[f"{role}s"] = [{"name": name, "model": "model", "entry": "second.gguf"}]
+    draft.state(value)
+
+
+@mutator("statement")
 def unknown_member(draft: Draft, rng: Random) -> None:
     value = draft.statement()
     any_object(value, rng)["note"] = rng.choice(("", 0, None, [], {"a": 1}))
