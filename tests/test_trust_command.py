@@ -71,6 +71,8 @@ def test_fetches_what_the_repository_signed(home: Path, instance: PrivateSigstor
     assert written["instance"] == instance.tuf_url
     again = fetch(home, instance)
     assert again.out.splitlines()[1:] == ["nothing changed"]
+    (value,) = fetch(home, instance, "--json").documents
+    assert (value["instance"], value["changes"]) == (instance.tuf_url, [])
 
 
 def test_says_what_changed_and_whose_it_was(home: Path, instance: PrivateSigstore) -> None:
@@ -376,6 +378,16 @@ def test_a_stale_trust_root_is_said_whatever_the_verdict(signed: Signed) -> None
     assert infwasi("verify", signed.package, *signed.options, cwd=signed.place).said == []
 
 
+def test_text_and_summary_say_so_too(signed: Signed) -> None:
+    digest = hashlib.sha256((signed.place / "root.json").read_bytes()).hexdigest()
+    said = f"root.json sha256:{digest}, 0 days old"
+    for words in (("verify", signed.package), ("verify", "--oms", "model")):
+        done = infwasi(*words, *signed.options, cwd=signed.place)
+        assert f"  trust root {said}\n" in done.out
+        done = infwasi(*words, *signed.options, "--format", "github", cwd=signed.place)
+        assert f"<th>trust root</th><td><code>{said}</code></td>" in done.out
+
+
 def policy(signed: Signed, age: str) -> Path:
     path = signed.place / "policy.toml"
     path.write_text(
@@ -418,6 +430,21 @@ def test_a_policy_without_a_maximum_age_is_warned_of(signed: Signed) -> None:
     )
     policy(signed, "maximum-age-days = 40\n")
     assert infwasi("policy", "check", "policy.toml", "--strict", cwd=signed.place).said == []
+
+
+def test_a_policy_whose_trust_root_is_none_does_not_pass_the_check(signed: Signed) -> None:
+    policy(signed, "maximum-age-days = 40\n")
+    (signed.place / "root.json").write_text("{}")
+    done = infwasi("policy", "check", "policy.toml", cwd=signed.place)
+    assert done.transcript == (
+        2,
+        "",
+        [
+            "error: not a trust root: unknown mediaType in root.json: mediaType (expected "
+            "urn:infwasi:trust:v1 or application/vnd.dev.sigstore.trustedroot+json;version=0.1)",
+            "hint: `infwasi trust fetch` writes one",
+        ],
+    )
 
 
 # --- whose trust root ------------------------------------------------------------------------

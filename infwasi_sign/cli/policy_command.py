@@ -42,6 +42,8 @@ def check(file: Path, strict: bool) -> None:
 
     loaded = load_policy(file)
     ModeVerifier(loaded.signers, datetime.now(UTC))  # as verify: nobody's key is also another's
+    if loaded.signers.identities and loaded.file.trust_root and loaded.file.trust_root.file:
+        loaded.signers.trust_root()  # the one that it names is part of it
     found = [*warnings(loaded.rules, datetime.now(UTC)), *signer_warnings(loaded.file)]
     for warning in found:
         say(f"warning: {warning}")

@@ -37,8 +37,9 @@ def command() -> None:
 @click.option(
     "--output", "output_file", type=_FILE, help="[default: ~/.config/infwasi/trust-root.json]"
 )
+@click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 def fetch_command(
-    url: str | None, root_path: Path | None, staging: bool, output_file: Path | None
+    url: str | None, root_path: Path | None, staging: bool, output_file: Path | None, as_json: bool
 ) -> None:
     """Fetch the newest trust root by TUF and say what it changes. Nothing else here is online.
 
@@ -47,36 +48,46 @@ def fetch_command(
       infwasi trust fetch
       infwasi trust fetch --url https://tuf.example.org --root root.json --output private.json
     """
+    from infwasi_sign.adapters.trust_root import prepare_place, user_trust_root, write_trust_root
+    from infwasi_sign.cli.verification import now_utc
+    from infwasi_sign.domain.trust_root import changes, parse_trust_root
+
+    with failures_as_json(as_json):
+        path = output_file or user_trust_root(os.environ)
+        if path is None:
+            raise UndecidedError("there is no home directory", hint="name a file: --output FILE")
+        if output_file is None:
+            prepare_place(path)
+        now = now_utc()
+        data = _fetched(url, root_path, staging, now)
+        found = parse_trust_root(data, source=str(path), written_at=now)
+        before = _before(path)
+        write_trust_root(path, data)
+        if before is not None and before.instance != found.instance:
+            say(f"warning: this was the trust root of {before.instance or 'nobody knows whom'}")
+        new = None if before is None else changes(before, found)
+        if as_json:
+            emit_json({**_as_json(found, now), "changes": new})
+            return
+        show(f"{path}: {found.instance}, {len(found.authorities)} authorities and logs")
+        if new is not None:
+            show(*(new or ("nothing changed",)))
+
+
+def _fetched(url: str | None, root_path: Path | None, staging: bool, now: "datetime") -> bytes:
     from infwasi_sign.adapters.trust_fetch import (
         PUBLIC_INSTANCE,
         STAGING_INSTANCE,
         fetch_trust_root,
     )
-    from infwasi_sign.adapters.trust_root import prepare_place, user_trust_root, write_trust_root
     from infwasi_sign.adapters.trusted_file import read_trusted
-    from infwasi_sign.cli.verification import now_utc
     from infwasi_sign.domain.limits import LIMITS
-    from infwasi_sign.domain.trust_root import changes, parse_trust_root
 
     if staging and url is not None:
         raise UndecidedError("--staging and --url exclude each other")
-    path = output_file or user_trust_root(os.environ)
-    if path is None:
-        raise UndecidedError("there is no home directory", hint="name a file: --output FILE")
-    if output_file is None:
-        prepare_place(path)
     root = None if root_path is None else read_trusted(root_path, LIMITS.tuf_root_bytes, "root")
     address = url or (STAGING_INSTANCE if staging else PUBLIC_INSTANCE)
-    now = now_utc()
-    data = fetch_trust_root(address, environment=os.environ, now=now, root=root)
-    found = parse_trust_root(data, source=str(path), written_at=now)
-    before = _before(path)
-    write_trust_root(path, data)
-    show(f"{path}: {found.instance}, {len(found.authorities)} authorities and logs")
-    if before is not None:
-        if before.instance != found.instance:
-            say(f"warning: this was the trust root of {before.instance or 'nobody knows whom'}")
-        show(*(changes(before, found) or ("nothing changed",)))
+    return fetch_trust_root(address, environment=os.environ, now=now, root=root)
 
 
 def _before(path: Path) -> "TrustRoot | None":

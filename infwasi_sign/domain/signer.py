@@ -15,6 +15,9 @@ class TrustRootUsed:
     digest: Digest
     age_days: int
 
+    def __str__(self) -> str:
+        return f"{self.source} {self.digest}, {self.age_days} days old"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignerIdentity:
