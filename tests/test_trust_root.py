@@ -85,6 +85,12 @@ def test_only_those_count_whose_time_includes_every_moment(config: str) -> None:
     assert left(later) == left(NOW, later) == (1, 0)
 
 
+def test_an_end_that_is_null_is_none(config: str) -> None:
+    value = json.loads(config)["trustedRoot"]
+    value["tlogs"][0]["publicKey"]["validFor"]["end"] = None
+    assert all(one.valid_to is None for one in parsed(value).authorities)
+
+
 def test_is_as_old_as_it_says_and_new_to_who_audits_the_past(config: str) -> None:
     root = parsed(encode_fetched(config, instance="x", fetched_at=NOW))
     days = timedelta(days=STALE_DAYS)

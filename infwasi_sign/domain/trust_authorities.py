@@ -121,7 +121,7 @@ def _made(
 
 
 def _time(cursor: Cursor | None) -> datetime | None:
-    if cursor is None:
+    if cursor is None or cursor.value is None:  # protobuf JSON: null is what is not there
         return None
     text = cursor.string(_TIME_BYTES)
     try:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.digest import Algorithm, Digest
@@ -69,18 +69,21 @@ class TrustRoot:
     def at(self, moments: Sequence[datetime]) -> str:
         """The config with only those authorities and logs whose time includes all ``moments``.
 
-        sigstore-python does not look at the end: an authority that was retired, maybe because it
-        was broken, would go on for ever.
+        Both ends are included (sigstore_common.proto, TimeRange). sigstore-python does not look at
+        the end: an authority that was retired, maybe because it was broken, would go on for ever.
+        Only at that of a timestamp authority it looks, as if it were excluded; so the ends, which
+        were judged here, are left out of what it gets.
         """
         config = json.loads(self.config)
         listed = config["trustedRoot"]
         for member in KINDS:
             known = [one for one in self.authorities if one.member == member]
-            listed[member] = [
+            kept = [
                 item
                 for one, item in zip(known, listed.get(member, []), strict=True)
                 if one.covers(moments)
             ]
+            listed[member] = [_endless(item) for item in kept] if moments else kept
         return json.dumps(config)
 
     def age_days(self, now: datetime) -> int:
@@ -156,6 +159,13 @@ def _trusted_root(config: Cursor) -> Cursor:
             "unknown mediaType", where=members["mediaType"].path, expected=TRUST_CONFIG
         )
     return members["trustedRoot"]
+
+
+def _endless(item: dict[str, Any]) -> dict[str, Any]:
+    """Without the end of its time; a log's stands beside its key."""
+    for place in (item, item.get("publicKey", {})):
+        place.get("validFor", {}).pop("end", None)
+    return item
 
 
 def encode_fetched(config: str, *, instance: str, fetched_at: datetime) -> bytes:
