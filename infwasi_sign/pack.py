@@ -17,6 +17,7 @@ from functools import partial
 from typing import Final
 
 from infwasi_sign.domain.bom import derive_facts
+from infwasi_sign.domain.bom_statement import encode_bom_statement
 from infwasi_sign.domain.bundle import encode_bundle
 from infwasi_sign.domain.component import describe
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
@@ -45,6 +46,7 @@ from infwasi_sign.domain.needs import MEASURED, GuestNeeds
 from infwasi_sign.domain.oms import encode_oms_payload
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.statement import encode_statement, parse_statement
+from infwasi_sign.domain.validity import end_of_validity
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import (
     BomWriter,
@@ -87,12 +89,17 @@ class PackRequest:
     now: datetime
     tools: Mapping[str, str]
     companion: Companion = Companion.IF_POSSIBLE
+    attests_bom: bool = False
     progress: Progress | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Packed:
-    """What was written, and what the developer should be told."""
+    """What was written, and what the developer should be told.
+
+    ``attestation`` is a bundle over the BOM for scanners, if one was asked for: it lies beside the
+    package and not in it, for in it every file is signed.
+    """
 
     manifest: Manifest
     statement: bytes
@@ -100,6 +107,7 @@ class Packed:
     no_companion: str | None  # why there is no `model.sig`, if there could have been one
     extra_exports: tuple[str, ...]
     model: ModelFacts
+    attestation: bytes | None
     settings: Settings
     needs: GuestNeeds | None
 
@@ -125,7 +133,7 @@ def pack(
             it can have no OMS companion, and that is demanded; or the component
             fails in its trial.
     """
-    expires_at = _expiry(request)
+    expires_at = end_of_validity(request.issued_at, request.valid_for, request.now)
     no_companion = _no_companion(request, sealer)
     # 1. compose
     composed, settings, needs = _composed(request, composer, measure_needs)
@@ -192,10 +200,13 @@ def pack(
     statement = encode_statement(manifest)
     parse_statement(statement)  # whatever a verifier would refuse is not signed
     # 5. sign
+    attestation = None
     if sealer is not None:
         target.write(MANIFEST_FILE, encode_bundle(sealer.seal(statement)))
         if oms_payload is not None:
             target.write(OMS_FILE, sealer.companion(oms_payload))
+        if request.attests_bom:
+            attestation = encode_bundle(sealer.seal(encode_bom_statement(manifest, bom)))
     return Packed(
         manifest=manifest,
         statement=statement,
@@ -203,6 +214,7 @@ def pack(
         no_companion=no_companion,
         extra_exports=composed.extra_exports,
         model=facts,
+        attestation=attestation,
         settings=settings,
         needs=needs,
     )
@@ -244,28 +256,6 @@ def _sequence(request: PackRequest) -> int:
     if request.sequence is not None:
         return request.sequence
     return int(request.issued_at.timestamp())
-
-
-def _expiry(request: PackRequest) -> datetime | None:
-    if request.valid_for is None:
-        return None
-    try:
-        expires_at = request.issued_at + request.valid_for
-    except OverflowError as error:
-        raise UndecidedError(
-            "the package would expire after the year 9999",
-            where="package.valid-days",
-            got=f"issued {request.issued_at:%Y-%m-%d}, {request.valid_for.days} days",
-            hint="check SOURCE_DATE_EPOCH; valid-days = 0 means never",
-        ) from error
-    if expires_at <= request.now:
-        raise UndecidedError(
-            "the package would be expired already",
-            where="package.valid-days",
-            got=f"issued {request.issued_at:%Y-%m-%d}, expired {expires_at:%Y-%m-%d}",
-            hint="check SOURCE_DATE_EPOCH and valid-days",
-        )
-    return expires_at
 
 
 def _entry(

@@ -69,6 +69,11 @@ class Sealer(Protocol):
         """Why this signer can make no companion, if it cannot."""
         ...
 
+    @property
+    def known_as(self) -> str | None:
+        """What `material.NameSigner` will call them, where that is known before they sign."""
+        ...
+
 
 class SignatureVerifier(Protocol):
     """Decides who signed a bundle, from what the caller trusts and nothing in the bundle."""
@@ -220,6 +225,10 @@ class BomWriter(Protocol):
 
     def write(self, facts: BomFacts, tools: Mapping[str, str]) -> bytes:
         """The same bytes for the same facts and tools, on any machine."""
+        ...
+
+    def renew(self, bom: bytes, timestamp: str) -> bytes:
+        """What was written before, issued at another time; nothing else in it changes."""
         ...
 
 

@@ -5,12 +5,13 @@ The packer's bundle is `manifest.sigstore.json`; others who signed the same byte
 counts nothing and is listed; one that is damaged, or is over other bytes, refuses the package.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from infwasi_sign.domain.bundle import Bundle, parse_bundle
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import MANIFEST_FILE, OMS_FILE, SIGNATURES_FOLDER, Manifest
+from infwasi_sign.domain.material import Material
 from infwasi_sign.domain.oms import PACKAGE_IGNORED, parse_oms_payload
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import RefusalKind, RefusedError
@@ -22,6 +23,7 @@ class CounterSignature:
     """A further bundle; ``signer`` is absent if it is by nobody whom the policy names."""
 
     file: str
+    material: Material = field(repr=False)
     signer: SignerIdentity | None
 
 
@@ -30,6 +32,7 @@ class Signatures:
     """All that signed ``payload``; the packer is somebody the policy names."""
 
     payload: bytes
+    material: Material = field(repr=False)  # of the packer's bundle
     packer: SignerIdentity
     others: tuple[CounterSignature, ...]
 
@@ -55,11 +58,13 @@ def check_signatures(
     bundle = parse_bundle(opened.files[MANIFEST_FILE].read(LIMITS.bundle_bytes))
     packer = verifier.verify(bundle)
     others = tuple(
-        CounterSignature(file=name, signer=_counter_signer(file, bundle, verifier, measure_bytes))
+        _counter_signature(name, file, bundle, verifier, measure_bytes)
         for name, file in sorted(opened.files.items())
         if name.startswith(f"{SIGNATURES_FOLDER}/")
     )
-    return Signatures(payload=bundle.envelope.payload, packer=packer, others=others)
+    return Signatures(
+        payload=bundle.envelope.payload, material=bundle.material, packer=packer, others=others
+    )
 
 
 def check_companion(
@@ -125,19 +130,24 @@ def _require_same_files(payload: bytes, manifest: Manifest) -> None:
         )
 
 
-def _counter_signer(
-    file: GuardedFile, first: Bundle, verifier: SignatureVerifier, measure_bytes: MeasureBytes
-) -> SignerIdentity | None:
+def _counter_signature(
+    name: str,
+    file: GuardedFile,
+    first: Bundle,
+    verifier: SignatureVerifier,
+    measure_bytes: MeasureBytes,
+) -> CounterSignature:
     data = file.read(LIMITS.bundle_bytes)
     _require_own_name(file.name, measure_bytes(data)[Algorithm.SHA256].hex)
     bundle = parse_bundle(data)
     _require_same_payload(file.name, bundle, first)
     try:
-        return verifier.verify(bundle)
+        signer = verifier.verify(bundle)
     except RefusedError as error:
         if error.kind is not RefusalKind.SIGNER:
             raise
-        return None
+        signer = None
+    return CounterSignature(file=name, material=bundle.material, signer=signer)
 
 
 def _require_own_name(name: str, sha256: str) -> None:

@@ -63,6 +63,7 @@ class VerifyRequest:
     result is closed. ``progress`` hears every block of bytes that was hashed. ``libraries`` gives
     the digests of the native libraries, and is asked only if a rule is about them. ``on_facts``
     hears what the statement says before a rule is held to it; it is not known to be true yet.
+    ``renewing``: that the package has ended is no obstacle; everything else is judged by ``now``.
     """
 
     location: Path
@@ -76,6 +77,7 @@ class VerifyRequest:
     libraries: Callable[[], tuple[str, ...]] = tuple
     known: Callable[[str], SequenceRecord | None] | None = None
     accept_jump: bool = False
+    renewing: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +107,7 @@ class VerifiedPackage:
     signatures: Signatures = field(repr=False)
     statement_digest: Digest
     component: bytes = field(repr=False)
+    bom: bytes = field(repr=False)
     component_facts: ComponentFacts = field(repr=False)
     settings: Settings
     model_facts: Mapping[str, ModelFacts] = field(repr=False)
@@ -206,7 +209,7 @@ def _verify_opened(
     if request.on_facts is not None:
         request.on_facts(claims)
     require(decide(request.policy, claims))
-    decide_claims(request.policy, manifest, request.now)
+    decide_claims(request.policy, manifest, _moment_of_judgement(request, manifest))
     if request.known is not None:
         decide_sequence(
             request.known(manifest.package_name),
@@ -239,6 +242,7 @@ def _verify_opened(
         signatures=signed,
         statement_digest=statement,
         component=component,
+        bom=small[EntryRole.BOM],
         component_facts=agreed.app,
         settings=agreed.settings,
         model_facts=agreed.models,
@@ -248,6 +252,13 @@ def _verify_opened(
         _models=MappingProxyType({m.name: files[m.shards[0]] for m in manifest.models}),
         _opened=opened,
     )
+
+
+def _moment_of_judgement(request: VerifyRequest, manifest: Manifest) -> datetime:
+    """Now; for one who renews an ended package its last moment, as it was accepted until then."""
+    if not request.renewing or manifest.expires_at is None:
+        return request.now
+    return min(request.now, manifest.expires_at)
 
 
 def _require_named_directory(policy: Policy, opened: OpenedPackage) -> None:

@@ -40,7 +40,7 @@ class Duck:
 
 
 def constructor_without_anything(package: VerifiedPackage) -> None:
-    VerifiedPackage()  # [call-arg] TypeError: .* missing 13 required keyword-only arguments
+    VerifiedPackage()  # [call-arg] TypeError: .* missing 14 required keyword-only arguments
 
 
 def constructor_without_proof(package: VerifiedPackage) -> None:
@@ -49,6 +49,7 @@ def constructor_without_proof(package: VerifiedPackage) -> None:
         signatures=package.signatures,
         statement_digest=package.statement_digest,
         component=b"another",
+        bom=package.bom,
         component_facts=package.component_facts,
         settings=package.settings,
         model_facts=package.model_facts,
@@ -67,6 +68,7 @@ def constructor_with_another_proof(package: VerifiedPackage) -> None:
         signatures=package.signatures,
         statement_digest=package.statement_digest,
         component=b"another",
+        bom=package.bom,
         component_facts=package.component_facts,
         settings=package.settings,
         model_facts=package.model_facts,
@@ -87,6 +89,7 @@ def constructor_with_the_stolen_proof(package: VerifiedPackage) -> None:
         signatures=package.signatures,
         statement_digest=package.statement_digest,
         component=b"another",
+        bom=package.bom,
         component_facts=package.component_facts,
         settings=package.settings,
         model_facts=package.model_facts,

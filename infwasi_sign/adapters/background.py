@@ -87,6 +87,10 @@ class BackgroundBomWriter:
         """The BOM's bytes (see ports.BomWriter)."""
         return self._writer.get().write(facts, tools)
 
+    def renew(self, bom: bytes, timestamp: str) -> bytes:
+        """The same BOM of another time (see ports.BomWriter)."""
+        return self._writer.get().renew(bom, timestamp)
+
 
 def _cyclonedx_writer() -> "BomWriter":
     from infwasi_sign.adapters.cyclonedx_bom import CycloneDxWriter  # noqa: PLC0415 - as above

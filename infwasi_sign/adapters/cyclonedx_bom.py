@@ -1,6 +1,7 @@
 """Writes `BomFacts` as CycloneDX 1.7 JSON. The only door of cyclonedx-python-lib."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID, uuid5
 
@@ -14,7 +15,7 @@ from cyclonedx.model.lifecycle import LifecyclePhase, PredefinedLifecycle
 from cyclonedx.output.json import JsonV1Dot7
 
 from infwasi_sign.domain import strict_json
-from infwasi_sign.domain.bom import BomComponent, BomFacts
+from infwasi_sign.domain.bom import BomComponent, BomFacts, read_bom
 from infwasi_sign.domain.strict_json import JsonValue
 
 # The serial number names a BOM by its content: same facts, same number (RFC 9562 section 5.5).
@@ -31,7 +32,7 @@ class CycloneDxWriter:
         ``tools`` are the programs that shaped the bytes, by name and version.
         """
         bom = Bom(
-            serial_number=uuid5(_NAMESPACE, repr(facts)),
+            serial_number=_serial_number(facts),
             version=1,
         )
         bom.metadata.timestamp = datetime.fromisoformat(facts.timestamp)
@@ -56,6 +57,26 @@ class CycloneDxWriter:
         document = JsonV1Dot7(bom).output_as_string().encode()
         value = strict_json.parse(document, where="bom", limit_bytes=len(document))
         return strict_json.canonical(_mend(value))
+
+    def renew(self, bom: bytes, timestamp: str) -> bytes:
+        """The BOM with another timestamp, and the serial number that goes with it.
+
+        What others wrote into it stays, and so do its tools: they shaped the bytes, which stay too.
+
+        Raises:
+            MalformedError: it is none that verification accepts.
+        """
+        facts = replace(read_bom(bom), timestamp=timestamp)
+        document = strict_json.parse(bom, where="bom", limit_bytes=len(bom))
+        assert isinstance(document, dict)  # noqa: S101 - read_bom looked
+        assert isinstance(document["metadata"], dict)  # noqa: S101 - likewise
+        document["metadata"]["timestamp"] = timestamp
+        document["serialNumber"] = _serial_number(facts).urn
+        return strict_json.canonical(document)
+
+
+def _serial_number(facts: BomFacts) -> UUID:
+    return uuid5(_NAMESPACE, repr(facts))
 
 
 def _mend(value: JsonValue) -> JsonValue:

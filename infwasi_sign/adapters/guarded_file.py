@@ -52,7 +52,11 @@ class FileIdentity:
     @staticmethod
     def of(descriptor: int) -> "FileIdentity":
         """The identity of an open file."""
-        found = os.fstat(descriptor)
+        return FileIdentity.seen(os.fstat(descriptor))
+
+    @staticmethod
+    def seen(found: os.stat_result) -> "FileIdentity":
+        """The identity of a file as the system described it."""
         return FileIdentity(
             device=found.st_dev,
             inode=found.st_ino,

@@ -40,10 +40,16 @@ _UNSEEN: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
 class OpenedDirectory:
     """A package directory whose files are open. Implements `ports.OpenedPackage`."""
 
-    directory_name: str
+    real: Path
+    descriptor: int  # of the directory, closed with the rest
     files: Mapping[str, GuardedFile]
     detached: tuple[GuardedFile, ...]
     closing: contextlib.ExitStack
+
+    @property
+    def directory_name(self) -> str:
+        """The name of the real directory."""
+        return self.real.name
 
     def close(self) -> None:
         """Close every file, dropping its lease first; a second call does nothing."""
@@ -91,7 +97,8 @@ class DirectoryStore:
                 models.append(open_outside(path, most_bytes=LIMITS.model_bytes))
                 closing.callback(models[-1].close)
             return OpenedDirectory(
-                directory_name=real.name,
+                real=real,
+                descriptor=directory,
                 files=MappingProxyType(files),
                 detached=tuple(models),
                 closing=closing.pop_all(),

@@ -94,6 +94,18 @@ class PackageWriter:
         with self._new_file(name) as descriptor:
             write_all(descriptor, data)
 
+    def link(self, name: str, descriptor: int) -> bool:
+        """Give an open file a name in the package too; false where the system lets us not.
+
+        linkat(2) gives the path; who may link what, proc(5), protected_hardlinks.
+        """
+        try:
+            source = f"/proc/self/fd/{descriptor}"
+            os.link(source, name, dst_dir_fd=self._directory, follow_symlinks=True)
+        except OSError:
+            return False
+        return True
+
     def tee(self, name: str, windows: Iterable[memoryview]) -> Iterator[memoryview]:
         """Write a stream of windows to a file, and pass each on once it is written.
 

@@ -73,7 +73,9 @@ class LoadedPolicy:
         )
 
 
-def find_policy(explicit: Path | None, environment: Mapping[str, str]) -> Path:
+def find_policy(
+    explicit: Path | None, environment: Mapping[str, str], *, key_flag: str = "--key"
+) -> Path:
     """The policy file to use.
 
     Raises:
@@ -94,7 +96,7 @@ def find_policy(explicit: Path | None, environment: Mapping[str, str]) -> Path:
             return path
     raise UndecidedError(
         "nothing says whom to trust",
-        expected="--key FILE, --policy FILE or a policy in its usual place",
+        expected=f"{key_flag} FILE, --policy FILE or a policy in its usual place",
         hint="`infwasi policy init PACKAGE` writes a policy to start from",
     )
 

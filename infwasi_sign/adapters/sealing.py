@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from infwasi_sign.adapters.bundle_signers import name_signer
 from infwasi_sign.adapters.keys import KeyKind, parse_public_key, sign_payload
 from infwasi_sign.domain.bundle import (
     PAYLOAD_TYPE,
@@ -45,6 +46,12 @@ class KeySealer:
         from infwasi_sign.adapters.oms_keys import sign_oms  # noqa: PLC0415 - for packing only
 
         return sign_oms(self.signer, payload)
+
+    @property
+    def known_as(self) -> str | None:
+        """See `ports.Sealer.known_as`."""
+        key = parse_public_key(self.signer.public_key(), where="the signer's public key")
+        return f"sha256:{key.fingerprint}"
 
     @property
     def obstacle(self) -> str | None:
@@ -88,6 +95,11 @@ class CertificateSealer:
         return written
 
     @property
+    def known_as(self) -> str | None:
+        """See `ports.Sealer.known_as`."""
+        return name_signer(Certified(certificate=self.certificate.leaf, timestamps=()))
+
+    @property
     def obstacle(self) -> str | None:
         """There is none: the keys of certificates are of the curves that OMS has."""
         return None
@@ -124,6 +136,11 @@ class KeylessSealer:
     def companion(self, payload: bytes) -> bytes:
         """See `ports.Sealer.companion`."""
         return encode_bundle(self.signer.sign(payload))
+
+    @property
+    def known_as(self) -> str | None:
+        """See `ports.Sealer.known_as`; of some issuers' identities only their certificate tells."""
+        return self.signer.expected_as
 
     @property
     def obstacle(self) -> str | None:

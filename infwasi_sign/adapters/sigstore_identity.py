@@ -100,7 +100,7 @@ class KeylessVerifier:
         if payload_type != PAYLOAD_TYPE or payload != bundle.envelope.payload:
             raise RefusedError(RefusalKind.SIGNATURE, "what was verified is another payload")
         # 4
-        identity, issuer = _subject(certificate)
+        identity, issuer = subject_of(certificate)
         for trusted in self._trusted:
             if trusted.fits(identity, issuer):
                 return SignerIdentity(
@@ -227,7 +227,7 @@ def said(error: Exception) -> str:
 # --- who the certificate names ---------------------------------------------------------------
 
 
-def _subject(certificate: Certificate) -> tuple[str, str]:
+def subject_of(certificate: Certificate) -> tuple[str, str]:
     """The one identity and the one issuer of a Fulcio certificate."""
     identities, issuers = _identities(certificate), _issuers(certificate)
     if len(identities) != 1 or len(issuers) != 1:

@@ -144,6 +144,7 @@ class KeylessSigner:
             identity=token.certified,
             pattern="*" if token.certified is None else None,
         )
+        self.expected_as = None if token.certified is None else str(expected)
         self.certified_as: str | None = None  # once something is signed
         self._verifier = KeylessVerifier([expected], lambda: root, now)
 

@@ -19,6 +19,8 @@ _COMMANDS: Final = {
     "init": "write an infwasi.toml to start from",
     "keygen": "make a key pair for signing",
     "pack": "compose, describe and sign a package",
+    "sign": "add a signature to a package that others signed",
+    "renew": "give a package a later end, without packing it again",
     "verify": "check a package against a key",
     "verify-and-run": "check a package, and only then run it",
     "policy": "write, check and explain policies",

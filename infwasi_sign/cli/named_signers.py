@@ -20,7 +20,7 @@ def require_one_way(options: TrustOptions) -> None:
     """Key, identity and policy exclude each other: whoever means one gets no other."""
     ways = {
         "--policy": options.policy_path is not None,
-        "--key": options.key_path is not None,
+        options.key_flag: options.key_path is not None,
         "--identity": options.identity is not None,
         "--identity-pattern": options.identity_pattern is not None,
         "--certificate-roots": options.certificate_roots is not None,
@@ -31,7 +31,7 @@ def require_one_way(options: TrustOptions) -> None:
             f"{named[0]} and {named[1]} exclude each other",
             hint="a policy names all its signers; a flag names the only one",
         )
-    if options.pin and named not in ([], ["--key"]):
+    if options.pin and named not in ([], [options.key_flag]):
         raise UndecidedError("only a key can be pinned", got=named[0], hint="leave out --pin")
     is_keyless = bool({"--identity", "--identity-pattern"} & set(named))
     if is_keyless != (options.issuer is not None):

@@ -57,6 +57,13 @@ class TrustOptions:
     certificate_roots: Path | None = None
     certificate_intermediates: Path | None = None
     timestamp_roots: Path | None = None
+    key_flag: str = "--key"  # what the user calls ``key_path``
+
+    @property
+    def is_one_signer(self) -> bool:
+        """Whether a flag names whom to trust, and no policy does."""
+        named = (self.key_path, self.identity, self.identity_pattern, self.certificate_roots)
+        return self.pin or any(one is not None for one in named)
 
 
 _FILE = click.Path(path_type=Path)
@@ -64,9 +71,18 @@ _FILE = click.Path(path_type=Path)
 
 def package_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Which package, and whose signature counts: parameters ``package`` and ``trust``."""
+    return _package_options(command, "--key")
 
+
+def package_options_to_sign(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same beside `signing_options`, where ``--key`` is the key that signs."""
+    return _package_options(command, "--trust-key")
+
+
+def _package_options(command: Callable[..., Any], key_flag: str) -> Callable[..., Any]:
     @functools.wraps(command)
     def gathered(*args: Any, **values: Any) -> None:
+        values["key_flag"] = key_flag
         trust = TrustOptions(**{one.name: values.pop(one.name) for one in fields(TrustOptions)})
         command(*args, trust=trust, **values)
 
@@ -87,7 +103,9 @@ def package_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--pin",
             is_flag=True,
-            help="Trust on first use: keep --key's key for this package, and later need no --key.",
+            help="Trust on first use: keep --key's key for this package, and later need no --key."
+            if key_flag == "--key"
+            else "Trust the key that `verify --pin` kept for this package.",
         ),
         click.option(
             "--timestamp-roots",
@@ -123,7 +141,7 @@ def package_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--name", default=None, help="The package you want (default: by the directory's name)."
         ),
         click.option(
-            "--key",
+            key_flag,
             "key_path",
             type=_FILE,
             help="Public key of the signer you trust; short for a policy with one key.",

@@ -2,13 +2,14 @@
 
 import os
 from contextlib import nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from infwasi_sign import __version__
+from infwasi_sign.cli.issuing import now_and_issued_at
 from infwasi_sign.cli.output import emit_json, failures_as_json, progress_bar, say, show
 from infwasi_sign.cli.signing import SigningOptions, opened_sealer, signing_options
 from infwasi_sign.domain.limits import KIB, LIMITS, MIB
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 @signing_options
 @click.option("--no-oms", is_flag=True, help="Write no OMS companion for `model_signing`.")
 @click.option("--require-oms", is_flag=True, help="Fail if there can be no OMS companion.")
+@click.option(
+    "--attest-bom",
+    is_flag=True,
+    help="Also write NAME-VERSION.bom.sigstore.json: the BOM as an attestation, for scanners.",
+)
 @click.option(
     "--config",
     "config_path",
@@ -57,6 +63,7 @@ def command(
     signing: SigningOptions,
     no_oms: bool,
     require_oms: bool,
+    attest_bom: bool,
     config_path: Path,
     model_path: Path | None,
     name: str | None,
@@ -76,6 +83,7 @@ def command(
       infwasi pack --sign --key release.key --version 1.0.1 --output /srv/packages
       infwasi pack --sign --key "pkcs11:token=release;object=signer"
       infwasi pack --sign --key ca.key --certificate ca.pem --timestamp-url http://tsa.acme.example
+      infwasi pack --sign --key release.key --attest-bom
       infwasi pack --sign                            as the identity of this pipeline, or yours
       infwasi pack                                   unsigned: every verifier refuses it
 
@@ -101,11 +109,13 @@ def command(
             raise UndecidedError("who signs was said without --sign", hint="add --sign")
         if no_oms and require_oms:
             raise UndecidedError("--no-oms and --require-oms exclude each other")
+        if attest_bom and not sign:
+            raise UndecidedError("an attestation is signed", hint="add --sign")
         project = parse_project(_read_project(config_path), overrides, where=str(config_path))
         companion = Companion.REQUIRED if require_oms else Companion.IF_POSSIBLE
         if no_oms:
             companion = Companion.NONE
-        now, issued_at = _now_and_issued_at()
+        now, issued_at = now_and_issued_at()
         # The key is opened, and who holds it asked, before minutes of work and not after.
         opened = opened_sealer(signing, _pinned(project), now) if sign else nullcontext()
         with opened as sealer:
@@ -119,6 +129,7 @@ def command(
                 times,
                 output,
                 force,
+                attest_bom,
                 as_json,
             )
 
@@ -146,20 +157,6 @@ def _read_project(path: Path) -> bytes:
     return data
 
 
-def _now_and_issued_at() -> tuple[datetime, datetime]:
-    """Now, and the time of the package (reproducible-builds.org, SOURCE_DATE_EPOCH)."""
-    now = datetime.now(UTC).replace(microsecond=0)
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    if epoch is None:
-        return now, now
-    # 253402300799 is the last second of the year 9999
-    if not epoch.isascii() or not epoch.isdigit() or int(epoch[:20]) > 253_402_300_799:
-        raise UndecidedError(
-            "not a time", where="SOURCE_DATE_EPOCH", expected="seconds since 1970", got=epoch[:40]
-        )
-    return now, datetime.fromtimestamp(int(epoch), UTC)
-
-
 def _pack(
     project: Project,
     base: Path,
@@ -169,8 +166,10 @@ def _pack(
     times: tuple[datetime, datetime],
     output: Path,
     force: bool,
+    attest_bom: bool,
     as_json: bool,
 ) -> None:
+    from infwasi_sign.adapters.attestation_file import AttestationFile
     from infwasi_sign.adapters.background import BackgroundBomWriter
     from infwasi_sign.adapters.composer import WasmToolsComposer
     from infwasi_sign.adapters.measuring import measure_bytes
@@ -178,7 +177,7 @@ def _pack(
     from infwasi_sign.adapters.package_writer import Existing, PackageWriter
     from infwasi_sign.adapters.process import clear_up_when_ended, forbid_dumps
     from infwasi_sign.domain.manifest import require_package_names
-    from infwasi_sign.pack import Companion, PackRequest, pack
+    from infwasi_sign.pack import PackRequest, pack
 
     forbid_dumps()
     clear_up_when_ended()
@@ -196,8 +195,11 @@ def _pack(
     with (
         open_model(location) as model,
         PackageWriter(target, existing=existing) as writer,
+        AttestationFile(target, overwrite=existing is not Existing.KEEP) as attestation,
         progress_bar("measuring the model", model.size_bytes) as progress,
     ):
+        if attest_bom:
+            attestation.require_free()
         request = PackRequest(
             name=project.name,
             version=project.version,
@@ -211,6 +213,7 @@ def _pack(
             now=now,
             tools={"infwasi": __version__},
             companion=companion,
+            attests_bom=attest_bom,
             progress=progress,
         )
         packed = pack(
@@ -223,9 +226,26 @@ def _pack(
             sealer=sealer,
             target=writer,
         )
+        if packed.attestation is not None:
+            attestation.write(packed.attestation)
         writer.commit()
+        attestation.commit()
     if inference is not None:
         _say_limits(packed, project.stated_limits)
+    if not attest_bom and attestation.path.exists():
+        say(f"note: {attestation.path} is about another bill of materials")
+    _say_notes(packed, companion)
+    if as_json:
+        beside = {} if packed.attestation is None else {"bomAttestation": str(attestation.path)}
+        emit_json({"package": str(target), "signed": packed.is_signed, **beside})
+    else:
+        show(str(target), *([] if packed.attestation is None else [str(attestation.path)]))
+
+
+def _say_notes(packed: "Packed", companion: "Companion") -> None:
+    """What the developer may not have expected."""
+    from infwasi_sign.pack import Companion
+
     if packed.extra_exports:
         say(f"note: exported and never called: {', '.join(packed.extra_exports)}")
     if not packed.model.can_chat:
@@ -236,10 +256,6 @@ def _pack(
         say(f"note: no OMS companion for `model_signing`: {packed.no_companion}")
     if not packed.is_signed:
         say("warning: not signed: every verifier refuses this package; sign it with --sign --key")
-    if as_json:
-        emit_json({"package": str(target), "signed": packed.is_signed})
-    else:
-        show(str(target))
 
 
 def _measure_needs(app: bytes, settings: "Settings") -> "GuestNeeds":

@@ -74,7 +74,11 @@ def signing_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     decorated: Callable[..., Any] = gathered
     for option in (
-        click.option("--yes", is_flag=True, help="Do not ask before a name becomes public."),
+        click.option(
+            "--yes",
+            is_flag=True,
+            help="Do not ask before a name becomes public, or a package is signed again.",
+        ),
         click.option(
             "--trust-config",
             type=_FILE,

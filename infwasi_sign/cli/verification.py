@@ -27,6 +27,7 @@ from infwasi_sign.domain.manifest import Manifest
 from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
 from infwasi_sign.domain.rollback import policy_id
 from infwasi_sign.domain.signer import SignerIdentity
+from infwasi_sign.ports import PackageStore
 from infwasi_sign.verify import VerifiedPackage, VerifyRequest, verify
 
 if TYPE_CHECKING:
@@ -66,7 +67,12 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
     if options.key_path is not None:
         key = TrustedKey(name=options.key_path.stem, public_key=load_public_key(options.key_path))
         return Trust(
-            policy=Policy(package=wanted, digests=digests, digest=_key_digest(wanted, key)),
+            policy=Policy(
+                package=wanted,
+                digests=digests,
+                source=options.key_flag,
+                digest=_key_digest(wanted, key),
+            ),
             signers=TrustedSigners(keys=(key,)),
             policy_id=policy_id("key", key.public_key.fingerprint),
         )
@@ -76,7 +82,7 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
         return _certificate_trust(wanted, options, digests)
     from infwasi_sign.adapters.policy_source import find_policy, load_policy, require_outside
 
-    found = find_policy(options.policy_path, os.environ)
+    found = find_policy(options.policy_path, os.environ, key_flag=options.key_flag)
     require_outside(found, package)
     loaded = load_policy(found)
     root = JudgingRoot(loaded.signers.trust_root, package)
@@ -194,17 +200,20 @@ def _pinned_trust(
     )
 
 
-def verify_trusting(request: VerifyRequest, trust: Trust) -> VerifiedPackage:
-    """Verify with the adapters of this machine; a stale trust root is said, whatever it comes to.
+def verify_trusting(
+    request: VerifyRequest, trust: Trust, store: PackageStore | None = None
+) -> VerifiedPackage:
+    """Verify with the adapters of this machine, and another store if one is given.
 
-    Where a policy sets a maximum age, that decides, and nothing needs to be said.
+    A stale trust root is said, whatever it comes to. Where a policy sets a maximum age, that
+    decides, and nothing needs to be said.
     """
     if trust.pins is not None:
         request = replace(request, on_claims=partial(_require_pin, request, trust))
     try:
         return verify(
             request,
-            store=DirectoryStore(),
+            store=store or DirectoryStore(),
             signatures=ModeVerifier(trust.signers, request.now),
             measure_bytes=measure_bytes,
         )

@@ -7,7 +7,7 @@ a transparency log. Which of them is asked for is the policy's to say, never the
 import binascii
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias, assert_never
@@ -79,6 +79,12 @@ class Logged:
 
 
 Material: TypeAlias = KeyHint | Certified | Logged
+
+NameSigner: TypeAlias = Callable[[Material], str]
+"""Who a bundle says made it: `sha256:` and a key's fingerprint, or an identity `of` its issuer.
+
+Two bundles of one signer have one name, though an identity has a new certificate each time.
+"""
 
 
 def mode_of(material: Material) -> SigningMode:

@@ -6,16 +6,24 @@ hold what every policy demands.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, assert_never
 
 from infwasi_sign.domain.digest import Algorithm, Digest
-from infwasi_sign.domain.facts import HOST_LIBRARIES
+from infwasi_sign.domain.facts import HOST_LIBRARIES, SIGNER_NAMES
 from infwasi_sign.domain.interfaces import APP_IMPORTS
 from infwasi_sign.domain.manifest import Manifest, format_time
-from infwasi_sign.domain.rules import Facts, Outcome, Rule, evaluate, expectation, shortfall
+from infwasi_sign.domain.rules import (
+    CountAtLeast,
+    Facts,
+    Outcome,
+    Rule,
+    evaluate,
+    expectation,
+    shortfall,
+)
 from infwasi_sign.errors import RefusalKind, RefusedError
 
 CLOCK_SKEW: Final = timedelta(minutes=5)  # docs/format.md section 8: clocks of CI and site differ
@@ -71,6 +79,18 @@ class Policy:
     def is_host_pinned(self) -> bool:
         """Whether some rule is about the native libraries."""
         return any(HOST_LIBRARIES in rule.facts for rule in self.rules)
+
+
+def without_thresholds(policy: Policy) -> Policy:
+    """The rules for one who is about to sign: how many have signed is what he changes.
+
+    Who may sign, denials, and all that is about the package stay.
+    """
+    return replace(policy, rules=tuple(r for r in policy.rules if not _is_threshold(r)))
+
+
+def _is_threshold(rule: Rule) -> bool:
+    return rule.fact == SIGNER_NAMES and isinstance(rule.test, CountAtLeast)
 
 
 def decide(policy: Policy, facts: Facts) -> tuple[Outcome, ...]:

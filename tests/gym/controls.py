@@ -103,7 +103,8 @@ def _matched_without_surplus(found: Manifest, opened: OpenedPackage) -> Mapping[
     """As `_match_files`, but a model that nobody needs is passed over."""
     if not any(entry.is_detached for entry in found.entries):
         files = package_directory.OpenedDirectory(
-            directory_name=opened.directory_name,
+            real=Path(opened.directory_name),
+            descriptor=-1,
             files=opened.files,
             detached=(),
             closing=contextlib.ExitStack(),

@@ -1,0 +1,20 @@
+"""The time that `pack` and `renew` issue a package at."""
+
+import os
+from datetime import UTC, datetime
+
+from infwasi_sign.errors import UndecidedError
+
+
+def now_and_issued_at() -> tuple[datetime, datetime]:
+    """Now, and the time of the package (reproducible-builds.org, SOURCE_DATE_EPOCH)."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is None:
+        return now, now
+    # 253402300799 is the last second of the year 9999
+    if not epoch.isascii() or not epoch.isdigit() or int(epoch[:20]) > 253_402_300_799:
+        raise UndecidedError(
+            "not a time", where="SOURCE_DATE_EPOCH", expected="seconds since 1970", got=epoch[:40]
+        )
+    return now, datetime.fromtimestamp(int(epoch), UTC)
