@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infwasi_sign.adapters import certificate_chain, certificates
-from infwasi_sign.adapters.certificates import verify_certificate
+from infwasi_sign.adapters.certificate_chain import parse_certificate
+from infwasi_sign.adapters.certificates import require_code_signing, verify_certificate
 from infwasi_sign.domain.certified import CertificateTrust, CertifiedSigner, TimestampRule
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
@@ -458,6 +459,23 @@ def test_refuses_certificate_that_is_not_for_signing_code(own: Issued, message: 
     assert refusal(replace(Delivery(), own=own)) == (SIGNER, message)
 
 
+@pytest.mark.parametrize("certifies", [True, False])
+def test_a_leaf_that_calls_itself_a_ca_is_borne_where_it_can_issue_nothing_and_was_asked_for(
+    certifies: bool,
+) -> None:
+    """For models from elsewhere (`infwasi verify --oms`); a package of ours never asks for it."""
+    own = leaf(
+        ISSUING_CA, usages=(usage(signs=True, certifies=certifies), CODE_SIGNING), more=(CA_LEAF,)
+    )
+    holder = parse_certificate(own.der, where="certificate")
+    for allows in (False, True):
+        if allows and not certifies:
+            assert require_code_signing(holder, allows_idle_ca=allows)
+        else:
+            with pytest.raises(RefusedError, match="the certificate is that of a CA"):
+                require_code_signing(holder, allows_idle_ca=allows)
+
+
 def test_refuses_ed25519_key() -> None:
     own = leaf(ISSUING_CA, key=ed25519.Ed25519PrivateKey.generate())
     assert refusal(replace(Delivery(), own=own))[1] == (
@@ -745,7 +763,7 @@ SERVER_CA = ca("Server CA", ROOT_CA, more=(SERVER,))
         (certificates, "_require_made", nothing, Delivery(signature=b"\x30\0")),
         (certificates, "find_chain", any_chain, Delivery(leaf(OTHER_ROOT), (OTHER_ROOT,))),
         (certificates, "find_chain", any_chain, Delivery(leaf(ISSUING_CA, span=OVER))),
-        (certificates, "require_code_signing", lambda _: "secp256r1", Delivery(WRONG_USE)),
+        (certificates, "require_code_signing", lambda _, **_kind: "secp256r1", Delivery(WRONG_USE)),
         (
             certificates,
             "_require_identity",

@@ -9,7 +9,8 @@ from tests.command_line import infwasi
 from tests.gguf_forge import tiny_gguf
 
 COMMANDS = (
-    *("init", "keygen", "pack", "sign", "renew", "verify", "verify-and-run", "policy", "inspect"),
+    *("init", "keygen", "pack", "sign", "renew", "verify", "verify-and-run", "policy", "trust"),
+    "inspect",
     "state",
 )
 SIGN = ("pack", "--sign", "--key", "release.key")

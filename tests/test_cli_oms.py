@@ -130,7 +130,10 @@ def test_a_refusal_is_the_same_in_text_and_json(place: Path) -> None:
         (
             ["model"],
             2,
-            ["error: no key is trusted", "hint: say whose signature counts: --key FILE"],
+            [
+                "error: nobody is trusted (expected --key, --certificate-roots or --identity)",
+                "hint: say whose signature counts: --key FILE",
+            ],
         ),
         (
             ["model", "--key", "ed25519.pub"],
@@ -144,7 +147,8 @@ def test_a_refusal_is_the_same_in_text_and_json(place: Path) -> None:
             ["model", *KEY, "--commit"],
             2,
             [
-                "error: --commit does not go with --oms (expected --oms DIRECTORY --key FILE)",
+                "error: --commit does not go with --oms "
+                "(expected --oms DIRECTORY with --key, --certificate-roots or --identity)",
                 "hint: leave out --commit, or leave out --oms",
             ],
         ),
@@ -152,7 +156,8 @@ def test_a_refusal_is_the_same_in_text_and_json(place: Path) -> None:
             ["model", *KEY, "--policy", "site.toml"],
             2,
             [
-                "error: --policy does not go with --oms (expected --oms DIRECTORY --key FILE)",
+                "error: --policy does not go with --oms "
+                "(expected --oms DIRECTORY with --key, --certificate-roots or --identity)",
                 "hint: leave out --policy, or leave out --oms",
             ],
         ),
@@ -247,7 +252,7 @@ def test_what_an_old_release_ignored_without_signing_it_is_extra(tmp_path: Path)
 @needs_history
 @pytest.mark.parametrize("vector", vectors("certificate", "sigstore"), ids=lambda path: path.name)
 def test_reads_the_other_modes_and_holds_the_files_to_them(vector: Path, tmp_path: Path) -> None:
-    """Who signed is decided elsewhere; here are the bundle, the payload and the files."""
+    """Who signed is judged in test_cli_oms_modes.py; here are bundle, payload and files."""
     is_keyless = vector.name.endswith("sigstore")
     mode = SigningMode.KEYLESS if is_keyless else SigningMode.CERTIFICATE
     model = copy_of(vector, tmp_path)

@@ -288,7 +288,7 @@ def test_nobody_to_ask_is_an_error_with_the_three_ways(
     keyless: Path, env: dict[str, str], asked: Callable[[], list[str]]
 ) -> None:
     for words in (PACK, ("pack", "--sign"), (*PACK, "--yes")):
-        done = run(*words, cwd=keyless, env=env, is_offline=True)
+        done = run(*words, cwd=keyless, env=env)
         assert done.transcript == (2, "", NOTHING_TO_SIGN_WITH)
     assert asked() == []
     assert not (keyless / "dist").exists()

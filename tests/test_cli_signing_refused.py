@@ -265,7 +265,7 @@ def test_nothing_is_published_of_a_model_that_cannot_be_read(
 ) -> None:
     spoil(keyless / "tiny.gguf")
     token = instance.token(ALICE)
-    done = run(*PACK, "--identity-token", token, cwd=keyless, env=env, is_offline=True)
+    done = run(*PACK, "--identity-token", token, cwd=keyless, env=env)
     assert (done.code, done.out) == (code, "")
     assert asked() == []
     assert not (keyless / PACKAGE).exists()
@@ -326,7 +326,7 @@ def test_a_token_for_another_audience_or_that_is_over_is_not_said(
 ) -> None:
     for claims in ({"aud": "other"}, {"exp": 1_000_000_000}, {"sub": None, "email": None}):
         token = instance.token(ALICE, **claims)
-        done = run(*PACK, "--identity-token", token, cwd=keyless, env=env, is_offline=True)
+        done = run(*PACK, "--identity-token", token, cwd=keyless, env=env)
         assert (done.code, done.out) == (2, "")
         require_not_said(token, done)
 

@@ -17,7 +17,6 @@ from typing import Final
 
 import pytest
 
-from infwasi_sign.adapters import certificates
 from infwasi_sign.adapters.certificate_files import read_certificates
 from infwasi_sign.adapters.certificate_verifier import CertificateVerifier, OmsCertificateVerifier
 from infwasi_sign.adapters.key_files import public_key_der
@@ -30,6 +29,8 @@ from infwasi_sign.adapters.sigstore_identity import (
 )
 from infwasi_sign.domain.bundle import pae
 from infwasi_sign.domain.certified import CertificateTrust, TimestampRule
+from infwasi_sign.domain.oms_bundle import OmsBundle
+from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.domain.trust_root import parse_trust_root
 from infwasi_sign.errors import InfwasiError, RefusedError
 from infwasi_sign.oms_verify import OmsVerifier, VerifiedModel, verify_oms
@@ -252,24 +253,29 @@ def by_certificate(root: str = "ca-cert.pem") -> OmsCertificateVerifier:
 
 
 @needs("oms-history")
-@pytest.mark.parametrize("name", history("certificate"))
-def test_refuses_the_certificates_of_the_releases_for_one_reason_alone(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The leaf of the collection says of itself that it is a CA, under its issuer's own name.
+class AsOurs(OmsCertificateVerifier):
+    """Judges a certificate as that of a package of ours."""
 
-    CA/Browser Forum's requirements for code signing (7.1.2.3) forbid that, and so do we. All else
-    verifies: the signature, the chain, the files.
+    def verify(self, bundle: OmsBundle) -> SignerIdentity:
+        return self._verifier.verify_oms(bundle)
+
+
+@pytest.mark.parametrize("name", history("certificate"))
+def test_verifies_the_certificates_of_the_releases(name: str, tmp_path: Path) -> None:
+    """Their leaf says that it is a CA, and its keyUsage that it can issue nothing.
+
+    That is borne for models from elsewhere, and never for packages of ours.
     """
     model = copy_of(name, tmp_path)
-    with pytest.raises(RefusedError) as caught:
-        verify_model(model, by_certificate())
-    assert caught.value.kind == "signer"
-    assert caught.value.what == "the certificate is that of a CA"
-    monkeypatch.setattr(certificates, "require_code_signing", lambda _: "secp384r1")
     verified = verify_model(model, by_certificate())
     assert verified.signer.name == "release"
     assert [file.path for file in verified.files] == ["signme-1", "signme-2"]
+    with pytest.raises(RefusedError) as caught:
+        verify_model(model, AsOurs(by_certificate()._verifier))
+    assert (caught.value.kind, caught.value.what) == (
+        "signer",
+        "the certificate is that of a CA",
+    )
     flip(model / "signme-1")
     with pytest.raises(RefusedError) as caught:
         verify_model(model, by_certificate())

@@ -81,7 +81,8 @@ def test_says_who_signed_without_a_socket(instance: PrivateSigstore, bundle: Bun
     signer = verifier(instance).verify(parse_bundle(encode_bundle(bundle)))
     assert (signer.name, signer.mode) == ("alice", SigningMode.KEYLESS)
     assert (signer.identity, signer.issuer) == (ALICE, instance.issuer)
-    assert signer.trust_age_days == 0
+    assert signer.trust_root is not None
+    assert signer.trust_root.age_days == 0
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,8 @@ def test_a_trust_root_is_as_old_as_its_file(instance: PrivateSigstore, bundle: B
     )
     wanted = TrustedIdentity(name="alice", identity=ALICE, issuer=instance.issuer)
     signer = KeylessVerifier([wanted], lambda: root, now()).verify(bundle)
-    assert signer.trust_age_days == 40
+    assert signer.trust_root is not None
+    assert signer.trust_root.age_days == 40
 
 
 def test_a_bare_trusted_root_cannot_sign(instance: PrivateSigstore) -> None:

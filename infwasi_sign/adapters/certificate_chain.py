@@ -66,6 +66,7 @@ class Certificate:
     not_before: datetime
     not_after: datetime
     is_ca: bool
+    may_issue: bool  # a CA whose keyUsage, if it has one, includes keyCertSign
     is_self_issued: bool
     signs: bool | None  # keyUsage has digitalSignature; None: there is no keyUsage
     usages: tuple[str, ...] | None  # of extendedKeyUsage, dotted; None: there is none
@@ -110,12 +111,14 @@ def _read(der: bytes) -> Certificate:
     key_usage = _extension(parsed, x509.KeyUsage)
     extended = _extension(parsed, x509.ExtendedKeyUsage)
     usages = None if extended is None else tuple(usage.dotted_string for usage in extended.value)
+    is_ca = constraints is not None and constraints.value.ca
     return Certificate(
         der=der,
         shown=shown(parsed.subject.rfc4514_string()),
         not_before=parsed.not_valid_before_utc,
         not_after=parsed.not_valid_after_utc,
-        is_ca=constraints is not None and constraints.value.ca,
+        is_ca=is_ca,
+        may_issue=is_ca and (key_usage is None or key_usage.value.key_cert_sign),
         is_self_issued=parsed.subject == parsed.issuer,
         signs=None if key_usage is None else key_usage.value.digital_signature,
         usages=usages,

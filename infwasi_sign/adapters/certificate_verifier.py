@@ -44,13 +44,15 @@ class CertificateVerifier:
             raise wrong_mode(SigningMode.CERTIFICATE, material)
         return self._judge(bundle.envelope, material.certificate, (), material.timestamps)
 
-    def verify_oms(self, bundle: OmsBundle) -> SignerIdentity:
+    def verify_oms(self, bundle: OmsBundle, *, allows_idle_ca: bool = False) -> SignerIdentity:
         """The same for an OMS bundle, which brings its chain, as `model_signing` wants it."""
         material = bundle.material
         if not isinstance(material, OmsCertificateMaterial) or not material.certificates:
             raise MalformedError("not signed by a certificate", where="bundle")
         leaf, *chain = material.certificates
-        return self._judge(bundle.envelope, leaf, tuple(chain), material.timestamps)
+        return self._judge(
+            bundle.envelope, leaf, tuple(chain), material.timestamps, allows_idle_ca=allows_idle_ca
+        )
 
     def verify_companion(self, data: bytes, packer: SignerIdentity) -> bytes:
         """The OMS payload under ``packer``'s certificate (see `ports.SignatureVerifier`)."""
@@ -72,6 +74,8 @@ class CertificateVerifier:
         leaf: bytes,
         chain: tuple[bytes, ...],
         timestamps: tuple[bytes, ...],
+        *,
+        allows_idle_ca: bool = False,
     ) -> SignerIdentity:
         refusals = []
         for trust in self._trusted:
@@ -84,6 +88,7 @@ class CertificateVerifier:
                     timestamps=timestamps,
                     trust=trust,
                     now=self._now,
+                    allows_idle_ca=allows_idle_ca,
                 )
             except RefusedError as refusal:
                 refusals.append((trust, refusal))
@@ -134,4 +139,4 @@ class OmsCertificateVerifier:
 
     def verify(self, bundle: OmsBundle) -> SignerIdentity:
         """See `CertificateVerifier.verify_oms`."""
-        return self._verifier.verify_oms(bundle)
+        return self._verifier.verify_oms(bundle, allows_idle_ca=True)

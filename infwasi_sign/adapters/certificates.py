@@ -45,6 +45,7 @@ def verify_certificate(
     timestamps: tuple[bytes, ...],
     trust: CertificateTrust,
     now: datetime,
+    allows_idle_ca: bool = False,
 ) -> CertifiedSigner:
     """The signer that ``trust`` names, if they made ``signature`` over ``signed``.
 
@@ -58,6 +59,7 @@ def verify_certificate(
     7. the leaf is that of the identity
 
     Without timestamp roots in the policy, timestamps say nothing and are passed over.
+    ``allows_idle_ca`` is for models that were signed elsewhere: see `require_code_signing`.
 
     Raises:
         UndecidedError: the policy's side is wrong.
@@ -72,7 +74,7 @@ def verify_certificate(
     holder = parse_certificate(leaf, where="certificate")
     given = [parse_certificate(der, where=f"chain[{at}]") for at, der in enumerate(chain)]
     # 3
-    curve = require_code_signing(holder)
+    curve = require_code_signing(holder, allows_idle_ca=allows_idle_ca)
     # 4
     _require_made(holder, curve, signature, signed)
     # 5
@@ -143,15 +145,17 @@ def _require_bounds(chain: tuple[bytes, ...], timestamps: tuple[bytes, ...]) -> 
 # --- 3: the certificate ------------------------------------------------------------------------
 
 
-def require_code_signing(holder: Certificate) -> str:
+def require_code_signing(holder: Certificate, *, allows_idle_ca: bool = False) -> str:
     """Whether a certificate is one for signing code; the curve of its key.
 
     RFC 5280 sections 4.2.1.3 and 4.2.1.12; CA/B Forum's code signing requirements 7.1.2.3.
+    ``allows_idle_ca``: a leaf may call itself a CA if its keyUsage keeps it from issuing anything,
+    as those do that `model_signing` was tested with.
 
     Raises:
         RefusedError: kind `signer`, it is not.
     """
-    if holder.is_ca:
+    if holder.is_ca and (holder.may_issue or not allows_idle_ca):
         raise _unsuited(holder, "the certificate is that of a CA")
     if not holder.signs:
         raise _unsuited(holder, "the certificate has no keyUsage digitalSignature")

@@ -5,13 +5,13 @@ The places, in this order: ``--policy FILE``, ``$INFWASI_POLICY``, the user's co
 with a package does not say by whose rules it is judged.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from infwasi_sign.adapters import trusted_file
 from infwasi_sign.adapters.atomic import hint_for_error
 from infwasi_sign.adapters.cel import CelCompiler
 from infwasi_sign.adapters.certificate_files import read_certificates
@@ -102,18 +102,8 @@ def find_policy(
 
 
 def require_outside(policy: Path, package: Path) -> None:
-    """Also a policy that the caller named is not one that came with the package.
-
-    Raises:
-        UndecidedError: it lies in the directory of the package.
-    """
-    inside = os.path.join(os.path.realpath(package), "")
-    if os.path.realpath(policy).startswith(inside):
-        raise UndecidedError(
-            "the policy lies in the package that it is to judge",
-            where=str(policy),
-            hint="what comes with a package does not say by whose rules it is judged",
-        )
+    """See `trusted_file.require_outside`."""
+    trusted_file.require_outside(policy, package, "policy")
 
 
 def _usual_places(environment: Mapping[str, str]) -> Sequence[Path]:

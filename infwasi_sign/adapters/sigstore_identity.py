@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
+from infwasi_sign.adapters.unprobed import unprobed
 from infwasi_sign.domain.bundle import PAYLOAD_TYPE, Bundle, encode_bundle, read_bundle
 from infwasi_sign.domain.manifest import OMS_FILE
 from infwasi_sign.domain.material import Logged, SigningMode, wrong_mode
@@ -108,7 +109,7 @@ class KeylessVerifier:
                     mode=SigningMode.KEYLESS,
                     identity=identity,
                     issuer=issuer,
-                    trust_age_days=root.age_days(self._now),
+                    trust_root=root.used(self._now),
                 )
         raise RefusedError(
             RefusalKind.SIGNER,
@@ -147,7 +148,9 @@ class _Keeping:
 
 
 def _verified(root: TrustRoot, bundle: Bundle) -> tuple[Certificate, str, bytes]:
-    from sigstore.models import Bundle as SigstoreBundle  # noqa: PLC0415 - 0.4 s
+    with unprobed():
+        import sigstore.verify  # noqa: F401, PLC0415 - 0.4 s, and all of it
+        from sigstore.models import Bundle as SigstoreBundle  # noqa: PLC0415
 
     kept = _Keeping()
     try:
@@ -189,13 +192,24 @@ def _make_verifier(root: TrustRoot, moments: Sequence[datetime]) -> Any:
     from sigstore.models import ClientTrustConfig  # noqa: PLC0415 - 0.4 s
     from sigstore.verify import Verifier  # noqa: PLC0415
 
+    require_readable(root)
+    return Verifier(trusted_root=ClientTrustConfig.from_json(root.at(moments)).trusted_root)
+
+
+def require_readable(root: TrustRoot) -> None:
+    """sigstore-python can read it, too.
+
+    Raises:
+        UndecidedError: it cannot; a trust root that is not understood is none.
+    """
+    from sigstore.models import ClientTrustConfig  # noqa: PLC0415 - 0.4 s
+
     try:
         ClientTrustConfig.from_json(root.config)
-    except Exception as e:  # of many kinds; a trust root that is not understood is none
+    except Exception as e:  # of many kinds
         raise UndecidedError(
             "not a trust root that can be used", where=root.source, got=said(e)
         ) from e
-    return Verifier(trusted_root=ClientTrustConfig.from_json(root.at(moments)).trusted_root)
 
 
 def _require_every_timestamp(verifier: Any, bundle: Any) -> None:

@@ -12,7 +12,7 @@ from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from infwasi_sign.adapters.sigstore_identity import KeylessVerifier, TrustedIdentity, said
 from infwasi_sign.domain.bundle import Bundle, encode_bundle, parse_bundle, read_bundle
@@ -21,9 +21,6 @@ from infwasi_sign.errors import RefusedError, UndecidedError
 
 if TYPE_CHECKING:
     from infwasi_sign.domain.trust_root import TrustRoot
-
-PUBLIC_INSTANCE: Final = "https://tuf-repo-cdn.sigstore.dev"  # docs.sigstore.dev, "Public good"
-STAGING_INSTANCE: Final = "https://tuf-repo-cdn.sigstage.dev"
 
 _T = TypeVar("_T")
 
@@ -122,19 +119,6 @@ def browser_token(root: TrustRoot) -> Token:
 
     issuer = Issuer(_config(root).signing_config.get_oidc_url())
     return read_token(str(issuer.identity_token()))
-
-
-@_foreign("the trust root cannot be fetched")
-def fetch_trust_config(url: str, bootstrap_root: Any = None) -> str:
-    """A ClientTrustConfig out of a TUF repository, as JSON text.
-
-    Raises:
-        UndecidedError: it cannot be reached, or is not signed as its root demands.
-    """
-    from sigstore.models import ClientTrustConfig  # noqa: PLC0415
-
-    config = ClientTrustConfig.from_tuf(url, bootstrap_root=bootstrap_root)
-    return str(config._inner.to_json())  # it has no public way out
 
 
 class KeylessSigner:

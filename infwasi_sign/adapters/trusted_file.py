@@ -82,6 +82,21 @@ def open_trusted_folder(path: Path) -> int:
         return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
 
 
+def require_outside(file: Path, package: Path, what: str) -> None:
+    """Also a file that the caller named is not one that came with the package.
+
+    Raises:
+        UndecidedError: it lies in the directory of the package.
+    """
+    inside = os.path.join(os.path.realpath(package), "")
+    if os.path.realpath(file).startswith(inside):
+        raise UndecidedError(
+            f"the {what} lies in the package that it is to judge",
+            where=str(file),
+            hint="what comes with a package does not say by whose rules it is judged",
+        )
+
+
 def read_secret(path: Path, most_bytes: int) -> bytes:
     """The content of a file that only its owner can read: a private key, a passphrase.
 

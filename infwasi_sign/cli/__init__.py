@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "verify": "check a package against a key",
     "verify-and-run": "check a package, and only then run it",
     "policy": "write, check and explain policies",
+    "trust": "fetch or show the trust root that identities are judged by",
     "inspect": "show what is in a package, verified or not",
     "state": "show or reset what was accepted before",
 }

@@ -1,6 +1,7 @@
 """`infwasi verify --oms`: a model directory that carries only an OMS signature."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,7 +13,7 @@ from infwasi_sign.errors import UndecidedError
 
 if TYPE_CHECKING:
     from infwasi_sign.domain.result import AcceptedModel, Circumstances
-    from infwasi_sign.oms_verify import VerifiedModel
+    from infwasi_sign.oms_verify import OmsVerifier, VerifiedModel
 
 ROLE: Final = "resource"
 """What a result calls the files of a model: the word of OMS."""
@@ -26,7 +27,7 @@ def verify_model(
     now: datetime,
     delivery: Delivery,
 ) -> None:
-    """Verify a model directory by one key, and deliver the result.
+    """Verify a model directory by one signer, and deliver the result.
 
     ``others`` are the options of `verify` that mean nothing here, and whether they were given.
 
@@ -35,18 +36,15 @@ def verify_model(
     """
     from infwasi_sign.domain.result import Circumstances, PolicyUsed
 
-    key_path = trust.key_path
-    used = None if key_path is None else PolicyUsed(source="--key")
+    way = _way(trust)
+    used = None if way is None else PolicyUsed(source=way)
     brought = Circumstances(location=str(location), at=now, policy=used)
-    with failures_delivered(delivery.deliver, brought):
+    with failures_delivered(delivery.deliver, brought), ExitStack() as stack:
         from infwasi_sign.adapters.model_directory import open_model_directory
-        from infwasi_sign.adapters.oms_keys import OmsKeyVerifier, load_oms_key
         from infwasi_sign.oms_verify import verify_oms
 
         _require_alone(_others(trust) | others)
-        if key_path is None:
-            raise UndecidedError("no key is trusted", hint="say whose signature counts: --key FILE")
-        signatures = OmsKeyVerifier(load_oms_key(key_path), name=key_path.stem)
+        signatures = stack.enter_context(_verifier(location, trust, now))
         with open_model_directory(location) as model, package_progress() as progress:
             verified = verify_oms(
                 model,
@@ -57,6 +55,56 @@ def verify_model(
                 ),
             )
         delivery.deliver(accepted_model(verified, brought))
+
+
+def _way(trust: TrustOptions) -> str | None:
+    """The option that says who is trusted; `require_one_way` sees to it that it is one."""
+    ways = {
+        "--key": trust.key_path is not None,
+        "--certificate-roots": trust.certificate_roots is not None,
+        "--identity": trust.identity is not None or trust.identity_pattern is not None,
+    }
+    return next((way for way, is_named in ways.items() if is_named), None)
+
+
+@contextmanager
+def _verifier(location: Path, trust: TrustOptions, now: datetime) -> "Iterator[OmsVerifier]":
+    """Who decides in the mode that the options ask for; a stale trust root is said at the end."""
+    from infwasi_sign.cli.named_signers import (
+        named_holder,
+        named_identity,
+        named_root,
+        require_one_way,
+        say_if_stale,
+    )
+
+    require_one_way(trust)
+    match _way(trust):
+        case "--key" if trust.key_path is not None:
+            from infwasi_sign.adapters.oms_keys import OmsKeyVerifier, load_oms_key
+
+            yield OmsKeyVerifier(load_oms_key(trust.key_path), name=trust.key_path.stem)
+        case "--certificate-roots":
+            from infwasi_sign.adapters.certificate_verifier import (
+                CertificateVerifier,
+                OmsCertificateVerifier,
+            )
+
+            yield OmsCertificateVerifier(CertificateVerifier([named_holder(trust)], now))
+        case "--identity":
+            from infwasi_sign.adapters.sigstore_identity import KeylessVerifier, OmsKeylessVerifier
+
+            root = named_root(trust, location)
+            try:
+                yield OmsKeylessVerifier(KeylessVerifier([named_identity(trust)], root, now))
+            finally:
+                say_if_stale(root, now)
+        case _:
+            raise UndecidedError(
+                "nobody is trusted",
+                expected="--key, --certificate-roots or --identity",
+                hint="say whose signature counts: --key FILE",
+            )
 
 
 def accepted_model(model: "VerifiedModel", brought: "Circumstances") -> "AcceptedModel":
@@ -82,10 +130,6 @@ def accepted_model(model: "VerifiedModel", brought: "Circumstances") -> "Accepte
 def _others(trust: TrustOptions) -> dict[str, bool]:
     return {
         "--policy": trust.policy_path is not None,
-        "--identity": trust.identity is not None,
-        "--identity-pattern": trust.identity_pattern is not None,
-        "--issuer": trust.issuer is not None,
-        "--trust-root": trust.trust_root is not None,
         "--name": trust.name is not None,
         "--pin": trust.pin,
     }
@@ -96,6 +140,6 @@ def _require_alone(others: Mapping[str, bool]) -> None:
         if is_given:
             raise UndecidedError(
                 f"{name} does not go with --oms",
-                expected="--oms DIRECTORY --key FILE",
+                expected="--oms DIRECTORY with --key, --certificate-roots or --identity",
                 hint=f"leave out {name}, or leave out --oms",
             )

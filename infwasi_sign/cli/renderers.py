@@ -74,6 +74,11 @@ def _by(signer: SignerIdentity, *, digits: int) -> str:
             assert_never(signer.mode)
 
 
+def _trust_roots(signers: Iterable[SignerIdentity]) -> list[str]:
+    """By what identities were judged; one trust root is for all of them."""
+    return sorted({str(one.trust_root) for one in signers if one.trust_root is not None})
+
+
 def text_lines(result: VerifyResult) -> list[str]:
     """Lines for people; names in them are harmless and none can become two."""
     match result:
@@ -102,6 +107,7 @@ def _accepted_lines(result: Accepted) -> list[str]:
         lines.append(f"  {entry.role:<10} {entry.name}  {entry.size_bytes:,} bytes")
         lines += [f"             {digest}" for digest in entry.digests]
     # A flag was typed a line above; a policy file was maybe found by itself.
+    lines += [f"  trust root {root}" for root in _trust_roots(result.signers)]
     policy = result.circumstances.policy
     if policy is not None and policy.is_file:
         lines.append(f"  policy     {policy}")
@@ -115,6 +121,7 @@ def _model_lines(result: AcceptedModel) -> list[str]:
     for entry in result.files:
         lines.append(f"  {entry.role:<10} {entry.name}  {entry.size_bytes:,} bytes")
         lines += [f"             {digest}" for digest in entry.digests]
+    lines += [f"  trust root {root}" for root in _trust_roots(result.signers)]
     lines += [f"  ignored    {path}  not signed, not looked at" for path in result.ignored]
     return lines
 
@@ -152,6 +159,7 @@ def _accepted_rows(result: Accepted) -> list[tuple[str, str]]:
     return [
         ("package", f"{result.package_name} {result.package_version}"),
         *(("signer", f"{s.name} {_by(s, digits=64)}") for s in result.signers),
+        *(("trust root", root) for root in _trust_roots(result.signers)),
         *(("counts nothing", file) for file in result.strangers),
         ("issued", format_time(result.issued_at)),
         ("expires", _expiry(result)),
@@ -165,6 +173,7 @@ def _accepted_rows(result: Accepted) -> list[tuple[str, str]]:
 def _model_rows(result: AcceptedModel) -> list[tuple[str, str]]:
     return [
         *(("signer", f"{s.name} {s.algorithm} sha256:{s.fingerprint}") for s in result.signers),
+        *(("trust root", root) for root in _trust_roots(result.signers)),
         ("OMS payload", str(result.payload)),
         ("OMS root", str(result.root)),
         *(("ignored, not signed", path) for path in result.ignored),

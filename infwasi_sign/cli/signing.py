@@ -224,16 +224,15 @@ def _ask(*, is_told: bool) -> None:
 
 def _signing_root(path: Path | None, now: datetime) -> "TrustRoot":
     """The instance that was named, else the one of `infwasi trust fetch`, else the public one."""
-    from infwasi_sign.adapters.sigstore_signer import PUBLIC_INSTANCE, fetch_trust_config
+    from infwasi_sign.adapters.trust_fetch import PUBLIC_INSTANCE, fetch_trust_root
     from infwasi_sign.adapters.trust_root import find_trust_root, load_trust_root
-    from infwasi_sign.domain.trust_root import encode_fetched, parse_trust_root
+    from infwasi_sign.domain.trust_root import parse_trust_root
 
     if path is not None:
         return load_trust_root(path)
     try:
         found = find_trust_root(os.environ)
     except UndecidedError:
-        config = fetch_trust_config(PUBLIC_INSTANCE)
-        data = encode_fetched(config, instance=PUBLIC_INSTANCE, fetched_at=now)
+        data = fetch_trust_root(PUBLIC_INSTANCE, environment=os.environ, now=now)
         return parse_trust_root(data, source=PUBLIC_INSTANCE, written_at=now)
     return load_trust_root(found)

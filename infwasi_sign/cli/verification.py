@@ -12,13 +12,21 @@ from infwasi_sign.adapters.keys import TrustedKey
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.adapters.signature_modes import ModeVerifier, TrustedSigners
+from infwasi_sign.adapters.trust_root import JudgingRoot
+from infwasi_sign.cli.named_signers import (
+    named_holder,
+    named_identity,
+    named_root,
+    require_one_way,
+    say_if_stale,
+)
 from infwasi_sign.cli.options import TrustOptions
 from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.facts import TRUST_AGE
 from infwasi_sign.domain.manifest import Manifest
 from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
 from infwasi_sign.domain.rollback import policy_id
 from infwasi_sign.domain.signer import SignerIdentity
-from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import PackageStore
 from infwasi_sign.verify import VerifiedPackage, VerifyRequest, verify
 
@@ -30,12 +38,13 @@ PIN: Final = "--pin"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trust:
-    """Whom a command trusts and by whose rules."""
+    """Whom a command trusts and by whose rules; ``root`` is for identities, if any are trusted."""
 
     policy: Policy
     signers: TrustedSigners
     policy_id: str  # under which accepted releases are remembered
     memory_demanded_at: str | None = None  # the line that demands that they are
+    root: JudgingRoot | None = None
     pins: "PinStore | None" = None  # where trust on first use is kept, if that is what decides
 
 
@@ -52,7 +61,7 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
         if options.name is not None
         else DirectoryNamed(directory=_directory_name(package))
     )
-    _require_one_way(options)
+    require_one_way(options)
     if options.pin:
         return _pinned_trust(package, wanted, options, digests)
     if options.key_path is not None:
@@ -68,7 +77,7 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
             policy_id=policy_id("key", key.public_key.fingerprint),
         )
     if options.identity is not None or options.identity_pattern is not None:
-        return _identity_trust(wanted, options, digests)
+        return _identity_trust(package, wanted, options, digests)
     if options.certificate_roots is not None:
         return _certificate_trust(wanted, options, digests)
     from infwasi_sign.adapters.policy_source import find_policy, load_policy, require_outside
@@ -76,9 +85,11 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
     found = find_policy(options.policy_path, os.environ, key_flag=options.key_flag)
     require_outside(found, package)
     loaded = load_policy(found)
+    root = JudgingRoot(loaded.signers.trust_root, package)
     return Trust(
         policy=loaded.policy(wanted, digests),
-        signers=loaded.signers,
+        signers=replace(loaded.signers, trust_root=root),
+        root=root,
         policy_id=policy_id("file", os.path.realpath(loaded.path)),
         memory_demanded_at=loaded.file.memory_demanded_at,
     )
@@ -105,82 +116,17 @@ def _sha256(data: bytes) -> Digest:
     return measure_bytes(data)[Algorithm.SHA256]
 
 
-def _require_one_way(options: TrustOptions) -> None:
-    """Key, identity and policy exclude each other: whoever means one gets no other."""
-    ways = {
-        "--policy": options.policy_path is not None,
-        options.key_flag: options.key_path is not None,
-        "--identity": options.identity is not None,
-        "--identity-pattern": options.identity_pattern is not None,
-        "--certificate-roots": options.certificate_roots is not None,
-    }
-    named = [way for way, is_named in ways.items() if is_named]
-    _require_said(options)
-    if len(named) > 1:
-        raise UndecidedError(
-            f"{named[0]} and {named[1]} exclude each other",
-            hint="a policy names all its signers; a flag names the only one",
-        )
-    if options.pin and named not in ([], [options.key_flag]):
-        raise UndecidedError("only a key can be pinned", got=named[0], hint="leave out --pin")
-    is_keyless = bool({"--identity", "--identity-pattern"} & set(named))
-    if is_keyless != (options.issuer is not None):
-        raise UndecidedError(
-            "an identity counts only with who vouches for it",
-            expected="--identity and --issuer",
-        )
-    is_certified = options.certificate_roots is not None
-    if is_certified != (options.certificate_identity is not None) or (
-        not is_certified and (options.certificate_intermediates or options.timestamp_roots)
-    ):
-        raise UndecidedError(
-            "a certificate counts only with whose it is and who issued it",
-            expected="--certificate-identity and --certificate-roots",
-        )
-    if options.trust_root is not None and not is_keyless:
-        raise UndecidedError(
-            "a trust root is for identities", hint="a policy names its own in [sigstore]"
-        )
-
-
-def _require_said(options: TrustOptions) -> None:
-    """A name that is empty is a variable that nobody set, and names nobody."""
-    for option, said in {
-        "--identity": options.identity,
-        "--identity-pattern": options.identity_pattern,
-        "--issuer": options.issuer,
-        "--certificate-identity": options.certificate_identity,
-    }.items():
-        if said is not None and not said.strip():
-            raise UndecidedError("the name is empty", where=option)
-
-
 def _certificate_trust(
     wanted: NamedPackage | DirectoryNamed, options: TrustOptions, digests: frozenset[Algorithm]
 ) -> Trust:
-    from infwasi_sign.adapters.certificate_files import read_certificates
-    from infwasi_sign.domain.certified import CertificateTrust, TimestampRule
     from infwasi_sign.domain.policy_short import certificate_policy
 
-    def read(path: Path | None) -> tuple[bytes, ...]:
-        return () if path is None else read_certificates(path)
-
-    identity = options.certificate_identity or ""
-    is_stamped = options.timestamp_roots is not None
-    roots = read(options.certificate_roots)
-    trusted = CertificateTrust(
-        name=identity,
-        identity=identity,
-        roots=roots,
-        intermediates=read(options.certificate_intermediates),
-        timestamp_roots=read(options.timestamp_roots),
-        timestamp=TimestampRule.REQUIRED if is_stamped else TimestampRule.CURRENT_TIME,
-    )
-    anchors = " ".join(_sha256(root).hex for root in sorted(roots))
+    trusted = named_holder(options)
+    anchors = " ".join(_sha256(root).hex for root in sorted(trusted.roots))
     short = certificate_policy(
         asked=_asked(wanted),
-        identity=identity,
-        roots=tuple(str(_sha256(one)) for one in roots),
+        identity=trusted.identity,
+        roots=tuple(str(_sha256(one)) for one in trusted.roots),
         intermediates=tuple(str(_sha256(one)) for one in trusted.intermediates),
         timestamp_roots=tuple(str(_sha256(one)) for one in trusted.timestamp_roots),
     )
@@ -189,26 +135,19 @@ def _certificate_trust(
             package=wanted, digests=digests, source="--certificate-roots", digest=_sha256(short)
         ),
         signers=TrustedSigners(certificates=(trusted,)),
-        policy_id=policy_id("certificate", f"{identity} {anchors}"),
+        policy_id=policy_id("certificate", f"{trusted.identity} {anchors}"),
     )
 
 
 def _identity_trust(
-    wanted: NamedPackage | DirectoryNamed, options: TrustOptions, digests: frozenset[Algorithm]
+    package: Path,
+    wanted: NamedPackage | DirectoryNamed,
+    options: TrustOptions,
+    digests: frozenset[Algorithm],
 ) -> Trust:
-    from infwasi_sign.adapters.sigstore_identity import TrustedIdentity
-    from infwasi_sign.adapters.trust_root import default_trust_root, load_trust_root
     from infwasi_sign.domain.policy_short import identity_policy
 
-    assert options.issuer is not None  # noqa: S101 - _require_one_way looked
-    trusted = TrustedIdentity(
-        name=options.identity or options.identity_pattern or "",
-        issuer=options.issuer,
-        identity=options.identity,
-        pattern=options.identity_pattern,
-    )
-    path = options.trust_root
-    root = default_trust_root if path is None else partial(load_trust_root, path)
+    trusted, root = named_identity(options), named_root(options, package)
     short = identity_policy(
         asked=_asked(wanted),
         name=trusted.name,
@@ -220,6 +159,7 @@ def _identity_trust(
         policy=Policy(package=wanted, digests=digests, source="--identity", digest=_sha256(short)),
         signers=TrustedSigners(identities=(trusted,), trust_root=root),
         policy_id=policy_id("identity", str(trusted)),
+        root=root,
     )
 
 
@@ -263,15 +203,23 @@ def _pinned_trust(
 def verify_trusting(
     request: VerifyRequest, trust: Trust, store: PackageStore | None = None
 ) -> VerifiedPackage:
-    """Verify with the adapters of this machine, and another store if one is given."""
+    """Verify with the adapters of this machine, and another store if one is given.
+
+    A stale trust root is said, whatever it comes to. Where a policy sets a maximum age, that
+    decides, and nothing needs to be said.
+    """
     if trust.pins is not None:
         request = replace(request, on_claims=partial(_require_pin, request, trust))
-    return verify(
-        request,
-        store=store or DirectoryStore(),
-        signatures=ModeVerifier(trust.signers, request.now),
-        measure_bytes=measure_bytes,
-    )
+    try:
+        return verify(
+            request,
+            store=store or DirectoryStore(),
+            signatures=ModeVerifier(trust.signers, request.now),
+            measure_bytes=measure_bytes,
+        )
+    finally:
+        if not any(rule.fact == TRUST_AGE for rule in trust.policy.rules):
+            say_if_stale(trust.root, request.now)
 
 
 def _require_pin(

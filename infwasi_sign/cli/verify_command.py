@@ -48,6 +48,7 @@ def command(
       infwasi verify dist/capital-1.0.0 --policy site.toml --format sarif --output infwasi.sarif
       infwasi verify dist/capital-1.0.0 --format github >> "$GITHUB_STEP_SUMMARY"
       infwasi verify --oms models/SmolLM2 --key publisher.pub
+      infwasi verify --oms models/SmolLM2 --identity ci@example.org --issuer https://...
     """
     from datetime import UTC, datetime
 

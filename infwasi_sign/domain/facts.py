@@ -79,7 +79,7 @@ def variable(fact: str) -> str:
 
 def signer_facts(signers: Sequence[SignerIdentity]) -> Facts:
     """The facts of everybody who signed and is named by the policy (docs/policy.md)."""
-    ages = [signer.trust_age_days for signer in signers if signer.trust_age_days is not None]
+    ages = [signer.trust_root.age_days for signer in signers if signer.trust_root is not None]
     facts: dict[str, FactValue] = {
         SIGNER_NAMES: tuple(sorted({signer.name for signer in signers})),
         SIGNER_KEYS: tuple(sorted({f"sha256:{signer.fingerprint}" for signer in signers})),

@@ -42,6 +42,10 @@ class Limits:
     log_hashes: int = 64  # of an inclusion proof: a tree of 2^64 leaves
     log_words_bytes: int = 64  # kind and version of an entry
     trust_root_bytes: int = 1 * MIB  # that of the public instance has 20 KiB
+    trust_root_entries: int = 64  # authorities of one kind; the public instances have at most 4
+    tuf_root_bytes: int = 500 * KIB  # python-tuf's bound
+    tuf_wait_seconds: int = 10  # for each step of a repository's answer
+    tuf_total_seconds: float = 60.0  # for all answers; about ten files of below 20 KiB
     token_bytes: int = 64 * KIB  # OIDC tokens of pipelines have 2 to 4 KiB
 
     # --- JSON (bundle, statement, BOM)

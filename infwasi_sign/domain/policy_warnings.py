@@ -6,8 +6,10 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from infwasi_sign.domain.confinement import Layer
+from infwasi_sign.domain.facts import TRUST_AGE
 from infwasi_sign.domain.interfaces import APP_IMPORTS
 from infwasi_sign.domain.load_level import LoadLevel
+from infwasi_sign.domain.policy_file import PolicyFile
 from infwasi_sign.domain.rules import (
     AnyOf,
     AtMost,
@@ -30,6 +32,18 @@ _LAYERS: Final = frozenset({Layer.NO_DUMPS, Layer.NO_NEW_PRIVS})  # that this ve
 def warnings(rules: tuple[Rule, ...], now: datetime) -> list[str]:
     """One line for each rule that permits everything, or nothing, or waits to be filled in."""
     return [f"{rule.place} {rule.name} {what}" for rule in rules if (what := _doubt(rule, now))]
+
+
+def signer_warnings(file: PolicyFile) -> list[str]:
+    """One line for each signer whose identity is judged by a trust root of any age."""
+    if any(rule.fact == TRUST_AGE for rule in file.rules):
+        return []
+    return [
+        f"signer {signer.name}: the trust root of its identities may be of any age; "
+        "[sigstore] maximum-age-days bounds it"
+        for signer in file.signers
+        if signer.identities
+    ]
 
 
 def _doubt(rule: Rule, now: datetime) -> str | None:  # noqa: PLR0911 - one return per doubt

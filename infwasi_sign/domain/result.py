@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from infwasi_sign.domain.digest import Digest
 from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.refusals import hint_for
-from infwasi_sign.domain.signer import SignerIdentity
+from infwasi_sign.domain.signer import SignerIdentity, TrustRootUsed
 from infwasi_sign.errors import GuestError, InfwasiError, RefusalKind, RefusedError
 
 RESULT_SCHEMA: Final = "urn:infwasi:result:v1"
@@ -255,7 +255,16 @@ def _signer_json(signer: SignerIdentity) -> JsonObject:
         identity=None if signer.identity is None else _text(signer.identity),
         issuer=None if signer.issuer is None else _text(signer.issuer),
         signedAt=None if signer.signed_at is None else format_time(signer.signed_at),
+        trustRoot=None if signer.trust_root is None else _trust_root_json(signer.trust_root),
     )
+
+
+def _trust_root_json(root: TrustRootUsed) -> JsonObject:
+    return {
+        "source": _text(root.source),
+        "digest": str(root.digest),
+        "ageDays": root.age_days,
+    }
 
 
 def _text(value: str) -> str:

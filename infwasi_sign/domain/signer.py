@@ -3,7 +3,20 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from infwasi_sign.domain.digest import Digest
 from infwasi_sign.domain.material import SigningMode
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrustRootUsed:
+    """By what an identity was judged: a file, the digest of its bytes, its age in whole days."""
+
+    source: str
+    digest: Digest
+    age_days: int
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.digest}, {self.age_days} days old"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -12,7 +25,7 @@ class SignerIdentity:
 
     ``identity`` is what a certificate says of its holder and ``issuer`` who vouched for that, in
     keyless mode; ``signed_at`` a time that somebody else than the signer confirms;
-    ``trust_age_days`` how old the trust root is by which that was judged.
+    ``trust_root`` by what that was judged.
     """
 
     name: str
@@ -22,4 +35,4 @@ class SignerIdentity:
     identity: str | None = None
     issuer: str | None = None
     signed_at: datetime | None = None
-    trust_age_days: int | None = None
+    trust_root: TrustRootUsed | None = None

@@ -26,6 +26,7 @@ from infwasi_sign.domain.rollback import SequenceRecord, encode_state, policy_id
 from infwasi_sign.domain.rules import Facts, FactValue
 from infwasi_sign.domain.settings_layout import memory_image
 from infwasi_sign.domain.settings_module import settings_module
+from infwasi_sign.domain.trust_root import encode_fetched
 from tests import certificate_authority as authority
 from tests import gguf_forge, oms_support
 from tests.conftest import ROOT
@@ -376,3 +377,24 @@ def key_uris() -> list[bytes]:
         b"pkcs11:manufacturer=m;model=d;serial=0A;slot-id=7;id=%00%FF?pin-source=file:///etc/pin",
         b"pkcs11:object=a;pin-value=1",
     ]
+
+
+def trust_roots() -> list[bytes]:
+    """A small one in its three forms, and with a time for each authority."""
+    valid = {"start": "2020-01-01T00:00:00Z", "end": "2030-01-01T00:00:00.5+01:00"}
+    log = {"baseUrl": "x", "publicKey": {"rawBytes": "AA==", "validFor": valid}}
+    authority = {"uri": "x", "certChain": {"certificates": [{"rawBytes": "AA=="}]}}
+    root = {
+        "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+        "tlogs": [log, {**log, "logId": {"keyId": "AA=="}}],
+        "ctlogs": [log],
+        "certificateAuthorities": [{**authority, "validFor": valid}],
+        "timestampAuthorities": [authority],
+    }
+    config = {
+        "mediaType": "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json",
+        "trustedRoot": root,
+        "signingConfig": {},
+    }
+    fetched = encode_fetched(json.dumps(config), instance="https://x.test", fetched_at=NOW)
+    return [json.dumps(root).encode(), json.dumps(config).encode(), fetched]

@@ -1,8 +1,10 @@
 """One target for each parser: bytes in, nothing out but our own errors, and what round-trips."""
 
 import contextlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from infwasi_sign.adapters import chat_template, key_files, keys, oms_keys, pkcs8
@@ -35,6 +37,8 @@ from infwasi_sign.domain.rollback import encode_state, parse_state
 from infwasi_sign.domain.settings_layout import from_memory_image, memory_image
 from infwasi_sign.domain.settings_module import read_settings_module, settings_module
 from infwasi_sign.domain.statement import encode_statement, parse_statement
+from infwasi_sign.domain.trust_authorities import KINDS
+from infwasi_sign.domain.trust_root import changes, parse_trust_root
 from infwasi_sign.domain.world import parts_of, require_app
 from infwasi_sign.errors import MalformedError, RefusedError, UndecidedError
 from tests.certificate_authority import ISSUING_CA, NOW, RELEASE, TIME_ROOT, trusting
@@ -43,6 +47,7 @@ from tests.gguf_forge import WatchedSource
 
 Run: TypeAlias = Callable[[bytes], None]
 _BASE: Final = 1024  # where settings lie in the memory of a config component
+_LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
 _ELEMENTS: Final = 1000  # of an array that are looked at; a header may claim millions
 _MESSAGES: Final = (
     Message(role=Role.SYSTEM, content="Be brief."),
@@ -367,6 +372,22 @@ def _der(data: bytes) -> None:
         element = rest.pop()
         if element.tag & 0x20:
             rest += element.children()
+
+
+# --- trust roots ------------------------------------------------------------------------------
+
+
+@_target(corpus.trust_roots, (UndecidedError,), longest=16_384)
+def _trust_root(data: bytes) -> None:
+    """Whom it lists is what is filtered by time: all of them, and then nobody before all began."""
+    root = parse_trust_root(data, source="root.json", written_at=NOW)
+    listed = json.loads(root.at(()))["trustedRoot"]
+    assert sum(map(len, (listed[member] for member in KINDS))) == len(root.authorities)
+    for moments in ((NOW,), (NOW, _LONG_AGO)):
+        listed = json.loads(root.at(moments))["trustedRoot"]
+        left = sum(map(len, (listed[member] for member in KINDS)))
+        assert left == sum(one.covers(moments) for one in root.authorities)
+    assert not changes(root, root)
 
 
 # --- all of them in one -----------------------------------------------------------------------

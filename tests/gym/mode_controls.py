@@ -126,7 +126,7 @@ def _judged_well(*_: object) -> SignerIdentity:
     return replace(anybody(), mode=SigningMode.CERTIFICATE)
 
 
-def _any_usage(_: object) -> str:
+def _any_usage(*_: object, **__: object) -> str:
     """As `require_code_signing`, but all certificates are for signing code."""
     return "secp256r1"
 
