@@ -3,7 +3,6 @@
 SARIF has a file of its own (`sarif`).
 """
 
-import html
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import assert_never
@@ -223,4 +222,6 @@ def _table(rows: Iterable[str]) -> str:
 
 
 def _code(value: str) -> str:
+    import html  # 1 ms that only summaries need
+
     return f"<code>{html.escape(escape_controls(value, keep_layout=False))}</code>"

@@ -6,8 +6,8 @@ from typing import Any
 
 from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.policy_signers import KeySpec
-from infwasi_sign.domain.policy_template import toml_value
 from infwasi_sign.domain.toml_text import TomlText, read_toml
+from infwasi_sign.domain.toml_value import toml_value
 from infwasi_sign.errors import UndecidedError
 
 

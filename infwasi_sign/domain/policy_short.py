@@ -4,7 +4,7 @@
 that policy; certificates and trust roots, which a policy names by files, stand in it by digest.
 """
 
-from infwasi_sign.domain.policy_template import toml_value
+from infwasi_sign.domain.toml_value import toml_value
 
 
 def key_policy(*, asked: str, name: str, pem: str) -> bytes:

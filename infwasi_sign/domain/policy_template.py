@@ -1,11 +1,11 @@
 """A policy to start from, as tight as one package allows."""
 
-import re
 from typing import Final
 
 from infwasi_sign.domain.facts import HOST_LIBRARIES
 from infwasi_sign.domain.policy_file import POLICY_VERSION
-from infwasi_sign.domain.rules import Facts, FactValue
+from infwasi_sign.domain.rules import Facts
+from infwasi_sign.domain.toml_value import toml_value
 
 _TEMPLATE: Final = '''\
 # Written by `infwasi policy init`; docs/policy.md explains every key.
@@ -63,9 +63,6 @@ require = ["blake3"]
 '''
 
 
-_HARMFUL: Final = re.compile(r"[^ !#-\[\]-~]")
-
-
 def policy_template(facts: Facts, *, signer: str, pem: str) -> str:
     """A policy that accepts the package of these facts, signed by ``signer`` with this key."""
     return _TEMPLATE.format(
@@ -83,14 +80,3 @@ def policy_template(facts: Facts, *, signer: str, pem: str) -> str:
         templates=toml_value(facts["model.chat-templates"]),
         libraries=toml_value(facts[HOST_LIBRARIES]),
     )
-
-
-def toml_value(value: FactValue) -> str:
-    """A TOML value (TOML 1.0.0, "String"); everything but plain ASCII is escaped."""
-    match value:
-        case int():
-            return str(value)
-        case str():
-            return '"' + _HARMFUL.sub(lambda found: f"\\U{ord(found[0]):08x}", value) + '"'
-        case _:
-            return f"[{', '.join(toml_value(item) for item in value)}]"
