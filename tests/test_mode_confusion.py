@@ -221,3 +221,26 @@ def test_a_variable_makes_none_pass_either(site: Site) -> None:
         )
         assert done.code == 1
         assert done.said[0].startswith("refused: unsigned: ")
+
+
+def test_policy_init_writes_a_policy_for_an_identity(site: Site) -> None:
+    words = ("--identity", ALICE, "--issuer", site.issuer, "--trust-root", "root.json")
+    package = str(site.package("keyless").relative_to(site.folder))
+    done = run("policy", "init", package, *words, cwd=site.folder, env=site.env)
+    assert (done.code, done.said) == (0, [])
+    named = done.out.replace("[sigstore]\n", '[sigstore]\ntrust-root = "root.json"\n')
+    (site.folder / "init.toml").write_text(named)
+    checked = run("policy", "check", "--strict", "init.toml", cwd=site.folder, env=site.env)
+    assert (checked.code, checked.said) == (0, [])
+    assert run("verify", package, "--policy", "init.toml", cwd=site.folder, env=site.env).code == 0
+    other = str(site.package("key").relative_to(site.folder))
+    assert run("verify", other, "--policy", "init.toml", cwd=site.folder, env=site.env).code == 1
+
+
+def test_policy_init_asks_whom_to_trust(site: Site) -> None:
+    done = run("policy", "init", "keyless/capital-1.0.0", cwd=site.folder, env=site.env)
+    assert done.transcript == (
+        2,
+        "",
+        ["error: nobody is named (expected --key, or --identity with --issuer)"],
+    )

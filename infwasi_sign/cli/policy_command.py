@@ -153,23 +153,50 @@ def _outcome_line(outcome: "Outcome") -> str:
 
 @command.command()
 @click.argument("package", type=click.Path(path_type=Path))
-@click.option("--key", "key_path", type=click.Path(path_type=Path), required=True)
+@click.option("--key", "key_path", type=click.Path(path_type=Path), help="The signer's public key.")
+@click.option("--identity", help="Or the identity that signed it.")
+@click.option("--issuer", help="And who vouches for the identity.")
+@click.option(
+    "--trust-root",
+    type=click.Path(path_type=Path),
+    help="Of the Sigstore instance [default: what `infwasi trust fetch` wrote].",
+)
 @click.option(
     "--name", default=None, help="The package you want (default: by the directory's name)."
 )
-def init(package: Path, key_path: Path, name: str | None) -> None:
-    """Print a policy that accepts PACKAGE and its successors, as tight as the package allows."""
+def init(
+    package: Path,
+    key_path: Path | None,
+    identity: str | None,
+    issuer: str | None,
+    trust_root: Path | None,
+    name: str | None,
+) -> None:
+    """Print a policy that accepts PACKAGE and its successors, as tight as the package allows.
+
+    \b
+    Examples:
+      infwasi policy init dist/capital-1.0.0 --key release.pub > policy.toml
+      infwasi policy init dist/capital-1.0.0 --identity me@example.com --issuer URL > policy.toml
+    """
     from infwasi_sign.adapters.key_files import public_pem
     from infwasi_sign.cli.verification import choose_trust
     from infwasi_sign.domain.digest import Algorithm
-    from infwasi_sign.domain.policy_template import policy_template
+    from infwasi_sign.domain.policy_template import by_identity, by_key, policy_template
 
-    options = TrustOptions(name=name, key_path=key_path)
+    if key_path is None and identity is None:
+        raise UndecidedError("nobody is named", expected="--key, or --identity with --issuer")
+    options = TrustOptions(
+        name=name, key_path=key_path, identity=identity, issuer=issuer, trust_root=trust_root
+    )
     trust = choose_trust(package, options, digests=frozenset(Algorithm))
     facts = _facts(package, trust, None)
-    (key,) = trust.signers.keys
-    pem = public_pem(key.public_key)
-    show(*policy_template(facts, signer=key.name, pem=pem).splitlines())
+    if key_path is None:
+        signer, ways = identity or "", by_identity(identity or "", issuer or "")
+    else:
+        (key,) = trust.signers.keys
+        signer, ways = key.name, by_key(public_pem(key.public_key))
+    show(*policy_template(facts, signer=signer, ways=ways).splitlines())
 
 
 @command.command()

@@ -7,17 +7,13 @@ from infwasi_sign.domain.policy_file import POLICY_VERSION
 from infwasi_sign.domain.rules import Facts
 from infwasi_sign.domain.toml_value import toml_value
 
-_TEMPLATE: Final = '''\
+_TEMPLATE: Final = """\
 # Written by `infwasi policy init`; docs/policy.md explains every key.
 version = {version}
 
 [[signer]]
 name = {signer}
-keys = [
-  {{ pem = """
-{pem}
-""" }},
-]
+{ways}
 
 [[package]]
 name = {package}
@@ -60,15 +56,15 @@ require = ["blake3"]
 # package = ["{name} 0.9.0"]
 # reason = "answers with the system prompt"
 # date = 2026-01-01
-'''
+"""
 
 
-def policy_template(facts: Facts, *, signer: str, pem: str) -> str:
-    """A policy that accepts the package of these facts, signed by ``signer`` with this key."""
+def policy_template(facts: Facts, *, signer: str, ways: str) -> str:
+    """A policy that accepts the package of these facts, signed by ``signer`` in these ways."""
     return _TEMPLATE.format(
         version=POLICY_VERSION,
         signer=toml_value(signer),
-        pem=pem.strip(),
+        ways=ways,
         package=toml_value(facts["package.name"]),
         name=facts["package.name"],
         sequence=facts["package.sequence"],
@@ -80,3 +76,14 @@ def policy_template(facts: Facts, *, signer: str, pem: str) -> str:
         templates=toml_value(facts["model.chat-templates"]),
         libraries=toml_value(facts[HOST_LIBRARIES]),
     )
+
+
+def by_key(pem: str) -> str:
+    """The lines of a signer with one public key."""
+    return f'keys = [\n  {{ pem = """\n{pem.strip()}\n""" }},\n]'
+
+
+def by_identity(identity: str, issuer: str) -> str:
+    """The lines of a signer with one identity, and how old its trust root may be."""
+    one = f"{{ identity = {toml_value(identity)}, issuer = {toml_value(issuer)} }}"
+    return f"identities = [\n  {one},\n]\n\n[sigstore]\nmaximum-age-days = 30"
