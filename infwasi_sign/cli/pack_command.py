@@ -1,6 +1,7 @@
 """`infwasi pack`."""
 
 import os
+import stat
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -140,7 +141,10 @@ def _pinned(project: Project) -> SigningMode | None:
 
 def _read_project(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        # O_NONBLOCK: a pipe without a writer would hold us up before we can refuse it.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise UndecidedError("not a regular file", where=str(path))
             data = file.read(LIMITS.toml_bytes + 1)
     except FileNotFoundError:
         if path == Path(PROJECT_FILE):
