@@ -263,12 +263,13 @@ def _say_notes(packed: "Packed", companion: "Companion") -> None:
 
 
 def _measure_needs(app: bytes, settings: "Settings") -> "GuestNeeds":
-    from infwasi_sign.adapters.canned_model import CannedModel, NeverStopped
+    from infwasi_sign.adapters.canned_model import CannedModel
+    from infwasi_sign.adapters.process import SignalFlag
     from infwasi_sign.adapters.wasm_host import WasmtimeHost
     from infwasi_sign.trial import Trial
 
-    trial = Trial(host=WasmtimeHost(), model=CannedModel(), stop=NeverStopped())
-    return trial.measure(app, settings)
+    with SignalFlag() as stop:
+        return Trial(host=WasmtimeHost(), model=CannedModel(), stop=stop).measure(app, settings)
 
 
 def _say_limits(packed: "Packed", stated: frozenset[str]) -> None:
