@@ -252,6 +252,15 @@ def test_refuses_a_bad_source_date_epoch(epoch: str, says: str, project: Path) -
     assert not list(project.glob("dist/*"))
 
 
+@pytest.mark.parametrize(("sequence", "notes"), [(1, 0), (2**53 - 1, 1)])
+def test_a_sequence_far_ahead_is_said(sequence: int, notes: int, project: Path) -> None:
+    stated = f'version = "1.0.0"\nsequence = {sequence}'
+    (project / "infwasi.toml").write_text(PROJECT.replace('version = "1.0.0"', stated))
+    done = infwasi(*SIGN, cwd=project)
+    assert done.code == 0
+    assert sum("the sequence is more than a year ahead" in line for line in done.said) == notes
+
+
 def test_pack_answers_in_json_where_it_is_asked_to(project: Path) -> None:
     package = {"package": "dist/capital-1.0.0", "signed": True}
     assert infwasi(*SIGN, "--json", cwd=project).documents == [package]

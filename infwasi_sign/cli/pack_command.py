@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from infwasi_sign import __version__
-from infwasi_sign.cli.issuing import now_and_issued_at
+from infwasi_sign.cli.issuing import now_and_issued_at, say_if_far_ahead
 from infwasi_sign.cli.output import emit_json, failures_as_json, progress_bar, say, show
 from infwasi_sign.cli.signing import SigningOptions, opened_sealer, signing_options
 from infwasi_sign.domain.limits import KIB, LIMITS, MIB
@@ -239,6 +239,7 @@ def _pack(
     if not attest_bom and attestation.path.exists():
         say(f"note: {attestation.path} is about another bill of materials")
     _say_notes(packed, companion)
+    say_if_far_ahead(packed.manifest.sequence, now)
     if as_json:
         beside = {} if packed.attestation is None else {"bomAttestation": str(attestation.path)}
         emit_json({"package": str(target), "signed": packed.is_signed, **beside})
