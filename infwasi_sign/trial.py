@@ -124,6 +124,7 @@ class Trial:
                     hint=_HINT,
                 ) from error
             raise
+        self.stop.raise_if_stopped()  # an answer that was cut off says nothing about needs
         return _Outcome(text="".join(pieces), failure=failure)
 
 

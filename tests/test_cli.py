@@ -1,5 +1,6 @@
 """Transcripts of usage, init, keygen and pack: what is typed, the exit code, both streams."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,13 @@ def test_keygen_asks_for_no_passphrase_where_a_file_is_in_the_way(project: Path)
     assert done.said[0] == "error: passphrase is empty in INFWASI_PASSPHRASE"
 
 
+def test_keygen_says_in_json_why_there_is_no_key(project: Path) -> None:
+    done = infwasi("keygen", "release", "--no-passphrase", "--json", cwd=project)
+    (document,) = done.documents
+    assert (done.code, document["verdict"]) == (2, "undecided")
+    assert document["what"] == "file is there already"
+
+
 def test_keygen_json_and_passphrase_from_the_environment(tmp_path: Path) -> None:
     env = {"INFWASI_PASSPHRASE": "correct horse"}
     done = infwasi("keygen", "ci", "--json", cwd=tmp_path, env=env)
@@ -174,6 +182,8 @@ def test_packed_and_signed_verifies(project: Path) -> None:
         (["pack", "--sign", "--key", "no.key"], "cannot read no.key (got no such file or dir"),
         ([*SIGN, "--model", "no.gguf"], "cannot open the file: no such file or directory"),
         ([*SIGN, "--config", "no.toml"], "no such file in no.toml"),
+        ([*SIGN, "--config", "/dev/zero"], "not a regular file in /dev/zero"),
+        (["pack", "--sign", "--identity-token", ""], "empty in --identity-token (expected an OI"),
         ([*SIGN, "--name", "a/b"], "not a package name (expected 1 to 64 of a-z 0-9 . _ - beg"),
         ([*SIGN, "--version", "../1"], "not a version (expected 1 to 64 of A-Z a-z 0-9 . + -"),
     ],
@@ -183,6 +193,12 @@ def test_pack_says_what_it_lacks(words: list[str], says: str, project: Path) -> 
     assert (done.code, done.out) == (2, "")
     assert done.said[0].startswith(f"error: {says}")
     assert not list(project.glob("dist/*"))
+
+
+def test_a_pipe_is_no_project_and_holds_nothing_up(project: Path) -> None:
+    os.mkfifo(project / "pipe")
+    done = infwasi(*SIGN, "--config", "pipe", cwd=project)
+    assert done.transcript == (2, "", ["error: not a regular file in pipe"])
 
 
 def test_key_file_readable_by_others_is_not_used(project: Path) -> None:
@@ -234,6 +250,15 @@ def test_refuses_a_bad_source_date_epoch(epoch: str, says: str, project: Path) -
     assert (done.code, done.out) == (2, "")
     assert done.said[0].startswith(f"error: {says}")
     assert not list(project.glob("dist/*"))
+
+
+@pytest.mark.parametrize(("sequence", "notes"), [(1, 0), (2**53 - 1, 1)])
+def test_a_sequence_far_ahead_is_said(sequence: int, notes: int, project: Path) -> None:
+    stated = f'version = "1.0.0"\nsequence = {sequence}'
+    (project / "infwasi.toml").write_text(PROJECT.replace('version = "1.0.0"', stated))
+    done = infwasi(*SIGN, cwd=project)
+    assert done.code == 0
+    assert sum("the sequence is more than a year ahead" in line for line in done.said) == notes
 
 
 def test_pack_answers_in_json_where_it_is_asked_to(project: Path) -> None:

@@ -32,6 +32,11 @@ TWO = '[[package]]\nname = "capital"\nthreshold = 2\n'
 PACKED = 1_700_000_000  # 2023-11-14
 BY_ALICE = ("--trust-key", "alice.pub")
 
+FAR_AHEAD = (
+    "warning: the sequence is more than a year ahead of the time in seconds: "
+    "verifiers refuse it without --accept-jump"
+)
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -153,6 +158,7 @@ def test_nobody_signs_twice(folder: Path) -> None:
         ),
         (BY_ALICE, 2, "error: nobody is there to be asked whether to sign"),
         ((*BY_ALICE, "--yes"), 2, "error: nothing to sign with (expected a key, an identity "),
+        ((*BY_ALICE, "--identity-token", ""), 2, "error: empty in --identity-token"),
         (
             (*BY_ALICE, "--key", "bob.key", "--identity-token", "x"),
             2,
@@ -294,6 +300,16 @@ def test_for_ever_is_said(folder: Path) -> None:
         "renew", PACKAGE, *BY_ALICE, "--key", "alice.key", "--valid-days", "0", cwd=folder
     )
     assert short(done) == (0, ["note: this package never expires"])
+
+
+def test_a_sequence_far_ahead_is_said_and_refused_by_verifiers(folder: Path) -> None:
+    last = str(2**53 - 1)
+    done = infwasi(
+        "renew", PACKAGE, *BY_ALICE, "--key", "alice.key", "--sequence", last, cwd=folder
+    )
+    assert short(done) == (0, [FAR_AHEAD])
+    verified = infwasi("verify", PACKAGE, "--key", "alice.pub", cwd=folder)
+    assert verified.said[0].startswith("refused: rollback: the release is more than a year ahead ")
 
 
 def test_a_companion_needs_a_key_that_can(folder: Path) -> None:

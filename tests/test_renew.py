@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from infwasi_sign import renew as renewing
+from infwasi_sign.adapters import package_renewal
 from infwasi_sign.adapters.bundle_signers import name_signer
 from infwasi_sign.adapters.cyclonedx_bom import CycloneDxWriter
 from infwasi_sign.adapters.keys import KeyVerifier, sign_payload
@@ -31,6 +32,7 @@ from tests import forge
 from tests.forge import NOW, STRANGER, TRUSTED, VectorSigner, counter_sign
 from tests.policy_support import load
 from tests.signing_support import LEGAL, SECURITY, opened, tree
+from tests.unprivileged import NOBODY
 
 DAY = timedelta(days=1)
 LATER = NOW + 30 * DAY
@@ -379,6 +381,66 @@ def test_where_nothing_can_be_linked_the_model_is_copied(
     renewed(package)
     assert ((package / "model.gguf").stat().st_ino == before) is is_linked
     opened(package, now=LATER)[0].close()
+
+
+def backed_up(package: Path) -> Path:
+    """Another name of the model, outside of the package."""
+    other = package.parent.parent / "other.gguf"
+    os.link(package / "model.gguf", other)
+    return other
+
+
+def open_to_the_group(package: Path) -> Path:
+    (package / "model.gguf").chmod(0o664)
+    return package / "model.gguf"
+
+
+def given_away(package: Path) -> Path:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    os.chown(package / "model.gguf", NOBODY, -1)
+    return package / "model.gguf"
+
+
+SHARED = (backed_up, open_to_the_group, given_away)
+
+
+@pytest.mark.parametrize("share", SHARED)
+def test_a_model_that_others_could_change_is_copied(
+    package: Path, share: Callable[[Path], Path]
+) -> None:
+    with share(package).open("r+b") as others:  # as they would have it
+        renewed(package)
+        others.seek(-1, os.SEEK_END)
+        others.write(b"\xff")
+    opened(package, now=LATER)[0].close()
+    found = (package / "model.gguf").stat()
+    assert (found.st_nlink, found.st_uid, found.st_mode & 0o022) == (1, os.geteuid(), 0)
+
+
+@pytest.mark.parametrize("share", SHARED)
+def test_without_the_look_at_who_could_they_would_change_what_was_signed(
+    package: Path, share: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package_renewal, "_is_ours_alone", lambda _: True)
+    with share(package).open("r+b") as others:
+        renewed(package)
+        others.seek(-1, os.SEEK_END)
+        others.write(b"\xff")
+    with pytest.raises(RefusedError) as caught:
+        opened(package, now=LATER)
+    assert caught.value.kind is RefusalKind.DIGEST
+
+
+@pytest.mark.parametrize(("mode", "after"), [(0o700, 0o700), (0o750, 0o750), (0o777, 0o755)])
+def test_what_was_kept_from_others_stays_so(package: Path, mode: int, after: int) -> None:
+    package.chmod(mode)
+    umask = os.umask(0o022)
+    try:
+        renewed(package)
+    finally:
+        os.umask(umask)
+    assert package.stat().st_mode & 0o777 == after
 
 
 def forbidden(*_: object, **__: object) -> None:

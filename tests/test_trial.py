@@ -21,6 +21,7 @@ from tests.fakes import FakeModel
 from tests.guest_builds import built
 from tests.guests import probe
 from tests.settings_samples import LIMITS_SAMPLE, make_settings
+from tests.unprivileged import python_output
 
 PAGE = 65_536
 MOST = LIMITS.package_memory_bytes // PAGE
@@ -220,3 +221,40 @@ def test_an_endless_component_ends_its_trial(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("infwasi_sign.trial.LIMITS", replace(LIMITS, trial_seconds=1), raising=True)
     with pytest.raises(UndecidedError, match=r"^the component takes too long in its trial"):
         real_trial().measure(probe(), make_settings(default_prompt=None))
+
+
+INTERRUPTED = """
+import os, signal, threading, time
+from dataclasses import replace
+from infwasi_sign import trial
+from infwasi_sign.adapters.canned_model import CannedModel
+from infwasi_sign.adapters.process import SignalFlag, clear_up_when_ended
+from infwasi_sign.adapters.wasm_host import WasmtimeHost
+from tests.guests import probe
+from tests.settings_samples import make_settings
+
+trial._SHORT = "l"  # the probe's endless loop
+trial.LIMITS = replace(trial.LIMITS, trial_seconds=3600)
+clear_up_when_ended()
+host = WasmtimeHost()
+host.prepare(probe())
+
+def end():
+    while not any(thread.name == "epoch" for thread in threading.enumerate()):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.{number})
+
+threading.Thread(target=end, daemon=True).start()
+try:
+    with SignalFlag() as stop:
+        trial.Trial(host=host, model=CannedModel(), stop=stop).measure(
+            probe(), make_settings(default_prompt=None)
+        )
+except KeyboardInterrupt:
+    print("interrupted", signal.set_wakeup_fd(-1))
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_endless_component_is_interrupted_in_its_trial(number: str) -> None:
+    assert python_output(INTERRUPTED.replace("{number}", number)) == "interrupted -1"

@@ -207,6 +207,7 @@ def test_a_folder_of_somebody_else_is_not_written_to(home: Path, instance: Priva
     ("words", "said"),
     [
         (("--staging", "--url", "https://x.test"), "--staging and --url exclude each other"),
+        (("--url", ""), "not the URL of a TUF repository (expected http:// or https://, a host"),
         (("--url", "ftp://x.test"), "not the URL of a TUF repository (expected http:// or "),
         (("--url", "https://me:secret@x.test"), "not the URL of a TUF repository (expected htt"),
         (("--url", "https://x.test", "--root", "none"), "cannot read none (got no such file"),

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -80,6 +81,23 @@ def test_sarif_and_summary_name_the_package(place: Path) -> None:
 def test_two_forms_at_once_are_a_mistake(place: Path) -> None:
     done = infwasi(*GOOD, "--json", "--format", "sarif", cwd=place)
     require_clear(done, 2, "error: --json and --format sarif cannot both be")
+
+
+@pytest.mark.parametrize("words", [("verify",), ("verify", "--oms")])
+@pytest.mark.parametrize("name", ["capital-1.0.0/result", "link/model.gguf"])
+def test_no_result_becomes_a_file_of_the_package(
+    words: tuple[str, ...], name: str, place: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(place, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "link").symlink_to("capital-1.0.0")
+    done = infwasi(*words, "capital-1.0.0", *KEY, "--output", name, cwd=tmp_path)
+    what = "error: the result would be a file of the package that nobody signed"
+    assert done.transcript == (
+        2,
+        "",
+        [f"{what} in {name}", "hint: write it to another folder"],
+    )
+    assert infwasi(*GOOD, cwd=tmp_path).code == 0  # the control: it is still what was signed
 
 
 def test_every_line_of_verify_and_run_fits(place: Path) -> None:

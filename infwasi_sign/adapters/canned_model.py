@@ -51,7 +51,7 @@ class CannedModel:
 
 
 class NeverStopped:
-    """The StopFlag of a trial, which ends at its deadline; Ctrl-C reaches it in a host call."""
+    """The StopFlag of a trial that ends at its deadline, or never."""
 
     def __init__(self) -> None:
         self._flag = ctypes.create_string_buffer(1)

@@ -1,6 +1,8 @@
 """The successor of a package, in its place from one moment to the next."""
 
 import contextlib
+import os
+import stat
 from types import TracebackType
 from typing import Self
 
@@ -50,10 +52,11 @@ class PackageRenewal:
     def adopt(self, name: str, file: EntryFile, sha256: Digest) -> None:
         """See `renew.RenewalTarget.adopt`.
 
-        A link is to the very file that was measured, whatever its name leads to by now; whoever
-        may not make one (another's file, a file system without them) gets a copy.
+        A link is to the very file that was measured, whatever its name leads to by now. A file that
+        others could write to is copied, and so is one of which no link can be made (a file system
+        without them).
         """
-        if self._writer.link(name, file.fileno()):
+        if _is_ours_alone(file.fileno()) and self._writer.link(name, file.fileno()):
             return
         self._writer.require_space(file.size_bytes)
         windows = file_windows(file.fileno(), file.size_bytes, held=False)
@@ -70,3 +73,13 @@ class PackageRenewal:
         """Put the new package into the place of the old one, if that is still what was verified."""
         self._store.require_unchanged()
         self._writer.commit()
+
+
+def _is_ours_alone(descriptor: int) -> bool:
+    """Whether nobody else may write to a file, and no other name leads to it.
+
+    Else what is signed now could be changed later from outside of the package.
+    """
+    found = os.fstat(descriptor)
+    is_shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or found.st_nlink != 1
+    return found.st_uid == os.geteuid() and not is_shared

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -48,7 +49,7 @@ class PackageWriter:
     Implements `ports.PackageTarget`; a context manager. Until `commit` everything lies in a sibling
     of ``target`` whose name begins with a dot; leaving without `commit` removes it, and what a
     killed run left behind is removed by the next run for the same target. Modes are 0755 and 0644,
-    less the umask.
+    less the umask, and less what the package that is replaced keeps from others.
 
     Raises:
         UndecidedError: from every method; the target exists, or the system refuses.
@@ -59,6 +60,7 @@ class PackageWriter:
             raise UndecidedError("not a name for a package", where=str(target))
         self._target = target
         self._existing = existing
+        self._mode = 0o755
         self._temporary = ""
         self._unfinished: set[str] = set()
         self._parent = -1
@@ -189,6 +191,7 @@ class PackageWriter:
             raise
         try:
             is_package = _looks_like_package(directory)
+            self._mode &= os.fstat(directory).st_mode | stat.S_IRWXU
         finally:
             os.close(directory)
         if not is_package:
@@ -201,7 +204,7 @@ class PackageWriter:
     def _make_temporary(self) -> None:
         while True:
             name = f".{self._target.name}.{secrets.token_hex(8)}.tmp"
-            os.mkdir(name, 0o755, dir_fd=self._parent)
+            os.mkdir(name, self._mode, dir_fd=self._parent)
             directory = os.open(name, _DIRECTORY_FLAGS, dir_fd=self._parent)
             try:
                 is_locked = _lock(directory)

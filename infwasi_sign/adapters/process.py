@@ -2,12 +2,14 @@
 
 import contextlib
 import ctypes
+import os
 import resource
 import signal
-from types import FrameType
-from typing import Final, NoReturn
+from types import FrameType, TracebackType
+from typing import Final, NoReturn, Self
 
 from infwasi_sign.domain.confinement import Layer
+from infwasi_sign.ports import StopReason
 
 _ENDINGS: Final = (signal.SIGTERM, signal.SIGHUP)
 _PR_GET_DUMPABLE: Final = 3  # linux/prctl.h
@@ -65,3 +67,50 @@ def _interrupt(_: int, __: FrameType | None) -> NoReturn:
     for number in _ENDINGS:  # a second one would only stop the clearing up
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+class SignalFlag:
+    """The stop flag of a guest that runs where Python's own handlers end the process.
+
+    They run in the main thread between two bytecodes, so not before the guest returns. But a byte
+    is written at once (`signal.set_wakeup_fd`), and whoever asks for the `reason` finds it; once
+    the guest is stopped, the handler raises KeyboardInterrupt. A context manager, for the main
+    thread. Implements `ports.StopFlag`.
+    """
+
+    def __init__(self) -> None:
+        self._flag = ctypes.create_string_buffer(2)
+        self._undo = contextlib.ExitStack()
+        self._reader = -1
+
+    def __enter__(self) -> Self:
+        self._reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._undo.callback(os.close, self._reader)
+        self._undo.callback(os.close, writer)
+        before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        self._undo.callback(signal.set_wakeup_fd, before)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._undo.close()
+
+    def reason(self) -> StopReason | None:
+        """An interrupt, once a signal came; any that Python handles here ends the process."""
+        with contextlib.suppress(BlockingIOError):
+            if os.read(self._reader, 1):
+                self._flag.raw = b"\1\0"
+        return StopReason.INTERRUPT if self._flag.value else None
+
+    def raise_if_stopped(self) -> None:
+        """As the handler will, or has."""
+        if self.reason() is not None:
+            raise KeyboardInterrupt
+
+    def address(self) -> int:
+        """Of the flag's bytes."""
+        return ctypes.addressof(self._flag)

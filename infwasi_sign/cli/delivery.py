@@ -1,5 +1,6 @@
 """Where the result of `verify` goes, and in which form."""
 
+import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,21 @@ def chosen_delivery(form: str | None, as_json: bool, is_quiet: bool, file: Path 
     return Delivery(
         form=Format.JSON if as_json else Format(form or Format.TEXT), is_quiet=is_quiet, file=file
     )
+
+
+def require_outside(file: Path, package: Path) -> None:
+    """In a package every file is signed: a result in it would be the next refusal.
+
+    Raises:
+        UndecidedError: the file would lie in it.
+    """
+    inside = os.path.join(os.path.realpath(package), "")
+    if os.path.join(os.path.realpath(file.parent), "").startswith(inside):
+        raise UndecidedError(
+            "the result would be a file of the package that nobody signed",
+            where=str(file),
+            hint="write it to another folder",
+        )
 
 
 def circumstances(package: Path, at: "datetime", policy: "Policy | None" = None) -> Circumstances:

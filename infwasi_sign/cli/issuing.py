@@ -1,8 +1,10 @@
-"""The time that `pack` and `renew` issue a package at."""
+"""The time that `pack` and `renew` issue a package at, and what its sequence means then."""
 
 import os
 from datetime import UTC, datetime
 
+from infwasi_sign.cli.output import say
+from infwasi_sign.domain.rollback import JUMP_SECONDS
 from infwasi_sign.errors import UndecidedError
 
 
@@ -18,3 +20,12 @@ def now_and_issued_at() -> tuple[datetime, datetime]:
             "not a time", where="SOURCE_DATE_EPOCH", expected="seconds since 1970", got=epoch[:40]
         )
     return now, datetime.fromtimestamp(int(epoch), UTC)
+
+
+def say_if_far_ahead(sequence: int, now: datetime) -> None:
+    """A number that verifiers take for a mistake, and that all later ones must exceed."""
+    if sequence > int(now.timestamp()) + JUMP_SECONDS:
+        say(
+            "warning: the sequence is more than a year ahead of the time in seconds: "
+            "verifiers refuse it without --accept-jump"
+        )

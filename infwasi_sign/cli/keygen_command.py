@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from infwasi_sign.cli.options import passphrase_options, passphrase_source
-from infwasi_sign.cli.output import emit_json, say, show
+from infwasi_sign.cli.output import emit_json, failures_as_json, say, show
 from infwasi_sign.errors import UndecidedError
 
 if TYPE_CHECKING:
@@ -62,22 +62,23 @@ def command(
 
     forbid_dumps()
     clear_up_when_ended()
-    if [kind, cosign_path, reference].count(None) < 2:
-        raise UndecidedError("--type, --import-cosign and --public-of exclude each other")
-    if reference is not None and no_passphrase:
-        raise UndecidedError("--no-passphrase is for private keys that are written")
-    require_absent(base, is_pair=reference is None)
-    source = None
-    if not no_passphrase:
-        is_new = cosign_path is None and reference is None
-        source = passphrase_source(passphrase_fd, passphrase_file, confirm=is_new)
-    if reference is not None and source is not None:
-        public = _write_public(base, reference, source)
-    else:
-        public = _write_pair(base, kind or "p256", cosign_path, source)
-    if public.algorithm == "ed25519":
-        say("warning: Ed25519 keys cannot make an OMS companion or a Rekor v2 entry; p256 can")
-    _report(base, public, as_json, has_private=reference is None)
+    with failures_as_json(as_json):
+        if [kind, cosign_path, reference].count(None) < 2:
+            raise UndecidedError("--type, --import-cosign and --public-of exclude each other")
+        if reference is not None and no_passphrase:
+            raise UndecidedError("--no-passphrase is for private keys that are written")
+        require_absent(base, is_pair=reference is None)
+        source = None
+        if not no_passphrase:
+            is_new = cosign_path is None and reference is None
+            source = passphrase_source(passphrase_fd, passphrase_file, confirm=is_new)
+        if reference is not None and source is not None:
+            public = _write_public(base, reference, source)
+        else:
+            public = _write_pair(base, kind or "p256", cosign_path, source)
+        if public.algorithm == "ed25519":
+            say("warning: Ed25519 keys cannot make an OMS companion or a Rekor v2 entry; p256 can")
+        _report(base, public, as_json, has_private=reference is None)
 
 
 def _write_public(base: Path, reference: str, source: "Callable[[], bytes]") -> "PublicKey":

@@ -1,6 +1,7 @@
 """`infwasi pack`."""
 
 import os
+import stat
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from infwasi_sign import __version__
-from infwasi_sign.cli.issuing import now_and_issued_at
+from infwasi_sign.cli.issuing import now_and_issued_at, say_if_far_ahead
 from infwasi_sign.cli.output import emit_json, failures_as_json, progress_bar, say, show
 from infwasi_sign.cli.signing import SigningOptions, opened_sealer, signing_options
 from infwasi_sign.domain.limits import KIB, LIMITS, MIB
@@ -156,7 +157,10 @@ def _existing(*, force: bool, is_same_again: bool) -> "Existing":
 
 def _read_project(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        # O_NONBLOCK: a pipe without a writer would hold us up before we can refuse it.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise UndecidedError("not a regular file", where=str(path))
             data = file.read(LIMITS.toml_bytes + 1)
     except FileNotFoundError:
         if path == Path(PROJECT_FILE):
@@ -247,6 +251,7 @@ def _pack(
     if not attest_bom and attestation.path.exists():
         say(f"note: {attestation.path} is about another bill of materials")
     _say_notes(packed, companion)
+    say_if_far_ahead(packed.manifest.sequence, now)
     if as_json:
         beside = {} if packed.attestation is None else {"bomAttestation": str(attestation.path)}
         emit_json({"package": str(target), "signed": packed.is_signed, **beside})
@@ -271,12 +276,13 @@ def _say_notes(packed: "Packed", companion: "Companion") -> None:
 
 
 def _measure_needs(app: bytes, settings: "Settings") -> "GuestNeeds":
-    from infwasi_sign.adapters.canned_model import CannedModel, NeverStopped
+    from infwasi_sign.adapters.canned_model import CannedModel
+    from infwasi_sign.adapters.process import SignalFlag
     from infwasi_sign.adapters.wasm_host import WasmtimeHost
     from infwasi_sign.trial import Trial
 
-    trial = Trial(host=WasmtimeHost(), model=CannedModel(), stop=NeverStopped())
-    return trial.measure(app, settings)
+    with SignalFlag() as stop:
+        return Trial(host=WasmtimeHost(), model=CannedModel(), stop=stop).measure(app, settings)
 
 
 def _say_limits(packed: "Packed", stated: frozenset[str]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from infwasi_sign.cli.issuing import now_and_issued_at
+from infwasi_sign.cli.issuing import now_and_issued_at, say_if_far_ahead
 from infwasi_sign.cli.options import TrustOptions, package_options_to_sign
 from infwasi_sign.cli.output import emit_json, say, show
 from infwasi_sign.cli.signing import SigningOptions, signing_options
@@ -104,6 +104,7 @@ def command(
     expires_at = renewed.manifest.expires_at
     if expires_at is None:
         say("note: this package never expires")
+    say_if_far_ahead(renewed.manifest.sequence, now)
     if as_json:
         emit_json(
             {

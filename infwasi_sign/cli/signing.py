@@ -43,8 +43,10 @@ class SigningOptions:
         """The mode that the options are for; ``None`` if they name nobody.
 
         Raises:
-            UndecidedError: they are for several.
+            UndecidedError: they are for several, or a token is empty.
         """
+        if self.identity_token == "":  # a variable that was not set is no wish for another identity
+            raise UndecidedError("empty", where="--identity-token", expected="an OIDC token")
         is_keyless = self.identity_token is not None or self.trust_config is not None
         has_passphrase = self.passphrase_fd is not None or self.passphrase_file is not None
         if has_passphrase and self.key_reference is None:  # else a forgotten key is a publication

@@ -86,8 +86,9 @@ def _fetched(url: str | None, root_path: Path | None, staging: bool, now: "datet
     if staging and url is not None:
         raise UndecidedError("--staging and --url exclude each other")
     root = None if root_path is None else read_trusted(root_path, LIMITS.tuf_root_bytes, "root")
-    address = url or (STAGING_INSTANCE if staging else PUBLIC_INSTANCE)
-    return fetch_trust_root(address, environment=os.environ, now=now, root=root)
+    if url is None:
+        url = STAGING_INSTANCE if staging else PUBLIC_INSTANCE
+    return fetch_trust_root(url, environment=os.environ, now=now, root=root)
 
 
 def _before(path: Path) -> "TrustRoot | None":

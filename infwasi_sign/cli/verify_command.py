@@ -53,7 +53,12 @@ def command(
     from datetime import UTC, datetime
 
     from infwasi_sign.adapters.native_host import library_digests
-    from infwasi_sign.cli.delivery import accepted, chosen_delivery, circumstances
+    from infwasi_sign.cli.delivery import (
+        accepted,
+        chosen_delivery,
+        circumstances,
+        require_outside,
+    )
     from infwasi_sign.cli.remembering import open_memory
     from infwasi_sign.cli.verification import (
         choose_trust,
@@ -71,6 +76,8 @@ def command(
         )
     now = at_time.replace(tzinfo=UTC) if isinstance(at_time, datetime) else now_utc()
     delivery = chosen_delivery(form, as_json, quiet, output_file)
+    if output_file is not None:
+        require_outside(output_file, package)
     if oms:
         from infwasi_sign.cli.oms_verification import verify_model
 
