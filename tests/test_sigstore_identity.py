@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from cryptography import x509
 
 from infwasi_sign.adapters.keys import sign_payload
-from infwasi_sign.adapters.sigstore_identity import KeylessVerifier, TrustedIdentity
+from infwasi_sign.adapters.sigstore_identity import KeylessVerifier, TrustedIdentity, subject_of
 from infwasi_sign.adapters.sigstore_signer import KeylessSigner, read_token
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import Bundle, encode_bundle, parse_bundle
@@ -20,6 +21,7 @@ from infwasi_sign.domain.trust_root import TrustRoot, parse_trust_root
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.testing.sigstore import Fault, Notice, PrivateSigstore
 from tests import forge
+from tests.certificate_authority import alternative, leaf
 
 ALICE = "alice@example.test"
 PAYLOAD = strict_json.canonical(
@@ -30,6 +32,9 @@ PAYLOAD = strict_json.canonical(
         "predicate": {},
     }
 )
+
+
+NOT_EVEN_THESE: tuple[dict[str, str], ...] = ({"identity": ""}, {"pattern": "*"}, {"pattern": ""})
 
 
 def now() -> datetime:
@@ -135,6 +140,23 @@ def test_an_issuer_is_never_a_pattern(
     assert error.kind is RefusalKind.SIGNER
     error = refusal(instance, bundle, issuer=issuer, identity=None, pattern="*")
     assert error.kind is RefusalKind.SIGNER
+
+
+@pytest.mark.parametrize(
+    "wanted", [TrustedIdentity(name="x", issuer="i", **one) for one in NOT_EVEN_THESE]
+)
+def test_a_name_of_another_kind_fits_nobody(wanted: TrustedIdentity) -> None:
+    ours = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1"), b"i")
+    issued = leaf(None, names=(alternative(x509.DNSName("alice.test")), (ours, False)))
+    identity, issuer = subject_of(issued.certificate)
+    assert issuer == wanted.issuer
+    assert not wanted.fits(identity, issuer)
+
+
+def test_a_certificate_without_a_name_names_nobody() -> None:
+    with pytest.raises(RefusedError) as caught:
+        subject_of(leaf(None, names=()).certificate)
+    assert caught.value.got == "0 and 0"
 
 
 def test_refuses_another_payload_under_the_signature(

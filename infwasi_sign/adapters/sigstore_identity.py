@@ -49,8 +49,8 @@ class TrustedIdentity:
     pattern: str | None = None
 
     def fits(self, identity: str, issuer: str) -> bool:
-        """Whether these are the ones, whole and with case."""
-        if issuer != self.issuer:
+        """Whether these are the ones, whole and with case; who has no name is nobody."""
+        if not identity or issuer != self.issuer:
             return False
         if self.pattern is not None:
             return fnmatchcase(identity, self.pattern)
@@ -243,7 +243,10 @@ def subject_of(certificate: Certificate) -> tuple[str, str]:
 def _identities(certificate: Certificate) -> list[str]:
     from cryptography import x509  # noqa: PLC0415 - sigstore has imported it by now
 
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:  # also certificates that nobody verified are named by this
+        return []
     found = []
     for name in names:
         match name:
