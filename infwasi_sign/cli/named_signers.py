@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def require_one_way(options: TrustOptions) -> None:
-    """Key, identity and policy exclude each other: whoever means one gets no other."""
+    """Key, identity and policy exclude each other: whoever means one gets no other.
+
+    Raises:
+        UndecidedError: several are named, one in part, or one by an empty text.
+    """
+    _require_texts(options)
     ways = {
         "--policy": options.policy_path is not None,
         options.key_flag: options.key_path is not None,
@@ -51,6 +56,18 @@ def require_one_way(options: TrustOptions) -> None:
         raise UndecidedError(
             "a trust root is for identities", hint="a policy names its own in [sigstore]"
         )
+
+
+def _require_texts(options: TrustOptions) -> None:
+    """Empty is what a script gives whose variable is not set; it must not fit an empty name."""
+    for flag, text in (
+        ("--identity", options.identity),
+        ("--identity-pattern", options.identity_pattern),
+        ("--issuer", options.issuer),
+        ("--certificate-identity", options.certificate_identity),
+    ):
+        if text == "":
+            raise UndecidedError(f"{flag} is empty", hint="is the variable set that it has?")
 
 
 def named_holder(options: TrustOptions) -> "CertificateTrust":

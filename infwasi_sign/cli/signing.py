@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -35,7 +35,7 @@ class SigningOptions:
     certificate: Path | None = None
     certificate_chain: Path | None = None
     timestamp_url: str | None = None
-    identity_token: str | None = None
+    identity_token: str | None = field(default=None, repr=False)  # as secret as a key
     trust_config: Path | None = None
     yes: bool = False
 
@@ -43,8 +43,13 @@ class SigningOptions:
         """The mode that the options are for; ``None`` if they name nobody.
 
         Raises:
-            UndecidedError: they are for several.
+            UndecidedError: they are for several, or the token is empty.
         """
+        if self.identity_token is not None and not self.identity_token.strip():
+            # else the next identity that is found would sign, and nobody meant that one
+            raise UndecidedError(
+                "the identity token is empty", hint="is the variable set that --identity-token has?"
+            )
         is_keyless = self.identity_token is not None or self.trust_config is not None
         if self.key_reference is not None and is_keyless:
             raise UndecidedError(
