@@ -208,16 +208,20 @@ def _ask(*, is_told: bool) -> None:
 
 
 def _signing_root(path: Path | None, now: datetime) -> "TrustRoot":
-    """The instance that was named, else the one of `infwasi trust fetch`, else the public one."""
+    """The instance that was named, else the one of `infwasi trust fetch`, else the public one.
+
+    Raises:
+        UndecidedError: none can be used. One that is there and cannot be read does not become the
+            public one, where everybody would read what was meant for a private log.
+    """
     from infwasi_sign.adapters.trust_fetch import PUBLIC_INSTANCE, fetch_trust_root
-    from infwasi_sign.adapters.trust_root import find_trust_root, load_trust_root
+    from infwasi_sign.adapters.trust_root import load_trust_root, usual_trust_root
     from infwasi_sign.domain.trust_root import parse_trust_root
 
     if path is not None:
         return load_trust_root(path)
-    try:
-        found = find_trust_root(os.environ)
-    except UndecidedError:
+    found = usual_trust_root(os.environ)
+    if found is None:
         data = fetch_trust_root(PUBLIC_INSTANCE, environment=os.environ, now=now)
         return parse_trust_root(data, source=PUBLIC_INSTANCE, written_at=now)
     return load_trust_root(found)
