@@ -10,9 +10,15 @@ from typing import Literal
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from infwasi_sign.adapters.keys import sign_payload
-from infwasi_sign.adapters.sigstore_identity import KeylessVerifier, TrustedIdentity, subject_of
+from infwasi_sign.adapters.sigstore_identity import (
+    KeylessVerifier,
+    TrustedIdentity,
+    _algorithm,
+    subject_of,
+)
 from infwasi_sign.adapters.sigstore_signer import KeylessSigner, read_token
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import Bundle, encode_bundle, parse_bundle
@@ -21,7 +27,7 @@ from infwasi_sign.domain.trust_root import TrustRoot, parse_trust_root
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.testing.sigstore import Fault, Notice, PrivateSigstore
 from tests import forge
-from tests.certificate_authority import alternative, leaf
+from tests.certificate_authority import alternative, leaf, rsa_key
 
 ALICE = "alice@example.test"
 PAYLOAD = strict_json.canonical(
@@ -151,6 +157,28 @@ def test_a_name_of_another_kind_fits_nobody(wanted: TrustedIdentity) -> None:
     identity, issuer = subject_of(issued.certificate)
     assert issuer == wanted.issuer
     assert not wanted.fits(identity, issuer)
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        (ec.derive_private_key(7, ec.SECP256R1()), "ecdsa-p256-sha256"),
+        (ec.derive_private_key(7, ec.SECP384R1()), "ecdsa-p384-sha256"),
+    ],
+)
+def test_says_the_algorithm_that_verified(key: ec.EllipticCurvePrivateKey, says: str) -> None:
+    assert _algorithm(leaf(None, key=key).certificate) == says
+
+
+@pytest.mark.parametrize(
+    "key", [ec.derive_private_key(7, ec.SECP256K1()), rsa_key(2048)], ids=["secp256k1", "rsa"]
+)
+def test_an_algorithm_that_has_no_name_here_is_refused(
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
+) -> None:
+    with pytest.raises(RefusedError) as caught:
+        _algorithm(leaf(None, key=key).certificate)
+    assert caught.value.kind is RefusalKind.SIGNATURE
 
 
 def test_a_certificate_without_a_name_names_nobody() -> None:

@@ -184,6 +184,11 @@ CHANGES: dict[str, tuple[Change, str]] = {
         "no such time in root.json: "
         "trustedRoot.certificateAuthorities[0].validFor.end (got 'never')",
     ),
+    "a time that is beyond all time": (
+        lambda root: _in_list(root)["validFor"].__setitem__("end", "9999-12-31T23:59:59-01:00"),
+        "no such time in root.json: "
+        "trustedRoot.certificateAuthorities[0].validFor.end (got '9999-12-31T23:59:59-01:00')",
+    ),
     "a time that is a number": (
         lambda root: _in_list(root)["validFor"].__setitem__("end", 0),
         "wrong type in root.json: trustedRoot.certificateAuthorities[0].validFor.end "

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from infwasi_sign.adapters.unprobed import unprobed
 from infwasi_sign.domain.bundle import PAYLOAD_TYPE, Bundle, encode_bundle, read_bundle
-from infwasi_sign.domain.manifest import OMS_FILE
 from infwasi_sign.domain.material import Logged, SigningMode, wrong_mode
 from infwasi_sign.domain.oms_bundle import OmsBundle, OmsKeylessMaterial
-from infwasi_sign.domain.signer import SignerIdentity
+from infwasi_sign.domain.signer import SignerIdentity, require_same_certificate
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 _ISSUER_V1: Final = "1.3.6.1.4.1.57264.1.1"
 _ISSUER_V2: Final = "1.3.6.1.4.1.57264.1.8"
 _OTHER_NAME: Final = "1.3.6.1.4.1.57264.1.7"
+_CURVES: Final = {"secp256r1": "p256", "secp384r1": "p384", "secp521r1": "p521"}
 _UTF8_STRING: Final = 0x0C  # DER tag, X.690 section 8.23
 _SHORT: Final = 0x80  # below it, a length is one byte (X.690 section 8.1.3.4)
 
@@ -106,7 +106,7 @@ class KeylessVerifier:
                 return SignerIdentity(
                     name=trusted.name,
                     fingerprint=_fingerprint(certificate),
-                    algorithm="ecdsa-p256-sha256",
+                    algorithm=_algorithm(certificate),
                     mode=SigningMode.KEYLESS,
                     identity=identity,
                     issuer=issuer,
@@ -122,15 +122,7 @@ class KeylessVerifier:
     def verify_companion(self, data: bytes, packer: SignerIdentity) -> bytes:
         """The OMS payload under ``packer``'s certificate (see `ports.SignatureVerifier`)."""
         bundle = read_bundle(data)
-        signer = self.verify(bundle)
-        if signer.fingerprint != packer.fingerprint:
-            raise RefusedError(
-                RefusalKind.SIGNER,
-                "the OMS companion is under another certificate than the manifest",
-                where=OMS_FILE,
-                expected=f"sha256:{packer.fingerprint}",
-                got=f"sha256:{signer.fingerprint}",
-            )
+        require_same_certificate(self.verify(bundle), packer)
         return bundle.envelope.payload
 
     def _loaded(self) -> TrustRoot:
@@ -298,6 +290,20 @@ def _text(data: bytes) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as e:
         raise RefusedError(RefusalKind.SIGNATURE, "the certificate's text is not UTF-8") from e
+
+
+def _algorithm(certificate: Certificate) -> str:
+    """What sigstore-python verified with: SHA-256, whatever the curve of the key."""
+    curve = getattr(certificate.public_key(), "curve", None)
+    name = _CURVES.get(getattr(curve, "name", ""))
+    if name is None:
+        raise RefusedError(
+            RefusalKind.SIGNATURE,
+            "the certificate's key is not supported",
+            where="verificationMaterial.certificate",
+            expected=" or ".join(_CURVES.values()),
+        )
+    return f"ecdsa-{name}-sha256"
 
 
 def _fingerprint(certificate: Certificate) -> str:
