@@ -2,6 +2,7 @@
 
 import json
 import socket
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -185,6 +186,22 @@ def test_a_certificate_without_a_name_names_nobody() -> None:
     with pytest.raises(RefusedError) as caught:
         subject_of(leaf(None, names=()).certificate)
     assert caught.value.got == "0 and 0"
+
+
+def test_a_certificate_that_a_library_warns_of_is_refused_and_nothing_else_is_said(
+    instance: PrivateSigstore, bundle: Bundle
+) -> None:
+    material = bundle.material
+    assert isinstance(material, Logged)
+    version = b"\xa0\x03\x02\x01\x02\x02"  # 3, and then the serial number (RFC 5280 section 4.1)
+    der = bytearray(material.certificate)
+    der[der.index(version) + len(version) + 1] |= 0x80  # negative
+    bent = replace(bundle, material=replace(material, certificate=bytes(der)))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        error = refusal(instance, bent)
+    assert error.kind is RefusalKind.SIGNATURE
+    assert said == []
 
 
 def test_refuses_another_payload_under_the_signature(

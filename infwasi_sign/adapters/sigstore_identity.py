@@ -8,6 +8,7 @@ costs 0.4 s, so only the functions that need it do.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -147,10 +148,13 @@ def _verified(root: TrustRoot, bundle: Bundle) -> tuple[Certificate, str, bytes]
 
     kept = _Keeping()
     try:
-        parsed = SigstoreBundle.from_json(encode_bundle(bundle))
-        verifier = _make_verifier(root, _moments(parsed))
-        payload_type, payload = verifier.verify_dsse(parsed, kept)
-        _require_every_timestamp(verifier, parsed)
+        with warnings.catch_warnings():
+            # cryptography warns of certificates that its later versions refuse
+            warnings.simplefilter("error", UserWarning)
+            parsed = SigstoreBundle.from_json(encode_bundle(bundle))
+            verifier = _make_verifier(root, _moments(parsed))
+            payload_type, payload = verifier.verify_dsse(parsed, kept)
+            _require_every_timestamp(verifier, parsed)
     except (RefusedError, UndecidedError):
         raise
     except Exception as e:  # besides its own errors it lets those of its libraries through
