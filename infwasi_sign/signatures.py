@@ -53,7 +53,8 @@ def check_signatures(
     """Verify every bundle of a package.
 
     Raises:
-        RefusedError: the packer's is not by a trusted signer, or any is damaged.
+        RefusedError: the packer's is not by a trusted signer, any is damaged, or one key signed
+            under two names.
     """
     bundle = parse_bundle(opened.files[MANIFEST_FILE].read(LIMITS.bundle_bytes))
     packer = verifier.verify(bundle)
@@ -62,9 +63,34 @@ def check_signatures(
         for name, file in sorted(opened.files.items())
         if name.startswith(f"{SIGNATURES_FOLDER}/")
     )
+    _require_one_name_for_each_key(packer, others)
     return Signatures(
         payload=bundle.envelope.payload, material=bundle.material, packer=packer, others=others
     )
+
+
+def _require_one_name_for_each_key(
+    packer: SignerIdentity, others: tuple[CounterSignature, ...]
+) -> None:
+    """Thresholds count names, and a name must stand for a secret of its own.
+
+    A policy can name one key twice without seeing it: as a key and in somebody's certificate, or
+    in a certificate with the names of two holders.
+    """
+    names = {packer.fingerprint: packer.name}
+    for other in others:
+        if other.signer is None:
+            continue
+        name = names.setdefault(other.signer.fingerprint, other.signer.name)
+        if name != other.signer.name:
+            raise RefusedError(
+                RefusalKind.SIGNER,
+                "one key signed under two names",
+                where=other.file,
+                expected=name,
+                got=other.signer.name,
+                hint="take this signature away, or give each signer of the policy their own key",
+            )
 
 
 def check_companion(

@@ -104,7 +104,10 @@ def test_init_writes_a_file_that_pack_reads(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "tiny.gguf").write_bytes(tiny_gguf())
     done = infwasi("init", "--name", "Städer 2", cwd=tmp_path)
-    wrote = "wrote infwasi.toml; next: infwasi keygen release, then infwasi pack --sign"
+    wrote = (
+        "wrote infwasi.toml; next: infwasi keygen release, "
+        "then infwasi pack --sign --key release.key"
+    )
     assert done.transcript == (0, "", [wrote])
     assert infwasi("pack", cwd=tmp_path).transcript == (0, "dist/st-der_2-1.0.0\n", [UNSIGNED])
 

@@ -164,6 +164,7 @@ def test_nobody_signs_twice(folder: Path) -> None:
             2,
             "error: a key and an identity are named",
         ),
+        ((*BY_ALICE, "--identity-token", "", "--yes"), 2, "error: the identity token is empty"),
     ],
 )
 @pytest.mark.parametrize("command", ["sign", "renew"])

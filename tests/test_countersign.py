@@ -23,7 +23,7 @@ from infwasi_sign.adapters.sealing import KeySealer
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import Bundle, parse_bundle, verification_hint
 from infwasi_sign.domain.digest import Algorithm
-from infwasi_sign.domain.material import Certified, KeyHint
+from infwasi_sign.domain.material import Certified, KeyHint, LogEntry, Logged
 from infwasi_sign.domain.policy import NamedPackage, without_thresholds
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from tests import certificate_authority, forge
@@ -116,6 +116,27 @@ def test_a_key_and_its_certificate_are_one_signer() -> None:
 @pytest.mark.parametrize("certificate", [b"", b"x", b"\x30\x00"])
 def test_what_is_no_certificate_is_named_by_its_digest(certificate: bytes) -> None:
     name = name_signer(Certified(certificate=certificate, timestamps=()))
+    assert name.startswith("certificate sha256:")
+
+
+def test_a_stranger_without_a_name_stops_nobody() -> None:
+    """A bundle of a mode in which nobody is trusted holds any certificate at all."""
+    nameless = certificate_authority.leaf(None, names=())
+    entry = LogEntry(
+        log_index=0,
+        log_id=b"x",
+        kind="dsse",
+        version="0.0.1",
+        integrated_time=None,
+        promise=None,
+        proof_index=0,
+        root_hash=b"x",
+        tree_size=1,
+        hashes=(),
+        checkpoint="x",
+        body=b"x",
+    )
+    name = name_signer(Logged(certificate=nameless.der, entry=entry, timestamps=()))
     assert name.startswith("certificate sha256:")
 
 

@@ -140,13 +140,14 @@ NOT_SWITCHED = {
     "adapters.measuring._HeaderCheck.require_end": "packing",
     "adapters.measuring._HeaderCheck.update": "packing",
     "adapters.measuring._read_into": "there are no bytes to go on with",
-    "adapters.package_directory.DirectoryStore.open": "step 3 refuses all counter-signatures yet",
+    "adapters.package_directory.DirectoryStore.open": "a part of opening; test_package_directory",
     "adapters.package_directory._open_real_directory": "there is no package",
-    "adapters.package_directory._open_signatures": "step 3 refuses all counter-signatures yet",
+    "adapters.package_directory._open_signatures": "such a name is not its bundle's either",
     "adapters.package_directory._require_manifest": "without it there is nothing to verify",
     "adapters.package_directory.open_outside": "there is no file",
     "adapters.signature_modes.ModeVerifier.__init__": "the caller's own signers",
     "adapters.sigstore_identity.OmsKeylessVerifier.verify": "the reader sees it",
+    "adapters.sigstore_identity._algorithm": "no Fulcio issues such; test_sigstore_identity",
     "adapters.sigstore_identity.require_readable": "the caller's own trust root",
     "adapters.sigstore_identity.subject_of": "no Fulcio issues such; test_sigstore_threats",
     "adapters.sigstore_identity._text": "no Fulcio issues such; test_sigstore_threats",
@@ -162,6 +163,7 @@ NOT_SWITCHED = {
     "domain.trust_root._found": "the caller's own trust root; test_sigstore_identity",
     "domain.trust_root.parse_trust_root": "the caller's own trust root; test_sigstore_identity",
     "domain.world._refuse_differences": "the function around it is switched",
+    "signatures._require_one_name_for_each_key": "a slip of the policy; test_signatures",
 }
 
 

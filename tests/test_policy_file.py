@@ -266,7 +266,7 @@ def test_a_denial_is_the_first_rule_and_says_why_and_when(
     assert denial == Rule(
         name=f"deny[0].{thing}",
         fact=fact,
-        test=NoneOf(values=(value,)),
+        test=NoneOf(values=(value,), is_folded=thing == "identity"),
         place="p.toml:10",
         kind=RefusalKind.REVOKED,
         reason="lost (2026-01-02)",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,16 @@ def test_that_of_a_certificate_differs_with_everything_it_says() -> None:
         certificate_policy(asked="x", identity="i", **{**given, name: ("z",)}) for name in given
     ]
     assert len({base, *others, certificate_policy(asked="y", identity="i", **given)}) == 5
+
+
+@pytest.mark.parametrize("stamps", [(), ("c",)])
+def test_that_of_a_certificate_says_at_which_time_it_must_be_valid(stamps: tuple[str, ...]) -> None:
+    text = certificate_policy(
+        asked="x", identity="i", roots=("a",), intermediates=(), timestamp_roots=stamps
+    )
+    (certificate,) = tomllib.loads(text.decode())["signer"][0]["certificates"]
+    when = {"timestamp-roots": ["c"]} if stamps else {"valid-at": "current-time"}
+    assert certificate == {"identity": "i", "roots": ["a"], **when}
 
 
 def test_a_result_names_the_digest_of_that_text(tmp_path: Path) -> None:

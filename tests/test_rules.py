@@ -51,6 +51,10 @@ EDGES: list[tuple[Test, FactValue, bool]] = [
     (NoneOf(values=A), ("b", "c"), True),
     (NoneOf(values=A), AB, False),
     (NoneOf(values=A), "a", False),
+    (NoneOf(values=A), ("A",), True),
+    (NoneOf(values=("Mallory@x.test",), is_folded=True), ("b", "mALLORY@X.TEST"), False),
+    (NoneOf(values=("mallory",), is_folded=True), ("\uff4dallory",), False),  # a wide m
+    (NoneOf(values=("mallory",), is_folded=True), ("mallory2",), True),
     (NoneOf(values=A), NOTHING, True),  # nothing is denied where nothing is
     (Matching(patterns=("a*", "?")), ("abc", "x"), True),
     (Matching(patterns=("a*",)), ("abc", "b"), False),
@@ -160,6 +164,7 @@ WORDS: list[tuple[Test, FactValue, str, str]] = [
     (OneOf(values=A), NOTHING, "one of a", "nothing"),
     (AnyOf(values=("c",)), AB, "one of c", "a, b"),
     (NoneOf(values=("b", "c")), AB, "none of b, c", "b"),
+    (NoneOf(values=("B",), is_folded=True), AB, "none of B", "b"),
     (Matching(patterns=("a*",)), AB, "like a*", "b"),
     (Including(values=("a", "c")), AB, "all of a, c", "without c"),
 ]

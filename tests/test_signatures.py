@@ -1,13 +1,25 @@
 """Several who signed one statement: who is listed, who counts, and how many must be."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from infwasi_sign import signatures
+from infwasi_sign.adapters.certificate_signer import SigningCertificate
+from infwasi_sign.adapters.measuring import measure_bytes
+from infwasi_sign.adapters.package_directory import DirectoryStore
+from infwasi_sign.adapters.sealing import CertificateSealer
+from infwasi_sign.adapters.signature_modes import ModeVerifier
+from infwasi_sign.domain.bundle import encode_bundle, parse_bundle
+from infwasi_sign.domain.manifest import MANIFEST_FILE
+from infwasi_sign.domain.policy import NamedPackage
 from infwasi_sign.errors import RefusalKind, RefusedError
-from infwasi_sign.verify import VerifiedPackage
+from infwasi_sign.verify import VerifiedPackage, VerifyRequest
+from infwasi_sign.verify import verify as verify_package
 from tests import forge
+from tests.certificate_authority import IDENTITY, ca, leaf
 from tests.forge import STRANGER, TRUSTED, VectorSigner, counter_sign
 from tests.policy_support import load, verify_under
 
@@ -159,3 +171,78 @@ def test_at_most_sixteen_may_sign_beside_the_packer(package: Path, verify: Verif
         RefusalKind.LIMIT,
         "too many files in signatures (expected at most 16)",
     )
+
+
+# --- one key under two names ------------------------------------------------------------------
+
+ONE_KEY_TWICE = """\
+version = 1
+[[signer]]
+name = "release"
+keys = [{ file = "release.pub" }]
+[[signer]]
+name = "security"
+certificates = [{ identity = "IDENTITY", roots = "roots.pem", valid-at = "current-time" }]
+[[package]]
+name = "capital"
+threshold = 2
+""".replace("IDENTITY", IDENTITY)
+
+
+@pytest.fixture
+def verify_one_key(package: Path, tmp_path: Path) -> Callable[[VectorSigner], VerifiedPackage]:
+    """Verify a package whose second signature is by a certificate for the given key."""
+    folder = tmp_path / "one"
+
+    def verify(holder: VectorSigner) -> VerifiedPackage:
+        span = (forge.NOW - timedelta(days=1), forge.NOW + timedelta(days=1))
+        root = ca("One Key Root", span=span)
+        issued = leaf(root, key=holder.secret, span=span)
+        folder.mkdir()
+        (folder / "roots.pem").write_bytes(root.pem)
+        sealer = CertificateSealer(
+            signer=holder,
+            certificate=SigningCertificate(leaf=issued.der, chain=()),
+            timestamp_url=None,
+            now=forge.NOW,
+        )
+        payload = parse_bundle((package / MANIFEST_FILE).read_bytes()).envelope.payload
+        forge.add_signature(package, encode_bundle(sealer.seal(payload)))
+        loaded = load(folder, ONE_KEY_TWICE)
+        request = VerifyRequest(
+            location=package,
+            policy=loaded.policy(NamedPackage(name="capital"), frozenset()),
+            now=forge.NOW,
+        )
+        return verify_package(
+            request,
+            store=DirectoryStore(),
+            signatures=ModeVerifier(loaded.signers, forge.NOW),
+            measure_bytes=measure_bytes,
+        )
+
+    return verify
+
+
+def test_a_key_and_another_ones_certificate_are_two(
+    verify_one_key: Callable[[VectorSigner], VerifiedPackage],
+) -> None:
+    with verify_one_key(SECURITY) as verified:
+        assert verified.facts["signer.names"] == ("release", "security")
+
+
+def test_one_key_under_two_names_is_not_two_signers(
+    verify_one_key: Callable[[VectorSigner], VerifiedPackage],
+) -> None:
+    with pytest.raises(RefusedError) as caught:
+        verify_one_key(TRUSTED)
+    assert caught.value.kind is RefusalKind.SIGNER
+    assert str(caught.value).startswith("one key signed under two names in signatures/")
+    assert (caught.value.expected, caught.value.got) == ("release", "security")
+
+
+def test_without_the_check_one_key_would_be_a_threshold_of_two(
+    verify_one_key: Callable[[VectorSigner], VerifiedPackage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signatures, "_require_one_name_for_each_key", lambda *_: None)
+    verify_one_key(TRUSTED).close()

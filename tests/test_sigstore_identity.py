@@ -2,6 +2,7 @@
 
 import json
 import socket
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,9 +10,16 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from infwasi_sign.adapters.keys import sign_payload
-from infwasi_sign.adapters.sigstore_identity import KeylessVerifier, TrustedIdentity
+from infwasi_sign.adapters.sigstore_identity import (
+    KeylessVerifier,
+    TrustedIdentity,
+    _algorithm,
+    subject_of,
+)
 from infwasi_sign.adapters.sigstore_signer import KeylessSigner, read_token
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import Bundle, encode_bundle, parse_bundle
@@ -20,6 +28,7 @@ from infwasi_sign.domain.trust_root import TrustRoot, parse_trust_root
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.testing.sigstore import Fault, Notice, PrivateSigstore
 from tests import forge
+from tests.certificate_authority import alternative, leaf, rsa_key
 
 ALICE = "alice@example.test"
 PAYLOAD = strict_json.canonical(
@@ -30,6 +39,9 @@ PAYLOAD = strict_json.canonical(
         "predicate": {},
     }
 )
+
+
+NOT_EVEN_THESE: tuple[dict[str, str], ...] = ({"identity": ""}, {"pattern": "*"}, {"pattern": ""})
 
 
 def now() -> datetime:
@@ -135,6 +147,61 @@ def test_an_issuer_is_never_a_pattern(
     assert error.kind is RefusalKind.SIGNER
     error = refusal(instance, bundle, issuer=issuer, identity=None, pattern="*")
     assert error.kind is RefusalKind.SIGNER
+
+
+@pytest.mark.parametrize(
+    "wanted", [TrustedIdentity(name="x", issuer="i", **one) for one in NOT_EVEN_THESE]
+)
+def test_a_name_of_another_kind_fits_nobody(wanted: TrustedIdentity) -> None:
+    ours = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1"), b"i")
+    issued = leaf(None, names=(alternative(x509.DNSName("alice.test")), (ours, False)))
+    identity, issuer = subject_of(issued.certificate)
+    assert issuer == wanted.issuer
+    assert not wanted.fits(identity, issuer)
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        (ec.derive_private_key(7, ec.SECP256R1()), "ecdsa-p256-sha256"),
+        (ec.derive_private_key(7, ec.SECP384R1()), "ecdsa-p384-sha256"),
+    ],
+)
+def test_says_the_algorithm_that_verified(key: ec.EllipticCurvePrivateKey, says: str) -> None:
+    assert _algorithm(leaf(None, key=key).certificate) == says
+
+
+@pytest.mark.parametrize(
+    "key", [ec.derive_private_key(7, ec.SECP256K1()), rsa_key(2048)], ids=["secp256k1", "rsa"]
+)
+def test_an_algorithm_that_has_no_name_here_is_refused(
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
+) -> None:
+    with pytest.raises(RefusedError) as caught:
+        _algorithm(leaf(None, key=key).certificate)
+    assert caught.value.kind is RefusalKind.SIGNATURE
+
+
+def test_a_certificate_without_a_name_names_nobody() -> None:
+    with pytest.raises(RefusedError) as caught:
+        subject_of(leaf(None, names=()).certificate)
+    assert caught.value.got == "0 and 0"
+
+
+def test_a_certificate_that_a_library_warns_of_is_refused_and_nothing_else_is_said(
+    instance: PrivateSigstore, bundle: Bundle
+) -> None:
+    material = bundle.material
+    assert isinstance(material, Logged)
+    version = b"\xa0\x03\x02\x01\x02\x02"  # 3, and then the serial number (RFC 5280 section 4.1)
+    der = bytearray(material.certificate)
+    der[der.index(version) + len(version) + 1] |= 0x80  # negative
+    bent = replace(bundle, material=replace(material, certificate=bytes(der)))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        error = refusal(instance, bent)
+    assert error.kind is RefusalKind.SIGNATURE
+    assert said == []
 
 
 def test_refuses_another_payload_under_the_signature(

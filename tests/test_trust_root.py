@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from sigstore.models import ClientTrustConfig
 
+from infwasi_sign.adapters import trust_fetch
 from infwasi_sign.adapters import trust_root as adapter
-from infwasi_sign.adapters.trust_root import JudgingRoot, load_trust_root
+from infwasi_sign.adapters.trust_root import JudgingRoot, find_trust_root, load_trust_root
+from infwasi_sign.cli.signing import _signing_root
 from infwasi_sign.domain import trust_root as domain
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.strict_json import Cursor, JsonValue
@@ -182,6 +184,11 @@ CHANGES: dict[str, tuple[Change, str]] = {
         "no such time in root.json: "
         "trustedRoot.certificateAuthorities[0].validFor.end (got 'never')",
     ),
+    "a time that is beyond all time": (
+        lambda root: _in_list(root)["validFor"].__setitem__("end", "9999-12-31T23:59:59-01:00"),
+        "no such time in root.json: "
+        "trustedRoot.certificateAuthorities[0].validFor.end (got '9999-12-31T23:59:59-01:00')",
+    ),
     "a time that is a number": (
         lambda root: _in_list(root)["validFor"].__setitem__("end", 0),
         "wrong type in root.json: trustedRoot.certificateAuthorities[0].validFor.end "
@@ -322,6 +329,42 @@ def test_one_that_came_with_the_package_judges_nothing(
     # without the check
     monkeypatch.setattr(adapter, "require_outside", lambda *_: None)
     assert judging() is judging.root
+
+
+def test_a_link_to_nothing_is_an_error_and_does_not_fall_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither to the system's trust root nor, to sign, to the public instance."""
+    system = tmp_path / "system.json"
+    system.touch()
+    monkeypatch.setattr(adapter, "SYSTEM", system)
+    own = tmp_path / "infwasi" / "trust-root.json"
+    variables = {"XDG_CONFIG_HOME": str(tmp_path)}
+    assert find_trust_root(variables) == system
+    own.parent.mkdir()
+    own.symlink_to("gone.json")
+    assert find_trust_root(variables) == own
+    assert loading(own) == f"cannot read {own} (got no such file or directory)"
+
+
+def test_where_nobody_can_look_is_not_the_public_instance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what was meant for a private log would stand in the public one."""
+
+    def fetched(*_: object, **__: object) -> bytes:
+        raise AssertionError("fetched the public instance's")
+
+    monkeypatch.setattr(trust_fetch, "fetch_trust_root", fetched)
+    monkeypatch.setattr(adapter, "SYSTEM", tmp_path / "none.json")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/" + "x" * 256)  # a name longer than any can be
+    with pytest.raises(UndecidedError) as caught:
+        _signing_root(None, NOW)
+    assert str(caught.value).endswith("/infwasi/trust-root.json (got file name too long)")
+    # without an error, the public one is meant
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    with pytest.raises(AssertionError, match="the public instance's"):
+        _signing_root(None, NOW)
 
 
 def test_it_is_read_once(file: Path, tmp_path: Path) -> None:

@@ -7,10 +7,9 @@ from infwasi_sign.adapters.certificate_chain import parse_certificate
 from infwasi_sign.adapters.certificates import require_usable, verify_certificate
 from infwasi_sign.domain.bundle import Bundle, Envelope, pae
 from infwasi_sign.domain.certified import CertificateTrust
-from infwasi_sign.domain.manifest import OMS_FILE
 from infwasi_sign.domain.material import Certified, SigningMode, wrong_mode
 from infwasi_sign.domain.oms_bundle import OmsBundle, OmsCertificateMaterial, parse_oms_bundle
-from infwasi_sign.domain.signer import SignerIdentity
+from infwasi_sign.domain.signer import SignerIdentity, require_same_certificate
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError
 
 
@@ -57,15 +56,7 @@ class CertificateVerifier:
     def verify_companion(self, data: bytes, packer: SignerIdentity) -> bytes:
         """The OMS payload under ``packer``'s certificate (see `ports.SignatureVerifier`)."""
         bundle = parse_oms_bundle(data, SigningMode.CERTIFICATE)
-        signer = self.verify_oms(bundle)
-        if signer.fingerprint != packer.fingerprint:
-            raise RefusedError(
-                RefusalKind.SIGNER,
-                "the OMS companion is under another certificate than the manifest",
-                where=OMS_FILE,
-                expected=f"sha256:{packer.fingerprint}",
-                got=f"sha256:{signer.fingerprint}",
-            )
+        require_same_certificate(self.verify_oms(bundle), packer)
         return bundle.envelope.payload
 
     def _judge(

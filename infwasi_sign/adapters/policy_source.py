@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from infwasi_sign.adapters import trusted_file
-from infwasi_sign.adapters.atomic import hint_for_error
 from infwasi_sign.adapters.cel import CelCompiler
 from infwasi_sign.adapters.certificate_files import read_certificates
 from infwasi_sign.adapters.key_files import load_public_key, parse_public_pem
@@ -21,7 +20,7 @@ from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.signature_modes import TrustedSigners
 from infwasi_sign.adapters.sigstore_identity import TrustedIdentity
 from infwasi_sign.adapters.trust_root import default_trust_root, load_trust_root
-from infwasi_sign.adapters.trusted_file import read_trusted
+from infwasi_sign.adapters.trusted_file import configuration_folder, is_there, read_trusted
 from infwasi_sign.domain.certified import CertificateTrust, TimestampRule
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.facts import MODEL_DIGESTS, SIGNER_KEYS
@@ -92,7 +91,7 @@ def find_policy(
             )
         return Path(named)
     for path in _usual_places(environment):
-        if _is_there(path):
+        if is_there(path):
             return path
     raise UndecidedError(
         "nothing says whom to trust",
@@ -107,28 +106,8 @@ def require_outside(policy: Path, package: Path) -> None:
 
 
 def _usual_places(environment: Mapping[str, str]) -> Sequence[Path]:
-    # A relative path in these variables counts as none (XDG Base Directory Specification 0.8,
-    # "Environment variables").
-    candidates = (
-        Path(environment.get("XDG_CONFIG_HOME", "")),
-        Path(environment.get("HOME", "")) / ".config",
-    )
-    folders = [folder for folder in candidates if folder.is_absolute()][:1]
-    return [*(folder / "infwasi" / "policy.toml" for folder in folders), SYSTEM_POLICY]
-
-
-def _is_there(path: Path) -> bool:
-    """Whether the name exists; a link to nothing does, and is an error later, not "no policy"."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        reason = (error.strerror or "an input error").lower()
-        raise UndecidedError(
-            f"cannot look for {path}", got=reason, hint=hint_for_error(error)
-        ) from error
-    return True
+    folder = configuration_folder(environment)
+    return [*([] if folder is None else [folder / "policy.toml"]), SYSTEM_POLICY]
 
 
 def load_policy(path: Path) -> LoadedPolicy:

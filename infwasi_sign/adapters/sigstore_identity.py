@@ -8,6 +8,7 @@ costs 0.4 s, so only the functions that need it do.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,10 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from infwasi_sign.adapters.unprobed import unprobed
 from infwasi_sign.domain.bundle import PAYLOAD_TYPE, Bundle, encode_bundle, read_bundle
-from infwasi_sign.domain.manifest import OMS_FILE
 from infwasi_sign.domain.material import Logged, SigningMode, wrong_mode
 from infwasi_sign.domain.oms_bundle import OmsBundle, OmsKeylessMaterial
-from infwasi_sign.domain.signer import SignerIdentity
+from infwasi_sign.domain.signer import SignerIdentity, require_same_certificate
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _ISSUER_V1: Final = "1.3.6.1.4.1.57264.1.1"
 _ISSUER_V2: Final = "1.3.6.1.4.1.57264.1.8"
 _OTHER_NAME: Final = "1.3.6.1.4.1.57264.1.7"
+_CURVES: Final = {"secp256r1": "p256", "secp384r1": "p384", "secp521r1": "p521"}
 _UTF8_STRING: Final = 0x0C  # DER tag, X.690 section 8.23
 _SHORT: Final = 0x80  # below it, a length is one byte (X.690 section 8.1.3.4)
 
@@ -105,7 +106,7 @@ class KeylessVerifier:
                 return SignerIdentity(
                     name=trusted.name,
                     fingerprint=_fingerprint(certificate),
-                    algorithm="ecdsa-p256-sha256",
+                    algorithm=_algorithm(certificate),
                     mode=SigningMode.KEYLESS,
                     identity=identity,
                     issuer=issuer,
@@ -121,15 +122,7 @@ class KeylessVerifier:
     def verify_companion(self, data: bytes, packer: SignerIdentity) -> bytes:
         """The OMS payload under ``packer``'s certificate (see `ports.SignatureVerifier`)."""
         bundle = read_bundle(data)
-        signer = self.verify(bundle)
-        if signer.fingerprint != packer.fingerprint:
-            raise RefusedError(
-                RefusalKind.SIGNER,
-                "the OMS companion is under another certificate than the manifest",
-                where=OMS_FILE,
-                expected=f"sha256:{packer.fingerprint}",
-                got=f"sha256:{signer.fingerprint}",
-            )
+        require_same_certificate(self.verify(bundle), packer)
         return bundle.envelope.payload
 
     def _loaded(self) -> TrustRoot:
@@ -154,11 +147,14 @@ def _verified(root: TrustRoot, bundle: Bundle) -> tuple[Certificate, str, bytes]
 
     kept = _Keeping()
     try:
-        parsed = SigstoreBundle.from_json(encode_bundle(bundle))
-        verifier = _make_verifier(root, _moments(parsed))
-        payload_type, payload = verifier.verify_dsse(parsed, kept)
-        _require_every_timestamp(verifier, parsed)
-        _require_listed_log(root, bundle)
+        with warnings.catch_warnings():
+            # cryptography warns of certificates that its later versions refuse
+            warnings.simplefilter("error", UserWarning)
+            parsed = SigstoreBundle.from_json(encode_bundle(bundle))
+            verifier = _make_verifier(root, _moments(parsed))
+            payload_type, payload = verifier.verify_dsse(parsed, kept)
+            _require_every_timestamp(verifier, parsed)
+            _require_listed_log(root, bundle)
     except (RefusedError, UndecidedError):
         raise
     except Exception as e:  # besides its own errors it lets those of its libraries through
@@ -262,7 +258,10 @@ def subject_of(certificate: Certificate) -> tuple[str, str]:
 def _identities(certificate: Certificate) -> list[str]:
     from cryptography import x509  # noqa: PLC0415 - sigstore has imported it by now
 
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:  # also certificates that nobody verified are named by this
+        return []
     found = []
     for name in names:
         match name:
@@ -314,6 +313,20 @@ def _text(data: bytes) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as e:
         raise RefusedError(RefusalKind.SIGNATURE, "the certificate's text is not UTF-8") from e
+
+
+def _algorithm(certificate: Certificate) -> str:
+    """What sigstore-python verified with: SHA-256, whatever the curve of the key."""
+    curve = getattr(certificate.public_key(), "curve", None)
+    name = _CURVES.get(getattr(curve, "name", ""))
+    if name is None:
+        raise RefusedError(
+            RefusalKind.SIGNATURE,
+            "the certificate's key is not supported",
+            where="verificationMaterial.certificate",
+            expected=" or ".join(_CURVES.values()),
+        )
+    return f"ecdsa-{name}-sha256"
 
 
 def _fingerprint(certificate: Certificate) -> str:

@@ -1,15 +1,12 @@
 """Asking a timestamp authority over HTTP (RFC 3161 section 3.4): the one thing here that is online.
 
-Only `infwasi pack` asks; nothing that verifies opens a connection.
+Only who signs asks; nothing that verifies opens a connection.
 """
 
 from datetime import datetime
 from http.client import HTTPException, HTTPResponse
-from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import Final
 from urllib.error import URLError
-from urllib.parse import urlsplit
 from urllib.request import (
     HTTPHandler,
     HTTPSHandler,
@@ -20,6 +17,7 @@ from urllib.request import (
 
 from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
 
+from infwasi_sign.adapters.online import in_time, require_url
 from infwasi_sign.adapters.timestamps import require_answer, verify_timestamp
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import RefusedError, UndecidedError
@@ -45,7 +43,7 @@ def request_timestamp(
     Raises:
         UndecidedError: the URL is none, nobody answers in time, or the answer is not such a one.
     """
-    where = _require_url(url)
+    require_url(url, "timestamp authority")
     request = (
         TimestampRequestBuilder()
         .data(signature)
@@ -56,8 +54,12 @@ def request_timestamp(
     )
     nonce = request.nonce
     if nonce is None:
-        raise UndecidedError("the request for a timestamp has no nonce", where=where)
-    response = _post(url, request.as_bytes(), where)
+        raise UndecidedError("the request for a timestamp has no nonce", where=url)
+    response = in_time(
+        lambda: _exchange(url, request.as_bytes()),
+        LIMITS.timestamp_total_seconds,
+        lambda reason: _failed(url, reason),
+    )
     try:
         if roots:
             verify_timestamp(
@@ -67,10 +69,10 @@ def request_timestamp(
                 intermediates=intermediates,
                 nonce=nonce,
                 now=now,
-                where=where,
+                where=url,
             )
         else:
-            require_answer(response, signature=signature, nonce=nonce, where=where)
+            require_answer(response, signature=signature, nonce=nonce, where=url)
     except RefusedError as e:
         raise UndecidedError(
             e.what, where=e.where, expected=e.expected, got=e.got, hint=e.hint
@@ -78,46 +80,7 @@ def request_timestamp(
     return response
 
 
-def _require_url(url: str) -> str:
-    """How errors call the URL; a password in it would be shown, and is refused."""
-    try:
-        parts = urlsplit(url)
-        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        is_usable = is_usable and parts.username is None and parts.port != 0
-    except ValueError:
-        is_usable = False
-    if not is_usable or not url.isascii() or not url.isprintable() or " " in url:
-        raise UndecidedError(
-            "not the URL of a timestamp authority",
-            expected="http:// or https://, a host, and no user",
-        )
-    return url
-
-
-def _post(url: str, query: bytes, where: str) -> bytes:
-    """The body of the answer. The bound on time is for all of it, name look-up and headers too.
-
-    Who drips one byte after the other is left alone with a thread that nobody waits for.
-    """
-    answers: SimpleQueue[bytes | BaseException] = SimpleQueue()
-
-    def work() -> None:
-        try:
-            answers.put(_exchange(url, query, where))
-        except BaseException as error:  # raised below, where somebody can answer
-            answers.put(error)
-
-    Thread(target=work, daemon=True).start()
-    try:
-        answer = answers.get(timeout=LIMITS.timestamp_total_seconds)
-    except Empty as e:
-        raise _failed(where, f"no whole answer in {LIMITS.timestamp_total_seconds:g} s") from e
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer
-
-
-def _exchange(url: str, query: bytes, where: str) -> bytes:
+def _exchange(url: str, query: bytes) -> bytes:
     """One request; proxies are those of the environment, and nothing follows a redirect."""
     opener = OpenerDirector()
     for handler in (ProxyHandler(), HTTPHandler(), HTTPSHandler()):
@@ -126,11 +89,11 @@ def _exchange(url: str, query: bytes, where: str) -> bytes:
     request = Request(url, query, headers)  # noqa: S310 -- the scheme was looked at
     try:
         with opener.open(request, timeout=LIMITS.timestamp_wait_seconds) as answer:
-            return _body(answer, where)
+            return _body(answer, url)
     except URLError as e:
-        raise _failed(where, str(e.reason)) from e
+        raise _failed(url, str(e.reason)) from e
     except (OSError, HTTPException, ValueError) as e:
-        raise _failed(where, str(e) or type(e).__name__) from e
+        raise _failed(url, str(e) or type(e).__name__) from e
 
 
 def _body(answer: HTTPResponse, where: str) -> bytes:

@@ -10,16 +10,15 @@ section 5), and each target is verified as the bytes that are used.
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from infwasi_sign.adapters.atomic import storage_error
+from infwasi_sign.adapters.online import in_time, require_url
 from infwasi_sign.adapters.sigstore_identity import require_readable, said
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.strict_json import JsonValue, parse
@@ -36,7 +35,6 @@ _TARGETS: Final = {
     "trustedRoot": "trusted_root.json",
     "signingConfig": "signing_config.v0.2.json",
 }
-_T = TypeVar("_T")
 
 
 def fetch_trust_root(
@@ -50,29 +48,19 @@ def fetch_trust_root(
         UndecidedError: nothing says how to believe the repository; it cannot be reached in time,
             is not signed as its root demands, or gives nothing that can be used.
     """
-    url = _require_url(url)
+    require_url(url, "TUF repository")
+    url = url.rstrip("/")
     first = _embedded_root(url) if root is None else root
     metadata = _metadata_folder(environment) / quote(url, safe="")
-    config = _in_time(lambda: _fetched(url, first, metadata), url)
+    config = in_time(
+        lambda: _fetched(url, first, metadata),
+        LIMITS.tuf_total_seconds,
+        lambda reason: _failed(url, reason),
+    )
     data = encode_fetched(config, instance=url, fetched_at=now)
     found = parse_trust_root(data, source=url, written_at=now)
     require_readable(found)
     return data
-
-
-def _require_url(url: str) -> str:
-    """The URL without its last slash; a password in it would be shown, and is refused."""
-    try:
-        parts = urlsplit(url)
-        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        is_usable = is_usable and parts.username is None and parts.port != 0
-    except ValueError:
-        is_usable = False
-    if not is_usable or not url.isascii() or not url.isprintable() or " " in url:
-        raise UndecidedError(
-            "not the URL of a TUF repository", expected="http:// or https://, a host, and no user"
-        )
-    return url.rstrip("/")
 
 
 def _embedded_root(url: str) -> bytes:
@@ -100,26 +88,6 @@ def _metadata_folder(environment: Mapping[str, str]) -> Path:
         if base.startswith("/"):  # the specification: relative paths are to be ignored
             return Path(base, below)
     raise UndecidedError("there is no home directory to keep TUF metadata in", hint="set HOME")
-
-
-def _in_time(work: Callable[[], _T], url: str) -> _T:
-    """What ``work`` gives, within a bound for all of it; who drips is left with a lone thread."""
-    answers: SimpleQueue[_T | BaseException] = SimpleQueue()
-
-    def run() -> None:
-        try:
-            answers.put(work())
-        except BaseException as error:  # raised below, where somebody can answer
-            answers.put(error)
-
-    Thread(target=run, daemon=True).start()
-    try:
-        answer = answers.get(timeout=LIMITS.tuf_total_seconds)
-    except Empty as e:
-        raise _failed(url, f"no whole answer in {LIMITS.tuf_total_seconds:g} s") from e
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer
 
 
 def _fetched(url: str, root: bytes, metadata: Path) -> str:

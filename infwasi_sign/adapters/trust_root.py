@@ -9,6 +9,8 @@ from typing import Final
 
 from infwasi_sign.adapters.atomic import storage_error, write_atomic
 from infwasi_sign.adapters.trusted_file import (
+    configuration_folder,
+    is_there,
     open_trusted_folder,
     read_trusted,
     require_outside,
@@ -51,26 +53,32 @@ def find_trust_root(environment: Mapping[str, str]) -> Path:
     """The user's trust root, else the system's; never one that comes with a package.
 
     Raises:
-        UndecidedError: there is none.
+        UndecidedError: there is none, or nobody can tell.
     """
-    for path in (user_trust_root(environment), SYSTEM):
-        if path is not None and path.exists():
-            return path
-    raise UndecidedError(
-        "there is no trust root to judge identities by",
-        expected=str(user_trust_root(environment) or SYSTEM),
-        hint="`infwasi trust fetch` gets the public one; --trust-root FILE names another",
-    )
+    found = usual_trust_root(environment)
+    if found is None:
+        raise UndecidedError(
+            "there is no trust root to judge identities by",
+            expected=str(user_trust_root(environment) or SYSTEM),
+            hint="`infwasi trust fetch` gets the public one; --trust-root FILE names another",
+        )
+    return found
+
+
+def usual_trust_root(environment: Mapping[str, str]) -> Path | None:
+    """The same, or ``None`` if there is none.
+
+    Raises:
+        UndecidedError: nobody can tell.
+    """
+    places = (user_trust_root(environment), SYSTEM)
+    return next((path for path in places if path is not None and is_there(path)), None)
 
 
 def user_trust_root(environment: Mapping[str, str]) -> Path | None:
-    """Where `infwasi trust fetch` writes (XDG Base Directory Specification 0.8)."""
-    candidates = (
-        Path(environment.get("XDG_CONFIG_HOME", "")),
-        Path(environment.get("HOME", "")) / ".config",
-    )
-    folder = next((folder for folder in candidates if folder.is_absolute()), None)
-    return None if folder is None else folder / "infwasi" / FILE
+    """Where `infwasi trust fetch` writes."""
+    folder = configuration_folder(environment)
+    return None if folder is None else folder / FILE
 
 
 def default_trust_root() -> TrustRoot:

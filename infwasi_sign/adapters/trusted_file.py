@@ -19,7 +19,7 @@ more strictly: what counts there is who can read it.
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -80,6 +80,37 @@ def open_trusted_folder(path: Path) -> int:
         if status.st_mode & _SHARED_WRITE and not _is_read_only(folder):
             raise _shared("folder", str(path), status, "be written", "go-w")
         return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+
+
+def configuration_folder(environment: Mapping[str, str]) -> Path | None:
+    """The user's folder for what infwasi trusts (XDG Base Directory Specification 0.8).
+
+    A relative path in these variables counts as none ("Environment variables").
+    """
+    candidates = (
+        Path(environment.get("XDG_CONFIG_HOME", "")),
+        Path(environment.get("HOME", "")) / ".config",
+    )
+    folder = next((folder for folder in candidates if folder.is_absolute()), None)
+    return None if folder is None else folder / "infwasi"
+
+
+def is_there(path: Path) -> bool:
+    """Whether the name exists; a link to nothing does, and is an error later, not "no file".
+
+    Raises:
+        UndecidedError: nobody can tell, and so no other place may be looked at.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        reason = (error.strerror or "an input error").lower()
+        raise UndecidedError(
+            f"cannot look for {path}", got=reason, hint=hint_for_error(error)
+        ) from error
+    return True
 
 
 def require_outside(file: Path, package: Path, what: str) -> None:

@@ -27,4 +27,7 @@ def command(name: str | None, force: bool) -> None:
     models = sorted(Path().glob("*.gguf")) + sorted(Path("models").glob("*.gguf"))
     text = template(name or Path.cwd().name, models[0] if models else Path("models/model.gguf"))
     write_atomic(target, text.encode(), mode=0o644, overwrite=force)
-    say(f"wrote {PROJECT_FILE}; next: infwasi keygen release, then infwasi pack --sign")
+    say(
+        f"wrote {PROJECT_FILE}; next: infwasi keygen release, "
+        "then infwasi pack --sign --key release.key"
+    )

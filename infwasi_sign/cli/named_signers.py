@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def require_one_way(options: TrustOptions) -> None:
-    """Key, identity and policy exclude each other: whoever means one gets no other."""
+    """Key, identity and policy exclude each other: whoever means one gets no other.
+
+    Raises:
+        UndecidedError: several are named, one in part, or one by an empty text.
+    """
     ways = {
         "--policy": options.policy_path is not None,
         options.key_flag: options.key_path is not None,

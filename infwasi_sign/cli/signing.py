@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -35,7 +35,7 @@ class SigningOptions:
     certificate: Path | None = None
     certificate_chain: Path | None = None
     timestamp_url: str | None = None
-    identity_token: str | None = None
+    identity_token: str | None = field(default=None, repr=False)  # as secret as a key
     trust_config: Path | None = None
     yes: bool = False
 
@@ -45,8 +45,6 @@ class SigningOptions:
         Raises:
             UndecidedError: they are for several, or a token is empty.
         """
-        if self.identity_token == "":  # a variable that was not set is no wish for another identity
-            raise UndecidedError("empty", where="--identity-token", expected="an OIDC token")
         is_keyless = self.identity_token is not None or self.trust_config is not None
         has_passphrase = self.passphrase_fd is not None or self.passphrase_file is not None
         if has_passphrase and self.key_reference is None:  # else a forgotten key is a publication
@@ -225,16 +223,20 @@ def _ask(*, is_told: bool) -> None:
 
 
 def _signing_root(path: Path | None, now: datetime) -> "TrustRoot":
-    """The instance that was named, else the one of `infwasi trust fetch`, else the public one."""
+    """The instance that was named, else the one of `infwasi trust fetch`, else the public one.
+
+    Raises:
+        UndecidedError: none can be used. One that is there and cannot be read does not become the
+            public one, where everybody would read what was meant for a private log.
+    """
     from infwasi_sign.adapters.trust_fetch import PUBLIC_INSTANCE, fetch_trust_root
-    from infwasi_sign.adapters.trust_root import find_trust_root, load_trust_root
+    from infwasi_sign.adapters.trust_root import load_trust_root, usual_trust_root
     from infwasi_sign.domain.trust_root import parse_trust_root
 
     if path is not None:
         return load_trust_root(path)
-    try:
-        found = find_trust_root(os.environ)
-    except UndecidedError:
+    found = usual_trust_root(os.environ)
+    if found is None:
         data = fetch_trust_root(PUBLIC_INSTANCE, environment=os.environ, now=now)
         return parse_trust_root(data, source=PUBLIC_INSTANCE, written_at=now)
     return load_trust_root(found)

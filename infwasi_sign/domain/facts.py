@@ -20,6 +20,7 @@ CONFINEMENT_LAYERS: Final = "confinement.layers"
 HOST_LIBRARIES: Final = "host.libraries"
 LOAD_LEVEL: Final = "load.level"
 MODEL_DIGESTS: Final = "model.digests"
+SIGNER_IDENTITIES: Final = "signer.identities"
 SIGNER_NAMES: Final = "signer.names"
 SIGNER_KEYS: Final = "signer.keys"
 TRUST_AGE: Final = "trust-root.age-days"
@@ -45,7 +46,7 @@ FACT_TYPES: Final[Mapping[str, FactType]] = MappingProxyType(
         SIGNER_NAMES: FactType.TEXTS,
         SIGNER_KEYS: FactType.TEXTS,
         "signer.modes": FactType.TEXTS,
-        "signer.identities": FactType.TEXTS,
+        SIGNER_IDENTITIES: FactType.TEXTS,
         TRUST_AGE: FactType.NUMBER,
         "statement.digest": FactType.TEXT,
         "component.size": FactType.NUMBER,
@@ -84,7 +85,7 @@ def signer_facts(signers: Sequence[SignerIdentity]) -> Facts:
         SIGNER_NAMES: tuple(sorted({signer.name for signer in signers})),
         SIGNER_KEYS: tuple(sorted({f"sha256:{signer.fingerprint}" for signer in signers})),
         "signer.modes": tuple(sorted({str(signer.mode) for signer in signers})),
-        "signer.identities": tuple(sorted({s.identity for s in signers if s.identity is not None})),
+        SIGNER_IDENTITIES: tuple(sorted({s.identity for s in signers if s.identity is not None})),
     }
     return facts | ({TRUST_AGE: max(ages)} if ages else {})
 

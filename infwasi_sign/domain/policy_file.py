@@ -16,6 +16,7 @@ from infwasi_sign.domain.facts import (
     HOST_LIBRARIES,
     LOAD_LEVEL,
     MODEL_DIGESTS,
+    SIGNER_IDENTITIES,
     SIGNER_KEYS,
     SIGNER_NAMES,
     TRUST_AGE,
@@ -143,7 +144,7 @@ _PACKAGE_KEYS: Final[Mapping[str, _Key]] = {
 }
 _DENIALS: Final = {
     "key": (SIGNER_KEYS, _SHA256),
-    "identity": ("signer.identities", ANY_TEXT),
+    "identity": (SIGNER_IDENTITIES, ANY_TEXT),
     "statement": ("statement.digest", _SHA256),
     "model": (MODEL_DIGESTS, _DIGEST),
     "component": ("component.digests", _DIGEST),
@@ -300,7 +301,11 @@ class _Sections(Reader):
                 Rule(
                     name=name,
                     fact=fact,
-                    test=NoneOf(values=self.texts(table[things[0]], name, form)),
+                    test=NoneOf(
+                        values=self.texts(table[things[0]], name, form),
+                        # who vouches may take over a name as somebody typed it
+                        is_folded=fact == SIGNER_IDENTITIES,
+                    ),
                     place=self.place(name),
                     kind=RefusalKind.REVOKED,
                     reason=f"{reason} ({day.isoformat()})",

@@ -27,14 +27,19 @@ def certificate_policy(
     intermediates: tuple[str, ...],
     timestamp_roots: tuple[str, ...],
 ) -> bytes:
-    """One holder of certificates; the authorities are the hex SHA-256 of their certificates."""
+    """One holder of certificates; the authorities are the digests of their certificates.
+
+    Without timestamp authorities the certificate must be valid now, as the flags have it.
+    """
     members: dict[str, str | tuple[str, ...]] = {
         "identity": identity,
         "roots": roots,
         "intermediates": intermediates,
         "timestamp-roots": timestamp_roots,
     }
-    text = ", ".join(f"{name} = {toml_value(value)}" for name, value in members.items())
+    if not timestamp_roots:
+        members["valid-at"] = "current-time"
+    text = ", ".join(f"{name} = {toml_value(value)}" for name, value in members.items() if value)
     return _policy(asked, identity, f"certificates = [{{ {text} }}]")
 
 

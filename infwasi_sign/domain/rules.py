@@ -5,7 +5,8 @@ yet is not decided yet; a rule whose fact is empty where something must be there
 """
 
 import re
-from collections.abc import Callable, Mapping
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TypeAlias, assert_never
@@ -25,9 +26,21 @@ class OneOf:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoneOf:
-    """No value of the fact is one of these."""
+    """No value of the fact is one of these.
+
+    ``is_folded``: nor one that only its case, or the form of its characters, tells from these
+    (Unicode 15 section 3.13, "Default Caseless Matching"; UAX #15, NFKC).
+    """
 
     values: tuple[str, ...]
+    is_folded: bool = False
+
+    def found(self, seen: Sequence[str]) -> list[str]:
+        """Those that are."""
+        if not self.is_folded:
+            return [text for text in seen if text in self.values]
+        denied = {_folded(value) for value in self.values}
+        return [text for text in seen if _folded(text) in denied]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,8 +181,8 @@ def _is_met(test: OfOneFact, seen: FactValue) -> bool:  # noqa: PLR0911 - one re
             return bool(found) and set(found) <= set(values)
         case AnyOf(values=values):
             return not set(values).isdisjoint(_texts(seen))
-        case NoneOf(values=values):
-            return set(values).isdisjoint(_texts(seen))
+        case NoneOf():
+            return not test.found(_texts(seen))
         case Including(values=values):
             return set(values) <= set(_texts(seen))
         case CountAtLeast(number=number, values=values):
@@ -181,6 +194,10 @@ def _is_met(test: OfOneFact, seen: FactValue) -> bool:  # noqa: PLR0911 - one re
             )
         case _:
             assert_never(test)
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def _texts(seen: FactValue) -> tuple[str, ...]:
@@ -222,8 +239,8 @@ def shortfall(outcome: Outcome) -> str:
     match outcome.rule.test:
         case OneOf(values=values):
             wrong = [text for text in seen if text not in values]
-        case NoneOf(values=values):
-            wrong = [text for text in seen if text in values]
+        case NoneOf() as denial:
+            wrong = denial.found(seen)
         case Matching(patterns=patterns):
             wrong = [t for t in seen if not any(fnmatchcase(t, pattern) for pattern in patterns)]
         case Including(values=values):

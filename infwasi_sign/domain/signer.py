@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from infwasi_sign.domain.digest import Digest
+from infwasi_sign.domain.manifest import OMS_FILE
 from infwasi_sign.domain.material import SigningMode
+from infwasi_sign.errors import RefusalKind, RefusedError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,3 +38,19 @@ class SignerIdentity:
     issuer: str | None = None
     signed_at: datetime | None = None
     trust_root: TrustRootUsed | None = None
+
+
+def require_same_certificate(companion: SignerIdentity, packer: SignerIdentity) -> None:
+    """The OMS companion is by the key of the packer's certificate, and not only by a trusted one.
+
+    Raises:
+        RefusedError: kind `signer`.
+    """
+    if companion.fingerprint != packer.fingerprint:
+        raise RefusedError(
+            RefusalKind.SIGNER,
+            "the OMS companion is under another certificate than the manifest",
+            where=OMS_FILE,
+            expected=f"sha256:{packer.fingerprint}",
+            got=f"sha256:{companion.fingerprint}",
+        )

@@ -8,7 +8,7 @@ else the end of an authority could be hidden from `TrustRoot.at`, which alone lo
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from infwasi_sign.domain.limits import LIMITS
@@ -130,4 +130,7 @@ def _time(cursor: Cursor | None) -> datetime | None:
         raise MalformedError("no such time", where=cursor.path, got=ascii(text)) from e
     if moment.tzinfo is None:  # RFC 3339 section 5.6: a time has an offset
         raise MalformedError("a time without an offset", where=cursor.path, got=ascii(text))
-    return moment
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as e:  # year 1 or 9999, and in UTC another
+        raise MalformedError("no such time", where=cursor.path, got=ascii(text)) from e
