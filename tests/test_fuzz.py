@@ -1,14 +1,22 @@
 """The fuzz targets over their seeds and for a short run, and our readers against the references."""
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from sigstore.models import Bundle, InvalidBundle
 
+from infwasi_sign.domain.bundle import parse_bundle
+from infwasi_sign.errors import MalformedError
 from tests.fuzz import corpus
 from tests.fuzz.__main__ import fuzz, main
-from tests.fuzz.differential import compare_bundles, compare_components, compare_models
+from tests.fuzz.differential import (
+    by_sigstore,
+    compare_bundles,
+    compare_components,
+    compare_models,
+)
 from tests.fuzz.targets import TARGETS, Target, mixed
 
 RUNS = 10_000
@@ -93,3 +101,12 @@ def test_sigstore_itself_takes_no_bundle_that_a_key_signed() -> None:
     """The documented difference: its verifier knows certificates only."""
     with pytest.raises(InvalidBundle, match="expected certificate in bundle"):
         Bundle.from_json(corpus.bundles()[0])
+
+
+def test_an_empty_signature_is_read_by_neither() -> None:
+    bundle = json.loads(corpus.bundles()[0])
+    bundle["dsseEnvelope"]["signatures"] = [{"sig": ""}]
+    data = json.dumps(bundle, separators=(",", ":")).encode() + b"\n"
+    assert by_sigstore(data) == (None, False)
+    with pytest.raises(MalformedError):
+        parse_bundle(data)
