@@ -6,8 +6,7 @@
 import sys
 from typing import Any
 
-import llama_cpp
-from llama_cpp import Llama
+from llama_cpp import Llama, llama_cpp
 
 _default_params = llama_cpp.llama_model_default_params
 
