@@ -6,28 +6,12 @@
 import sys
 from typing import Any
 
-from llama_cpp import Llama, llama_cpp
-
-_default_params = llama_cpp.llama_model_default_params
-
-
-def _params_without_repacking() -> Any:
-    """The same weights for both sides: the high-level API has no parameter for it (ADR 9)."""
-    params = _default_params()
-    params.use_extra_bufts = False
-    return params
+from benchmarks.peer import bare_llama
 
 
 def main() -> None:
-    llama_cpp.llama_model_default_params = _params_without_repacking
     model, context, threads, system, prompt = sys.argv[1:]
-    llama = Llama(
-        model,
-        n_ctx=int(context),
-        n_threads=int(threads),
-        n_threads_batch=int(threads),
-        verbose=False,
-    )
+    llama = bare_llama(model, int(context), int(threads))
     messages: list[Any] = [
         {"role": "system", "content": system},
         {"role": "user", "content": prompt},

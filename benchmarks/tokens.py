@@ -107,11 +107,11 @@ def measure(runs: int) -> list[Figure]:
     component = _component()
     with contextlib.closing(open_outside(MODEL, most_bytes=LIMITS.model_bytes)) as file:
         model = LlamaBackend(stop, n_threads=threads).load(file, CONTEXT_TOKENS)
-    from llama_cpp import Llama  # noqa: PLC0415 - after our own bindings, which load it another way
-
-    llama = Llama(
-        str(MODEL), n_ctx=CONTEXT_TOKENS, n_threads=threads, n_threads_batch=threads, verbose=False
+    from benchmarks.peer import (  # noqa: PLC0415 - after our bindings, which load it another way
+        bare_llama,
     )
+
+    llama = bare_llama(str(MODEL), CONTEXT_TOKENS, threads)
     try:
         return in_turns(
             f"tokens per second, {TOKENS} tokens",
