@@ -174,8 +174,10 @@ def run(
     decided = plan(package, request)
     claim = package.manifest.models[0]
     host.prepare(package.component)  # is compiled while llama.cpp maps the model
-    model = backend.load(package.model_file(claim.name), decided.context_tokens.value)
+    file = package.model_file(claim.name)
+    model = backend.load(file, decided.context_tokens.value)
     try:
+        file.require_same()  # where no lease tells of a change, one has to look
         grants = GuestGrants(
             imports=frozenset(package.manifest.component.imports),
             models=dict.fromkeys((claim.name, *claim.aliases), model),
@@ -195,6 +197,7 @@ def run(
     finally:
         model.close()
         stop.raise_if_stopped()  # it wins over whatever the stopped code said
+        file.require_same()  # as does this: what was said came from other bytes
     return summary
 
 
