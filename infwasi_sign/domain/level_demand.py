@@ -22,7 +22,7 @@ def require_rules_and_level(
 ) -> None:
     """Hold to the policy's rules and the caller's level; of two levels the higher one is named.
 
-    ``reason`` says why no better level was reached.
+    ``reason`` says why no better level was reached; it is empty for the best of this version.
 
     Raises:
         RefusedError: of a rule's kind; kind `level`, it is not what the caller demands.
@@ -36,7 +36,7 @@ def require_rules_and_level(
         "the model is not held as surely as the caller demands",
         where="--require-level",
         expected=" or ".join(level.label for level in LoadLevel if level >= caller),
-        got=f"{reached.label}: {reason}" if reason else reached.label,
+        got=f"{reached.label}: {reason or 'this version reaches none better'}",
     )
 
 
