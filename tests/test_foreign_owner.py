@@ -364,14 +364,31 @@ def test_a_file_rewritten_between_hash_and_load_runs_nothing(
     assert host.granted == []
 
 
-def test_a_file_rewritten_while_it_runs_gives_no_result(
+def test_a_file_rewritten_while_it_runs_says_nothing_more(
+    package: VerifiedPackage, tmp_path: Path
+) -> None:
+    backend, pieces = FakeBackend(), list[str]()
+    with pytest.raises(RefusedError) as refusal:
+        run(
+            package,
+            ASK,
+            host=FakeHost(act=lambda: rewrite(model_of(tmp_path))),
+            backend=backend,
+            stop=FakeStopFlag(),
+            on_piece=pieces.append,
+        )
+    assert str(refusal.value) == f"{CHANGED} in model.gguf"
+    assert (pieces, backend.model.is_closed) == (["Stock"], True)
+
+
+def test_a_file_rewritten_after_the_last_piece_gives_no_result(
     package: VerifiedPackage, tmp_path: Path
 ) -> None:
     backend = FakeBackend()
+    backend.model.close = lambda: rewrite(model_of(tmp_path))  # type: ignore[method-assign]
     with pytest.raises(RefusedError) as refusal:
-        begin(package, backend, FakeHost(act=lambda: rewrite(model_of(tmp_path))))
+        begin(package, backend, FakeHost())
     assert str(refusal.value) == f"{CHANGED} in model.gguf"
-    assert backend.model.is_closed
 
 
 def test_control_without_the_second_look_both_are_answered(
