@@ -4,7 +4,9 @@ Everything about permissions runs as a user who owns nothing, and shows first wh
 denied. The test itself is root, the owner who attacks.
 """
 
+import mmap
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from infwasi_sign.adapters import foreign_owner, guarded_file, keys
+from infwasi_sign.adapters import foreign_owner, guarded_file, holding, keys
 from infwasi_sign.adapters.guarded_file import LocalFile
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
@@ -65,8 +67,13 @@ ALL_DENIED = "EACCES EACCES EPERM EPERM EPERM"
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A directory of root's that others may enter, on tmpfs."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+    """A directory of root's that others may enter, on a file system where an owner counts."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        descriptor = os.open(name, os.O_RDONLY)
+        kind = holding.file_system_type(descriptor)
+        os.close(descriptor)
+        if kind not in foreign_owner._FILE_SYSTEMS:
+            pytest.skip(f"an owner means nothing on this file system (type 0x{kind:x})")
         path = Path(name)
         path.chmod(0o755)
         yield path
@@ -239,6 +246,46 @@ OWNERS_ATTACKS: dict[str, Callable[[Path], None]] = {
 def test_notices_that_the_owner(attack: str, model: Path) -> None:
     expected = f"level / {CHANGED} in model.gguf"
     assert attacked(OWNERS_ATTACKS[attack], model) == [expected] * 3
+
+
+def written_through_a_mapping(model: Path, snippet: str) -> list[str]:
+    """Somebody has the file mapped, with a page that is dirty already, and writes again."""
+    with model.open("r+b") as writer, mmap.mmap(writer.fileno(), 0) as mapping:
+        mapping[0:4] = b"VIL1"
+
+        def attack(_: Path) -> None:
+            mapping[0:4] = b"EVIL"
+
+        return attacked(attack, model, snippet)
+
+
+def test_notices_a_write_through_a_mapping_from_before(model: Path) -> None:
+    expected = f"level / {CHANGED} in model.gguf"
+    assert written_through_a_mapping(model, WAITING) == [expected] * 3
+
+
+def test_control_without_writing_back_a_write_through_a_mapping_goes_unnoticed(model: Path) -> None:
+    blind = WAITING.replace("_SETTLED_NS = 0", "_SETTLED_NS = 0\nos.fsync = lambda _: None")
+    assert written_through_a_mapping(model, blind) == ["not noticed"] * 3
+
+
+@pytest.fixture
+def in_memory(model: Path) -> Iterator[Path]:
+    """The same file on tmpfs."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        Path(name).chmod(0o755)
+        yield Path(shutil.copy(model, name))
+
+
+def test_copies_a_file_from_tmpfs(in_memory: Path) -> None:
+    assert unprivileged_output(GUARD, in_memory, preload=PRELOAD).startswith("sealed-memfd /")
+
+
+def test_control_without_the_check_a_write_on_tmpfs_goes_unnoticed(in_memory: Path) -> None:
+    blind = WAITING.replace(
+        "_SETTLED_NS = 0", "_SETTLED_NS = 0\nforeign_owner._FILE_SYSTEMS = {0x1021994}"
+    )
+    assert written_through_a_mapping(in_memory, blind) == ["not noticed"] * 3
 
 
 def test_keeps_the_open_file_when_its_folder_is_exchanged(model: Path) -> None:

@@ -15,8 +15,11 @@ from typing import Final
 from infwasi_sign.adapters.holding import LEASE_FILE_SYSTEMS, file_system_type
 
 # Owner and mode of a file mean something only where this kernel alone keeps them: whoever serves a
-# FUSE or network file system says what they want. On overlayfs they are those of the layers.
-_FILE_SYSTEMS: Final = {*LEASE_FILE_SYSTEMS, 0x794C7630}
+# FUSE or network file system says what they want. On overlayfs they are those of the layers. On
+# tmpfs only the first write through a mapping moves ctime, for nothing is ever written back.
+_FILE_SYSTEMS: Final = {kind for kind, name in LEASE_FILE_SYSTEMS.items() if name != "tmpfs"} | {
+    0x794C7630  # overlayfs
+}
 _OWNER: Final = 0  # root
 _SHARED_WRITE: Final = 0o022  # an access control list shows in the group's bits (acl(5), "mask")
 _SETTLED_NS: Final = 2_000_000_000
@@ -24,7 +27,9 @@ _SETTLED_NS: Final = 2_000_000_000
 oftener. Git's index has the same rule for such files ("racily clean")."""
 
 
-def obstacle_to_foreign_owner(descriptor: int) -> str | None:
+def obstacle_to_foreign_owner(  # noqa: PLR0911 - one return per obstacle
+    descriptor: int,
+) -> str | None:
     """Why the runner's user, or others than root, could change an open file; ``None``: they cannot.
 
     Who opened the file for writing before it became root's is not seen.
@@ -41,6 +46,12 @@ def obstacle_to_foreign_owner(descriptor: int) -> str | None:
         return "the runner is root or has capabilities"
     if time.time_ns() - status.st_ctime_ns < _SETTLED_NS:
         return "the file was changed less than 2 seconds ago"
+    try:
+        # Through a mapping with a page that is dirty already one can write without moving ctime;
+        # once it is clean, the next write moves it.
+        os.fsync(descriptor)
+    except OSError:
+        return "the file cannot be written back"
     return None
 
 
