@@ -134,8 +134,15 @@ class EntryFile(Protocol):
 class GuardedFile(EntryFile, Protocol):
     """An entry that can be held still while it is measured and used."""
 
-    def guard(self) -> LoadLevel:
-        """Hold the bytes (lease, or sealed copy) until closed; called before `measure`."""
+    def guard(self, is_enough: Callable[[LoadLevel], bool]) -> LoadLevel:
+        """Hold the bytes until closed, at a level that is enough where one can be reached.
+
+        Called before `measure`.
+        """
+        ...
+
+    def require_same(self) -> None:
+        """Raises RefusedError kind `level` when the bytes may not be those that were measured."""
         ...
 
     @property

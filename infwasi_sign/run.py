@@ -14,7 +14,7 @@ from infwasi_sign.domain.policy import Policy, RunLimit, decide, require
 from infwasi_sign.domain.rules import Facts
 from infwasi_sign.domain.settings import GuestLimits
 from infwasi_sign.errors import GuestError, RefusalKind, RefusedError, UndecidedError
-from infwasi_sign.ports import GuestGrants, GuestHost, InferenceBackend, StopFlag
+from infwasi_sign.ports import GuardedFile, GuestGrants, GuestHost, InferenceBackend, StopFlag
 from infwasi_sign.verify import VerifiedPackage
 
 PACKAGE: Final = "package"
@@ -174,8 +174,11 @@ def run(
     decided = plan(package, request)
     claim = package.manifest.models[0]
     host.prepare(package.component)  # is compiled while llama.cpp maps the model
-    model = backend.load(package.model_file(claim.name), decided.context_tokens.value)
+    file = package.model_file(claim.name)
+    model = backend.load(file, decided.context_tokens.value)
     try:
+        # Where no lease tells of a change, one has to look: now, at each piece, when all is over.
+        file.require_same()
         grants = GuestGrants(
             imports=frozenset(package.manifest.component.imports),
             models=dict.fromkeys((claim.name, *claim.aliases), model),
@@ -183,7 +186,8 @@ def run(
             max_tokens=decided.max_tokens.value,
             seed=decided.seed,
         )
-        summary = host.run(package.component, grants, request.prompt, stop, on_piece)
+        watched = partial(_say_if_same, file, on_piece)
+        summary = host.run(package.component, grants, request.prompt, stop, watched)
     except RefusedError as error:
         raise _with_whose(error, decided) from error
     except GuestError as error:
@@ -195,7 +199,13 @@ def run(
     finally:
         model.close()
         stop.raise_if_stopped()  # it wins over whatever the stopped code said
+        file.require_same()  # as does this: what was said came from other bytes
     return summary
+
+
+def _say_if_same(file: GuardedFile, on_piece: Callable[[str], None], piece: str) -> None:
+    file.require_same()
+    on_piece(piece)
 
 
 def _with_whose(error: RefusedError, decided: RunPlan) -> RefusedError:

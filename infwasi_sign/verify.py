@@ -15,6 +15,7 @@ The steps of docs/format.md section 7, in this order; the first failure is the a
 from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Never, Self, final
@@ -24,6 +25,7 @@ from infwasi_sign.domain.component import ComponentFacts
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
 from infwasi_sign.domain.facts import claim_facts, measured_facts, signer_facts
 from infwasi_sign.domain.gguf_facts import ModelFacts
+from infwasi_sign.domain.level_demand import is_enough, require_rules_and_level
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import (
     RESERVED_NAMES,
@@ -59,7 +61,7 @@ from infwasi_sign.signatures import Signatures, check_companion, check_signature
 class VerifyRequest:
     """One verification: where, by which rules, at what time, and whether the bytes will be used.
 
-    ``hold`` keeps the model still (lease or sealed copy) from before it is measured until the
+    ``hold`` keeps the model still, at ``demanded`` or better, from before it is measured until the
     result is closed. ``progress`` hears every block of bytes that was hashed. ``libraries`` gives
     the digests of the native libraries, and is asked only if a rule is about them. ``on_facts``
     hears what the statement says before a rule is held to it; it is not known to be true yet.
@@ -71,6 +73,7 @@ class VerifyRequest:
     now: datetime
     detached: tuple[Path, ...] = ()
     hold: bool = False
+    demanded: LoadLevel = LoadLevel.NONE
     progress: Progress | None = None
     on_claims: Callable[[Manifest, SignerIdentity], None] | None = None
     on_facts: Callable[[Facts], None] | None = None
@@ -222,7 +225,8 @@ def _verify_opened(
     if request.on_claims is not None:
         request.on_claims(manifest, signed.packer)
     # 5. measure
-    small, measured = _measure(request, manifest, files, measure_bytes)
+    enough = partial(is_enough, caller=request.demanded, policy=request.policy, claims=claims)
+    small, measured = _measure(request, manifest, files, measure_bytes, enough)
     component = small[EntryRole.COMPONENT]
     # 6. agree
     agreed = agree(manifest, component, small[EntryRole.BOM], files, measure_bytes)
@@ -230,10 +234,16 @@ def _verify_opened(
     computed = frozenset.intersection(
         *(frozenset(digest.algorithm for digest in entry.digests) for entry in measured)
     )
-    level = min(files[m.shards[0]].level for m in manifest.models) if request.hold else None
+    held = min((files[m.shards[0]] for m in manifest.models), key=lambda file: file.level)
+    level = held.level if request.hold else None
     libraries = request.libraries() if request.policy.is_host_pinned else None
     facts = {**claims, **measured_facts(agreed, computed, level, libraries)}
-    require(decide(request.policy, facts))
+    require_rules_and_level(
+        decide(request.policy, facts),
+        caller=request.demanded,
+        reached=held.level,
+        reason=held.level_reason,
+    )
     decide_measured(request.policy, computed)
 
     return VerifiedPackage(
@@ -334,6 +344,7 @@ def _measure(
     manifest: Manifest,
     files: Mapping[str, GuardedFile],
     measure_bytes: MeasureBytes,
+    enough: Callable[[LoadLevel], bool],
 ) -> tuple[dict[EntryRole, bytes], tuple[MeasuredEntry, ...]]:
     """Digests of every entry; the small ones are read once and used from memory."""
     small: dict[EntryRole, bytes] = {}
@@ -343,7 +354,7 @@ def _measure(
         _require_size(entry, file)
         if entry.role is EntryRole.MODEL:
             if request.hold:
-                file.guard()
+                file.guard(enough)
             digests = file.measure(request.policy.digests, request.progress)
         else:
             content = file.read(entry.size_bytes)

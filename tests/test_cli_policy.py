@@ -252,7 +252,7 @@ def test_why_shows_every_rule_its_fact_and_its_line(place: Path) -> None:
         "NO   site.toml:20 model.licenses: model.licenses is unknown; must be one of apache-2.0",
         "NO   site.toml:21 model.max-parameters: model.parameters is 107; must be at most 106",
         f"-    site.toml:24 load.minimum-level: load.level {unknown}; "
-        "must be one of sealed-memfd, foreign-owner, read-lease, fs-verity",
+        "must be one of sealed-memfd, read-lease, fs-verity",
     ]
 
 

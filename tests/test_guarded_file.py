@@ -221,7 +221,7 @@ def test_measures_every_byte_once_at_every_level(
 ) -> None:
     monkeypatch.setattr(measuring, "WINDOW_BYTES", 4096)
     if level is LoadLevel.SEALED_MEMFD:
-        monkeypatch.setattr(holding, "_LEASE_FILE_SYSTEMS", {})
+        monkeypatch.setattr(holding, "LEASE_FILE_SYSTEMS", {})
     path = folder / "any"
     content = os.urandom(size_bytes)
     path.write_bytes(content)
@@ -379,7 +379,7 @@ def test_copies_a_file_that_is_open_for_writing(file: LocalFile, model: Path) ->
 def test_copies_a_file_on_a_file_system_where_a_lease_means_nothing(
     file: LocalFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(holding, "_LEASE_FILE_SYSTEMS", {0xEF53: "ext4"})
+    monkeypatch.setattr(holding, "LEASE_FILE_SYSTEMS", {0xEF53: "ext4"})
     assert file.guard() is LoadLevel.SEALED_MEMFD
     assert file.level_reason == "a lease means nothing on this file system (type 0x1021994)"
 
@@ -399,7 +399,7 @@ def test_copies_a_file_of_another_user(model: Path) -> None:
 
 
 def test_sealed_copy_refuses_every_writer(file: LocalFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(holding, "_LEASE_FILE_SYSTEMS", {})
+    monkeypatch.setattr(holding, "LEASE_FILE_SYSTEMS", {})
     file.guard()
     output = python_output(
         "import errno, fcntl, mmap, os, sys\n"

@@ -161,7 +161,7 @@ RULES: list[tuple[str, str, str, Test, RefusalKind]] = [
         '[load]\nminimum-level = "foreign-owner"',
         "load.minimum-level",
         "load.level",
-        OneOf(values=("foreign-owner", "read-lease", "fs-verity")),
+        OneOf(values=("foreign-owner", "private-copy", "sealed-memfd", "read-lease", "fs-verity")),
         RefusalKind.LEVEL,
     ),
     (
@@ -627,8 +627,8 @@ ERRORS: list[tuple[str, str]] = [
     ),
     (
         f'{MINIMAL}[load]\nminimum-level = "best"',
-        "unknown level in p.toml:8 load.minimum-level (expected none, private-copy, sealed-memfd, "
-        "foreign-owner, read-lease, fs-verity, got str 'best')",
+        "unknown level in p.toml:8 load.minimum-level (expected none, foreign-owner, "
+        "private-copy, sealed-memfd, read-lease, fs-verity, got str 'best')",
     ),
     (
         f'{MINIMAL}[digests]\nrequire = ["blake3", "md5"]',

@@ -60,6 +60,13 @@ def python_output(snippet: str, *arguments: str | os.PathLike[str]) -> str:
     return result.stdout.removesuffix("\n")
 
 
+def start_unprivileged(
+    snippet: str, *arguments: str | os.PathLike[str], preload: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    """As `start_python`, as a user who owns nothing; see `unprivileged_output`."""
+    return start_python(_as_nobody(snippet, preload), *arguments)
+
+
 def unprivileged_output(
     snippet: str, *arguments: str | os.PathLike[str], preload: Sequence[str] = ()
 ) -> str:
@@ -68,7 +75,11 @@ def unprivileged_output(
     Python's own files may be out of that user's reach, so everything to import is named in
     ``preload`` and imported first. Beware of `tmp_path`: only its owner may enter it.
     """
+    return python_output(_as_nobody(snippet, preload), *arguments)
+
+
+def _as_nobody(snippet: str, preload: Sequence[str]) -> str:
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     imports = "".join(f"import {module}\n" for module in ("errno", "sys", *preload))
-    return python_output(f"{imports}{_BECOME_NOBODY}{snippet}", *arguments)
+    return f"{imports}{_BECOME_NOBODY}{snippet}"

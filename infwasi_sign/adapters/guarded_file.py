@@ -1,21 +1,21 @@
 """One file, opened once: the descriptor that is checked, measured and then used.
 
-How still a file is held is a ladder (`ports.LoadLevel`), of which two rungs are reached here: a
-read lease and a sealed copy in memory (see `holding`).
+How still a file is held is a ladder (`ports.LoadLevel`), of which three rungs are reached here: a
+read lease, a file of root's (see `foreign_owner`), and a sealed copy in memory (see `holding`).
 
-NOTE: the rungs above and between them (fs-verity, foreign owner) are decided in `guard()`, in the
-order of the ladder, before the lease and before the copy.
+NOTE: the rung above them (fs-verity) is decided in `guard()`, before the lease.
 """
 
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from infwasi_sign.adapters import measuring
 from infwasi_sign.adapters.atomic import storage_error
+from infwasi_sign.adapters.foreign_owner import obstacle_to_foreign_owner
 from infwasi_sign.adapters.holding import (
     drop_lease,
     holds_read_lease,
@@ -37,6 +37,10 @@ _KINDS: Final = {
     stat.S_IFCHR: "a character device",
     stat.S_IFBLK: "a block device",
 }
+
+
+def _is_any_enough(_: LoadLevel) -> bool:
+    return True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,8 +157,10 @@ class LocalFile:
         """The descriptor that is measured and used; only `guard` may replace it."""
         return self._descriptor
 
-    def guard(self) -> LoadLevel:
-        """Hold the bytes until `close`: by a read lease, else in a sealed copy in memory.
+    def guard(self, is_enough: Callable[[LoadLevel], bool] = _is_any_enough) -> LoadLevel:
+        """Hold the bytes until `close`: by a read lease, as root's file, or in a sealed copy.
+
+        ``is_enough`` says whether a level meets what is demanded; a copy is made where it is not.
 
         Raises:
             RefusedError: kind `level`; the file changed since it was opened.
@@ -169,6 +175,10 @@ class LocalFile:
             self._level, self._reason = LoadLevel.READ_LEASE, ""
             self._require_held()
             self._require_unchanged()
+        elif is_enough(LoadLevel.FOREIGN_OWNER) and not obstacle_to_foreign_owner(self._descriptor):
+            self._level = LoadLevel.FOREIGN_OWNER
+            self._reason = f"{obstacle}; no copy is made of what only root can change"
+            self._require_held()
         else:
             copy = sealed_copy(self._windows(), self.size_bytes, self._name)
             os.close(self._descriptor)
@@ -177,13 +187,19 @@ class LocalFile:
         return self._level
 
     def still_held(self) -> bool:
-        """Whether nobody has asked to write since `guard`; false at once when a lease breaks."""
+        """Whether nobody has asked to write since `guard`; false at once when a lease breaks.
+
+        Of a foreign owner's file: whether nobody has changed it, its owner or its mode since it was
+        opened, which ctime tells, and nobody but root can set that.
+        """
         match self._level:
             case LoadLevel.READ_LEASE:
                 return holds_read_lease(self._descriptor)
             case LoadLevel.SEALED_MEMFD | LoadLevel.FS_VERITY:
                 return True
-            case LoadLevel.NONE | LoadLevel.PRIVATE_COPY | LoadLevel.FOREIGN_OWNER:
+            case LoadLevel.FOREIGN_OWNER:
+                return FileIdentity.of(self._descriptor) == self.identity
+            case LoadLevel.NONE | LoadLevel.PRIVATE_COPY:
                 return False
             case _:
                 assert_never(self._level)
@@ -219,7 +235,7 @@ class LocalFile:
                 expected=f"at least {offset + size} bytes",
                 got=str(self.size_bytes),
             )
-        self._require_same()
+        self.require_same()
         content = bytearray(size)
         done = 0
         while done < size:
@@ -261,18 +277,23 @@ class LocalFile:
         os.close(self._descriptor)
 
     def _windows(self) -> Iterator[memoryview]:
-        self._require_same()
-        is_held = self._level is not LoadLevel.NONE
+        self.require_same()
+        # Nobody asks us before they cut a foreign owner's file short: it is read, not mapped.
+        is_held = self._level not in {LoadLevel.NONE, LoadLevel.FOREIGN_OWNER}
         for window in measuring.file_windows(self._descriptor, self.size_bytes, held=is_held):
             # A writer waits `lease-break-time` (45 s) for us, so a look per window is soon enough
             # to be gone before the file can be cut short under the mapping (SIGBUS).
             if is_held:
                 self._require_held()
             yield window
-        self._require_same()
+        self.require_same()
 
-    def _require_same(self) -> None:
-        """Refuse bytes that may not be those of before: not held any more, or visibly changed."""
+    def require_same(self) -> None:
+        """Do nothing, unless the bytes may not be those of before.
+
+        Raises:
+            RefusedError: kind `level`; they are not held any more, or visibly changed.
+        """
         if self._level is LoadLevel.NONE:
             self._require_unchanged()
         else:
@@ -283,8 +304,11 @@ class LocalFile:
             raise self._changed("its size or time is not what it was opened with")
 
     def _require_held(self) -> None:
-        if not self.still_held():
-            raise self._changed("it was opened for writing")
+        if self.still_held():
+            return
+        if self._level is LoadLevel.FOREIGN_OWNER:
+            raise self._changed("its size, times, owner or mode are not what it was opened with")
+        raise self._changed("it was opened for writing")
 
     def _changed(self, how: str) -> RefusedError:
         return RefusedError(

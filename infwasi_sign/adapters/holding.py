@@ -25,7 +25,7 @@ A real-time signal, because those queue and the C library uses none of them beyo
 """
 
 _SHORTEST_BREAK_SECONDS: Final = 3  # the grace of a run is 1 s, and its end takes some time
-_LEASE_FILE_SYSTEMS: Final = {
+LEASE_FILE_SYSTEMS: Final = {
     # statfs(2): all writers of these go through the inode that holds the lease. On overlayfs a
     # lease is granted as well, but writers in the lower layer do not meet it.
     0xEF53: "ext4",
@@ -42,8 +42,8 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 def take_read_lease(descriptor: int) -> str | None:
     """Take a read lease on an open file, or say why there is none."""
-    kind = _file_system(descriptor)
-    if kind not in _LEASE_FILE_SYSTEMS:
+    kind = file_system_type(descriptor)
+    if kind not in LEASE_FILE_SYSTEMS:
         return f"a lease means nothing on this file system (type 0x{kind:x})"
     if _break_seconds() < _SHORTEST_BREAK_SECONDS:
         return "a lease would be taken away before a run can end (fs.lease-break-time)"
@@ -111,7 +111,7 @@ def sealed_copy(windows: Iterable[memoryview], size_bytes: int, name: str) -> in
     return copy
 
 
-def _file_system(descriptor: int) -> int:
+def file_system_type(descriptor: int) -> int:
     """The file system's magic number: `f_type`, the first word of struct statfs (statfs(2))."""
     result = (ctypes.c_ulong * 64)()  # struct statfs has 120 bytes on 64-bit Linux
     if _libc.fstatfs(descriptor, result) != 0:

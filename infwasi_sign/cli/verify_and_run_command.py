@@ -18,6 +18,7 @@ from infwasi_sign.cli.output import (
     say,
 )
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import StopReason
 
@@ -46,6 +47,12 @@ _LAST_WORDS = {
 @click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Where the package fixes none.")
 @click.option("--timeout", "timeout_seconds", type=click.IntRange(1), help="Seconds.")
 @click.option("--threads", type=click.IntRange(1, 512), help="[default: the cores we may use]")
+@click.option(
+    "--require-level",
+    type=click.Choice([level.label for level in LoadLevel]),
+    default=LoadLevel.NONE.label,
+    help="Hold the model this surely, or better; worst first. A policy can demand more.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show llama.cpp's own log.")
 def command(
     package: Path,
@@ -58,6 +65,7 @@ def command(
     seed: int | None,
     timeout_seconds: int | None,
     threads: int | None,
+    require_level: str,
     verbose: bool,
 ) -> None:
     """Check PACKAGE and, only if every byte is the signed one, answer PROMPT with it.
@@ -99,8 +107,11 @@ def command(
         brought = circumstances(package, now, chosen.policy)
         with ExitStack() as held:
             with failures_as_json(as_json, brought):
+                demanded = next(level for level in LoadLevel if level.label == require_level)
                 verified = held.enter_context(
-                    _verified(package, chosen, memory, accept_jump, now, model_path, watcher)
+                    _verified(
+                        package, chosen, memory, accept_jump, now, model_path, demanded, watcher
+                    )
                 )
                 remember = partial(remember_pin, chosen, verified)
                 seed = _begin(verified, brought, run_request, memory, remember, watcher, as_json)
@@ -134,6 +145,7 @@ def _verified(
     accept_jump: bool,
     now: "datetime",
     model_path: Path | None,
+    demanded: LoadLevel,
     watcher: "Watcher",
 ) -> "VerifiedPackage":
     """Verify, and hold the model still from before it is measured."""
@@ -153,6 +165,7 @@ def _verified(
             now=now,
             detached=() if model_path is None else (model_path,),
             hold=True,
+            demanded=demanded,
             progress=advance,
             on_claims=progress.begin,
             libraries=library_digests,

@@ -1,0 +1,49 @@
+"""What caller and policy demand of the level, against one that is, or could be, reached."""
+
+from infwasi_sign.domain.facts import LOAD_LEVEL
+from infwasi_sign.domain.load_level import LoadLevel
+from infwasi_sign.domain.policy import Policy, decide, require
+from infwasi_sign.domain.rules import Facts, OneOf, Outcome, Rule
+from infwasi_sign.errors import RefusalKind, RefusedError
+
+
+def is_enough(level: LoadLevel, *, caller: LoadLevel, policy: Policy, claims: Facts) -> bool:
+    """Whether this level meets every demand, as far as can be told before anything is measured.
+
+    A rule about the level that cannot be decided yet counts as one that demands more.
+    """
+    said = decide(policy, {**claims, LOAD_LEVEL: level.label})
+    about = [outcome for outcome in said if LOAD_LEVEL in outcome.rule.facts]
+    return level >= caller and all(outcome.is_met for outcome in about)
+
+
+def require_rules_and_level(
+    outcomes: tuple[Outcome, ...], *, caller: LoadLevel, reached: LoadLevel, reason: str
+) -> None:
+    """Hold to the policy's rules and the caller's level; of two levels the higher one is named.
+
+    ``reason`` says why no better level was reached; it is empty for the best of this version.
+
+    Raises:
+        RefusedError: of a rule's kind; kind `level`, it is not what the caller demands.
+    """
+    if reached >= caller:
+        require(outcomes)
+        return
+    require(tuple(o for o in outcomes if not _demands_no_more(o.rule, caller)))
+    raise RefusedError(
+        RefusalKind.LEVEL,
+        "the model is not held as surely as the caller demands",
+        where="--require-level",
+        expected=" or ".join(level.label for level in LoadLevel if level >= caller),
+        got=f"{reached.label}: {reason or 'this version reaches none better'}",
+    )
+
+
+def _demands_no_more(rule: Rule, caller: LoadLevel) -> bool:
+    """Whether it is a minimum level that the caller's level would meet."""
+    return (
+        rule.fact == LOAD_LEVEL
+        and isinstance(rule.test, OneOf)
+        and caller.label in rule.test.values
+    )
