@@ -186,7 +186,10 @@ def test_packed_and_signed_verifies(project: Path) -> None:
         ([*SIGN, "--model", "no.gguf"], "cannot open the file: no such file or directory"),
         ([*SIGN, "--config", "no.toml"], "no such file in no.toml"),
         ([*SIGN, "--config", "/dev/zero"], "not a regular file in /dev/zero"),
-        (["pack", "--sign", "--identity-token", ""], "the identity token is empty in --identity-to"),
+        (
+            ["pack", "--sign", "--identity-token", ""],
+            "the identity token is empty in --identity-to",
+        ),
         ([*SIGN, "--name", "a/b"], "not a package name (expected 1 to 64 of a-z 0-9 . _ - beg"),
         ([*SIGN, "--version", "../1"], "not a version (expected 1 to 64 of A-Z a-z 0-9 . + -"),
     ],
