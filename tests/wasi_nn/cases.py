@@ -3,7 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 HERE: Final = Path(__file__).resolve().parent
 GUESTS: Final = HERE / "guests"
@@ -47,16 +47,12 @@ class Case:
 def read_cases() -> tuple[Case, ...]:
     """All cases, in the order of the file."""
     tables = tomllib.loads((HERE / "cases.toml").read_text())
-    return tuple(
-        Case(
-            name=name,
-            **{
-                key: tuple(value) if isinstance(value, list) else value
-                for key, value in table.items()
-            },
-        )
-        for name, table in tables.items()
-    )
+    return tuple(_case(name, table) for name, table in tables.items())
+
+
+def _case(name: str, table: dict[str, Any]) -> Case:
+    lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
+    return Case(name=name, **table | lists)
 
 
 def as_table(cases: tuple[Case, ...]) -> str:
@@ -66,6 +62,4 @@ def as_table(cases: tuple[Case, ...]) -> str:
         f" {case.because} |"
         for case in cases
     ]
-    return "\n".join(
-        ("| case | the guest | ends | rests on |", "|---|---|---|---|", *rows)
-    )
+    return "\n".join(("| case | the guest | ends | rests on |", "|---|---|---|---|", *rows))

@@ -53,9 +53,7 @@ class _Stream:
         return b"word "
 
     def summary(self) -> Summary:
-        return Summary(
-            finish_reason=FinishReason.STOP, input_tokens=3, output_tokens=self._made
-        )
+        return Summary(finish_reason=FinishReason.STOP, input_tokens=3, output_tokens=self._made)
 
     def close(self) -> None:
         self._model.open_streams -= not self._is_closed
@@ -88,7 +86,9 @@ class OurHost:
         return Outcome(
             end=ends.pop() if len(ends) == 1 else f"varied: {', '.join(sorted(ends))}",
             live=_held_by_guests() - before + model.open_streams,
-            growth_bytes=None if None in (warm_bytes, now_bytes) else now_bytes - warm_bytes,
+            growth_bytes=(
+                None if now_bytes is None or warm_bytes is None else now_bytes - warm_bytes
+            ),
         )
 
 
@@ -124,9 +124,7 @@ def _resident_bytes() -> int | None:
 def main() -> None:
     """The command."""
     file, requests, seconds = sys.argv[1:]
-    outcome = OurHost().run(
-        Path(file).read_bytes(), requests=int(requests), seconds=int(seconds)
-    )
+    outcome = OurHost().run(Path(file).read_bytes(), requests=int(requests), seconds=int(seconds))
     sys.stdout.write(json.dumps(asdict(outcome)) + "\n")
 
 
