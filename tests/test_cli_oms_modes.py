@@ -208,12 +208,12 @@ def test_what_is_about_packages_does_not_go_with_it(
     [
         (("--identity", "x"), "an identity counts only with who vouches for it"),
         (("--key", "trusted.pub", "--identity", "x"), "--key and --identity exclude each other"),
-        (("--identity", "", "--issuer", "x"), "--identity is empty"),
-        (("--identity-pattern", "", "--issuer", "x"), "--identity-pattern is empty"),
-        (("--identity", "x", "--issuer", ""), "--issuer is empty"),
+        (("--identity", "", "--issuer", "x"), "the name is empty in --identity"),
+        (("--identity-pattern", "", "--issuer", "x"), "the name is empty in --identity-pattern"),
+        (("--identity", "x", "--issuer", ""), "the name is empty in --issuer"),
         (
             ("--certificate-identity", "", "--certificate-roots", "x"),
-            "--certificate-identity is empty",
+            "the name is empty in --certificate-identity",
         ),
         (("--key", "trusted.pub", "--trust-root", "x"), "a trust root is for identities"),
         (("--certificate-roots", "x"), "a certificate counts only with whose it is and who is"),

@@ -164,6 +164,7 @@ def test_a_service_that_refuses_is_said(site: Path, project: Path, service: Serv
 def test_a_service_that_is_not_there_is_said(site: Path, project: Path, service: Service) -> None:
     service.server_close()
     with socket.socket() as nobody:  # keeps the port, so that nobody else answers there
+        nobody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # its last connections linger
         nobody.bind(("127.0.0.1", service.server_port))
         done = run(site, project, "pack", "--sign", "--key", service.reference)
     where = f"127.0.0.1:{service.server_port}"

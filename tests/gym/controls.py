@@ -19,6 +19,7 @@ from infwasi_sign.adapters import guarded_file, keys, measuring, package_directo
 from infwasi_sign.domain import (
     agreement,
     bundle,
+    level_demand,
     manifest,
     rollback,
     rules,
@@ -178,6 +179,7 @@ MATCH: Switch = (verification, "_match_files", _matched_by_size)
 CANONICAL_BOM: Switch = (strict_json, "require_canonical", nothing)
 ENOUGH: Switch = (verification, "decide_measured", nothing)
 RULES: Switch = (verification, "require", nothing)
+MEASURED_RULES: Switch = (level_demand, "require", nothing)
 EXPRESSIONS: Switch = (rules, "_evaluate_expression", _answered_yes)
 ROLLBACK: Switch = (rollback, "require_successor", nothing)
 SEQUENCE: Switch = (verification, "decide_sequence", nothing)
@@ -229,8 +231,8 @@ CONTROLS: Final = (
     Control(4, "expiry", (TIME,), ("read-too-late",)),
     Control(4, "not from the future", (TIME,), ("read-too-early",)),
     Control(4, "imports", (IMPORTS, EQUAL), ("imports-and-exports-lie",)),
-    Control(4, "rules on claims", (RULES,), ("rule-on-claims", "revoked")),
-    Control(4, "enough signers", (RULES,), ("too-few-signed",)),
+    Control(4, "rules on claims", (RULES, MEASURED_RULES), ("rule-on-claims", "revoked")),
+    Control(4, "enough signers", (RULES, MEASURED_RULES), ("too-few-signed",)),
     Control(4, "rules in CEL", (EXPRESSIONS,), ("rule-in-cel",)),
     Control(4, "no rollback", (ROLLBACK,), ("rolled-back",)),
     Control(4, "no jump", (SEQUENCE,), ("jumped-ahead",)),
@@ -249,7 +251,9 @@ CONTROLS: Final = (
     Control(6, "evidence", (EVIDENCE, BOM), ("evidence-lies",)),
     Control(6, "BOM", (BOM,), ("bom-says-other", "bom-has-surplus", "tensors-signed")),
     Control(6, "one byte form of the BOM", (CANONICAL_BOM,), ("bom-written-otherwise",)),
-    Control(7, "rules on what was measured", (RULES,), ("rule-on-measured", "level-demanded")),
+    Control(
+        7, "rules on what was measured", (MEASURED_RULES,), ("rule-on-measured", "level-demanded")
+    ),
     Control(7, "all demanded digests", (ENOUGH, MEASURES_ALL), ("model-for-one-digest-only",)),
     *MODE_CONTROLS,
 )
