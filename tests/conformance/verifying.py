@@ -217,7 +217,7 @@ def _require_logged(raw: RawBundle, signature: bytes, digest: bytes, question: Q
             _require_entry(json.loads(entry.canonicalized_body), signature, digest, question)
         except RefusedError:
             raise
-        except Exception as e:
+        except Exception as e:  # of many kinds, as in `sigstore_identity`; all of them are a no
             raise RefusedError(
                 RefusalKind.SIGNATURE, "the log entry does not verify", got=said(e)
             ) from e
