@@ -162,6 +162,7 @@ def test_a_service_that_refuses_is_said(site: Path, project: Path, service: Serv
 
 
 def test_a_service_that_is_not_there_is_said(site: Path, project: Path, service: Service) -> None:
+    service.shutdown()  # a thread that still waits for calls would keep the port listening
     service.server_close()
     with socket.socket() as nobody:  # keeps the port, so that nobody else answers there
         nobody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # its last connections linger
