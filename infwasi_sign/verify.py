@@ -29,7 +29,6 @@ from infwasi_sign.domain.level_demand import is_enough, require_rules_and_level
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import (
     RESERVED_NAMES,
-    Entry,
     EntryRole,
     Manifest,
 )
@@ -47,6 +46,7 @@ from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.domain.statement import parse_statement
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.measure_entries import IdentityCache, MeasuredEntry, measure_entries
 from infwasi_sign.ports import (
     GuardedFile,
     OpenedPackage,
@@ -65,6 +65,7 @@ class VerifyRequest:
     result is closed. ``progress`` hears every block of bytes that was hashed. ``libraries`` gives
     the digests of the native libraries, and is asked only if a rule is about them. ``on_facts``
     hears what the statement says before a rule is held to it; it is not known to be true yet.
+    ``identities`` is used if a model is held and the policy allows it.
     ``renewing``: that the package has ended is no obstacle; everything else is judged by ``now``.
     """
 
@@ -80,17 +81,8 @@ class VerifyRequest:
     libraries: Callable[[], tuple[str, ...]] = tuple
     known: Callable[[str], SequenceRecord | None] | None = None
     accept_jump: bool = False
+    identities: IdentityCache | None = None
     renewing: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MeasuredEntry:
-    """What was computed over one entry: exactly these digests and no others."""
-
-    name: str
-    role: EntryRole
-    size_bytes: int
-    digests: tuple[Digest, ...]
 
 
 _PROOF: Final = object()
@@ -226,7 +218,15 @@ def _verify_opened(
         request.on_claims(manifest, signed.packer)
     # 5. measure
     enough = partial(is_enough, caller=request.demanded, policy=request.policy, claims=claims)
-    small, measured = _measure(request, manifest, files, measure_bytes, enough)
+    small, measured = measure_entries(
+        manifest,
+        files,
+        measure_bytes,
+        digests=request.policy.digests,
+        progress=request.progress,
+        enough=enough if request.hold else None,
+        identities=request.identities if request.policy.may_use_identity_cache else None,
+    )
     component = small[EntryRole.COMPONENT]
     # 6. agree
     agreed = agree(manifest, component, small[EntryRole.BOM], files, measure_bytes)
@@ -334,67 +334,3 @@ def _require_supported(manifest: Manifest) -> None:
     for what, is_there in unsupported:
         if is_there:
             raise UndecidedError(f"{what} cannot be verified by this version yet")
-
-
-# --- step 5 ----------------------------------------------------------------------------------
-
-
-def _measure(
-    request: VerifyRequest,
-    manifest: Manifest,
-    files: Mapping[str, GuardedFile],
-    measure_bytes: MeasureBytes,
-    enough: Callable[[LoadLevel], bool],
-) -> tuple[dict[EntryRole, bytes], tuple[MeasuredEntry, ...]]:
-    """Digests of every entry; the small ones are read once and used from memory."""
-    small: dict[EntryRole, bytes] = {}
-    measured: list[MeasuredEntry] = []
-    for entry in sorted(manifest.entries, key=lambda entry: entry.size_bytes):
-        file = files[entry.name]
-        _require_size(entry, file)
-        if entry.role is EntryRole.MODEL:
-            if request.hold:
-                file.guard(enough)
-            digests = file.measure(request.policy.digests, request.progress)
-        else:
-            content = file.read(entry.size_bytes)
-            digests = measure_bytes(content)
-            small[entry.role] = content
-        for digest in digests.values():
-            _require_digest(entry, file.name, digest)
-        measured.append(
-            MeasuredEntry(
-                name=entry.name,
-                role=entry.role,
-                size_bytes=entry.size_bytes,
-                digests=tuple(digests[algorithm] for algorithm in sorted(digests)),
-            )
-        )
-    return small, tuple(sorted(measured, key=lambda entry: entry.name))
-
-
-def _require_size(entry: Entry, file: GuardedFile) -> None:
-    if file.size_bytes != entry.size_bytes:
-        raise RefusedError(
-            RefusalKind.DIGEST,
-            "size differs",
-            where=file.name,
-            expected=f"{entry.size_bytes} bytes",
-            got=f"{file.size_bytes} bytes",
-        )
-
-
-def _require_digest(entry: Entry, where: str, digest: Digest) -> None:
-    match digest.algorithm:
-        case Algorithm.SHA256:
-            expected = entry.sha256
-        case Algorithm.BLAKE3:
-            expected = entry.blake3
-    if digest != expected:
-        raise RefusedError(
-            RefusalKind.DIGEST,
-            f"the {entry.role} differs from what was signed",
-            where=where,
-            expected=str(expected),
-            got=str(digest),
-        )

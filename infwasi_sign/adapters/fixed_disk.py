@@ -32,7 +32,7 @@ def obstacle_to_fixed_disk(device: int, sysfs: Path = SYSFS) -> str | None:
     found = sysfs / "dev" / "block" / f"{os.major(device)}:{os.minor(device)}"
     try:
         return _obstacle(Path(os.path.realpath(found, strict=True)), sysfs, _DEEPEST)
-    except OSError:
+    except (OSError, ValueError):  # not there, or it leads out of sysfs
         return "its file system lies on no block device that the system shows"
 
 
@@ -42,11 +42,11 @@ def _obstacle(place: Path, sysfs: Path, depth: int) -> str | None:
     disk = place.parent if (place / "partition").exists() else place
     if (disk / "removable").read_bytes()[:2] != b"0\n":
         return "its disk is removable"
-    below = os.listdir(disk / "slaves")
+    below = list((disk / "slaves").iterdir())
     if below:
         if len(below) > _MOST:
             return "its device is made of too many others"
-        lower = (Path(os.path.realpath(disk / "slaves" / name, strict=True)) for name in below)
+        lower = (Path(os.path.realpath(link, strict=True)) for link in below)
         return next((why for one in lower if (why := _obstacle(one, sysfs, depth - 1))), None)
     name = f"/{disk.relative_to(os.path.realpath(sysfs)).as_posix()}/"
     if _FIXED_BUSES.search(name) and not _NEVER.search(name):

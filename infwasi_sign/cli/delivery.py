@@ -146,6 +146,7 @@ def accepted(package: "VerifiedPackage", brought: Circumstances) -> Accepted:
                 role=str(entry.role),
                 size_bytes=entry.size_bytes,
                 digests=entry.digests,
+                remembered_at=entry.remembered_at,
             )
             for entry in package.entries
         ),

@@ -14,6 +14,8 @@ from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import SequenceState
 
 if TYPE_CHECKING:
+    from infwasi_sign.adapters.identity_cache import LocalIdentityCache
+    from infwasi_sign.domain.policy import Policy
     from infwasi_sign.verify import VerifiedPackage
 
 
@@ -59,6 +61,31 @@ def open_memory(policy_id: str, *, required: bool, demanded_at: str | None = Non
         is_required = required or demanded_at is not None
         state = open_state(os.environ, os.geteuid(), required=is_required)
     return Memory(state=state, policy_id=policy_id, demanded_at=demanded_at)
+
+
+@contextmanager
+def identity_cache(policy: "Policy", *, paranoid: bool) -> "Iterator[LocalIdentityCache | None]":
+    """What earlier runs measured, where the policy allows it and the caller does not forbid it.
+
+    Says at the end why a model was hashed in spite of that.
+    """
+    if paranoid or not policy.may_use_identity_cache:
+        yield None
+        return
+    from infwasi_sign.adapters.identity_cache import LocalIdentityCache
+    from infwasi_sign.cli.output import say
+
+    cache = LocalIdentityCache.open(os.environ, os.geteuid())
+    if cache is None:
+        say("note: the model is hashed: there is no cache folder that is ours alone")
+        yield None
+        return
+    try:
+        yield cache
+    finally:
+        cache.close()
+    if cache.reason is not None:
+        say(f"note: the model was hashed: {cache.reason}")
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def _accepted_lines(result: Accepted) -> list[str]:
     lines += [f"  counts nothing: {file}, by nobody who is trusted" for file in result.strangers]
     for entry in result.entries:
         lines.append(f"  {entry.role:<10} {entry.name}  {entry.size_bytes:,} bytes")
-        lines += [f"             {digest}" for digest in entry.digests]
+        lines += [f"             {digest}{_how_known(entry)}" for digest in entry.digests]
     # A flag was typed a line above; a policy file was maybe found by itself.
     lines += [f"  trust root {root}" for root in _trust_roots(result.signers)]
     policy = result.circumstances.policy
@@ -113,6 +113,13 @@ def _accepted_lines(result: Accepted) -> list[str]:
     if result.circumstances.is_pinned:
         lines.append("  pinned     trusted on first use: nobody vouches for this signer")
     return lines
+
+
+def _how_known(entry: ComputedEntry) -> str:
+    """Nothing for a digest that was computed in this run."""
+    if entry.remembered_at is None:
+        return ""
+    return f" (from the identity cache of {format_time(entry.remembered_at)})"
 
 
 def _model_lines(result: AcceptedModel) -> list[str]:
@@ -211,7 +218,7 @@ def _entries_table(entries: Iterable[ComputedEntry]) -> str:
     head = "<th>role</th><th>entry</th><th>bytes</th><th>computed</th>"
     rows = (
         f"<td>{_code(entry.role)}</td><td>{_code(entry.name)}</td><td>{entry.size_bytes:,}</td>"
-        f"<td>{'<br>'.join(_code(str(digest)) for digest in entry.digests)}</td>"
+        f"<td>{'<br>'.join(_code(f'{digest}{_how_known(entry)}') for digest in entry.digests)}</td>"
         for entry in entries
     )
     return _table([head, *rows])

@@ -53,6 +53,7 @@ _LAST_WORDS = {
     default=LoadLevel.NONE.label,
     help="Hold the model this surely, or better; worst first. A policy can demand more.",
 )
+@click.option("--paranoid", is_flag=True, help="Hash the whole model, whatever the policy allows.")
 @click.option("-v", "--verbose", is_flag=True, help="Show llama.cpp's own log.")
 def command(
     package: Path,
@@ -66,6 +67,7 @@ def command(
     timeout_seconds: int | None,
     threads: int | None,
     require_level: str,
+    paranoid: bool,
     verbose: bool,
 ) -> None:
     """Check PACKAGE and, only if every byte is the signed one, answer PROMPT with it.
@@ -110,7 +112,9 @@ def command(
                 demanded = next(level for level in LoadLevel if level.label == require_level)
                 verified = held.enter_context(
                     _verified(
-                        package, chosen, memory, accept_jump, now, model_path, demanded, watcher
+                        *(package, chosen, memory, accept_jump, now, model_path, demanded),
+                        watcher,
+                        paranoid=paranoid,
                     )
                 )
                 remember = partial(remember_pin, chosen, verified)
@@ -147,13 +151,16 @@ def _verified(
     model_path: Path | None,
     demanded: LoadLevel,
     watcher: "Watcher",
+    *,
+    paranoid: bool,
 ) -> "VerifiedPackage":
     """Verify, and hold the model still from before it is measured."""
     from infwasi_sign.adapters.native_host import library_digests
+    from infwasi_sign.cli.remembering import identity_cache
     from infwasi_sign.cli.verification import verify_trusting
     from infwasi_sign.verify import VerifyRequest
 
-    with package_progress() as progress:
+    with identity_cache(trust.policy, paranoid=paranoid) as cache, package_progress() as progress:
 
         def advance(size_bytes: int) -> None:
             watcher.raise_if_stopped()
@@ -171,6 +178,7 @@ def _verified(
             libraries=library_digests,
             known=memory.known,
             accept_jump=accept_jump,
+            identities=cache,
         )
         return verify_trusting(request, trust)
 
@@ -202,10 +210,15 @@ def _begin(
     because = f" ({verified.level_reason})" if verified.level_reason else ""
     say(text_lines(result)[0])
     seed = f"; seed {decided.seed}" if verified.settings.temperature > 0 else ""
-    say(f"model held by {verified.level.label}{because}; {decided.max_tokens}{seed}")
+    known = "; its digest is from the identity cache" if _is_remembered(verified) else ""
+    say(f"model held by {verified.level.label}{because}{known}; {decided.max_tokens}{seed}")
     if as_json:
         emit_json(result.to_json())
     return decided.seed
+
+
+def _is_remembered(verified: "VerifiedPackage") -> bool:
+    return any(entry.remembered_at is not None for entry in verified.entries)
 
 
 def _run(

@@ -123,9 +123,7 @@ class IdentityRecord:
     def remembered(self) -> Remembered:
         """What a run that believes this record says of the file."""
         seconds = self.written.wall_ns // SECOND_NS
-        return Remembered(
-            digests=self.digests, computed_at=datetime.fromtimestamp(seconds, tz=UTC)
-        )
+        return Remembered(digests=self.digests, computed_at=datetime.fromtimestamp(seconds, tz=UTC))
 
 
 def obstacle_to_writing(identity: UniqueIdentity, now: Moment) -> str | None:

@@ -63,6 +63,7 @@ class Policy:
 
     ``source`` and ``digest`` say which policy it was: a file, or the one that a flag is short for;
     ``is_pinned``, that its one key is trusted because it was the first to be met.
+    ``may_use_identity_cache``: a model that is surely unchanged need not be hashed at each start.
     ``is_host_pinned``: the native libraries must be measured, because a rule asks for them.
     """
 
@@ -74,6 +75,7 @@ class Policy:
     digest: Digest | None = None
     is_file: bool = False
     is_pinned: bool = False
+    may_use_identity_cache: bool = False
 
     @property
     def is_host_pinned(self) -> bool:

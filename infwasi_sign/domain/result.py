@@ -78,12 +78,16 @@ class Circumstances:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComputedEntry:
-    """One entry, its size in bytes, and the digests that were computed over it: no others."""
+    """One entry, its size in bytes, and the digests that were computed over it: no others.
+
+    ``remembered_at`` is there if an earlier run computed them, at that time (ADR 20).
+    """
 
     name: str
     role: str
     size_bytes: int
     digests: tuple[Digest, ...]
+    remembered_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -222,14 +226,18 @@ VerifyResult: TypeAlias = Accepted | AcceptedModel | NotAccepted
 
 def _entries(entries: Iterable[ComputedEntry]) -> list[JsonObject]:
     return [
-        {
-            "name": entry.name,
-            "role": entry.role,
-            "size": entry.size_bytes,
-            "computed": {str(d.algorithm): d.hex for d in entry.digests},
-        }
+        {"name": entry.name, "role": entry.role, "size": entry.size_bytes} | _digests(entry)
         for entry in entries
     ]
+
+
+def _digests(entry: ComputedEntry) -> JsonObject:
+    """``computed`` has what this run computed: who looks for a digest there finds no other."""
+    digests = {str(d.algorithm): d.hex for d in entry.digests}
+    if entry.remembered_at is None:
+        return {"computed": digests}
+    remembered = {"digests": digests, "computedAt": format_time(entry.remembered_at)}
+    return {"computed": {}, "remembered": remembered}
 
 
 def _head(verdict: Verdict) -> JsonObject:
