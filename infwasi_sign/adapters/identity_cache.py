@@ -95,6 +95,7 @@ class LocalIdentityCache:
 
     def recall(self, file: GuardedFile, wanted: frozenset[Algorithm]) -> Remembered | None:
         """See `measure_entries.IdentityCache.recall`."""
+        self._seen.pop(file.fileno(), None)  # maybe of another file that had this descriptor
         try:
             seen = self._look(file)
             if why := obstacle_to_fixed_disk(seen.device):
@@ -114,7 +115,7 @@ class LocalIdentityCache:
 
     def keep(self, file: GuardedFile, digests: Mapping[Algorithm, Digest]) -> None:
         """See `measure_entries.IdentityCache.keep`."""
-        before = self._seen.get(file.fileno())
+        before = self._seen.pop(file.fileno(), None)
         if before is None:
             return
         try:

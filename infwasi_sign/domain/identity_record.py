@@ -157,9 +157,9 @@ def obstacle_to_use(
     if record.digests.keys() != wanted:
         return "other digests are demanded than are remembered"
     # 2.
-    for field in fields(UniqueIdentity):
-        if getattr(record.identity, field.name) != getattr(seen, field.name):
-            return f"{_WORDS[field.name]} is not what it was"
+    for member in _COMPARED:
+        if getattr(record.identity, member) != getattr(seen, member):
+            return f"{_WORDS[member]} is not what it was"
     # 3.
     by_wall = now.wall_ns - record.written.wall_ns
     by_boot = now.boot_ns - record.written.boot_ns
@@ -170,6 +170,7 @@ def obstacle_to_use(
     return None
 
 
+_COMPARED: Final = tuple(field.name for field in fields(UniqueIdentity))
 _WORDS: Final[Mapping[str, str]] = {
     "boot_id": "the boot",
     "mount_id": "the mount",

@@ -6,7 +6,8 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from infwasi_sign.domain.confinement import Layer
-from infwasi_sign.domain.facts import TRUST_AGE
+from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.domain.facts import COMPUTED, TRUST_AGE
 from infwasi_sign.domain.interfaces import APP_IMPORTS
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.policy_file import PolicyFile
@@ -43,6 +44,20 @@ def signer_warnings(file: PolicyFile) -> list[str]:
         "[sigstore] maximum-age-days bounds it"
         for signer in file.signers
         if signer.identities
+    ]
+
+
+def identity_cache_warnings(file: PolicyFile, rules: tuple[Rule, ...]) -> list[str]:
+    """One line for each demand of a digest that the identity cache may answer from yesterday."""
+    if file.identity_cache_at is None:
+        return []
+    demands = [f"{rule.place} {rule.name}" for rule in rules if COMPUTED in rule.facts]
+    if Algorithm.SHA256 in file.digests:
+        demands.append("a digest by SHA-256")
+    return [
+        f"{file.identity_cache_at} lets a digest count that an earlier run computed, and "
+        f"{demand} is demanded"
+        for demand in demands
     ]
 
 
