@@ -1,4 +1,4 @@
-"""What the tests of the identity cache share: a folder where it works, a clock, a start of a run."""
+"""What tests of the identity cache share: a folder where it works, a clock, a start of a run."""
 
 import os
 import tempfile
