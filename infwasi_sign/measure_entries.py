@@ -70,19 +70,25 @@ def measure_entries(
     Raises:
         RefusedError: kind `digest`, an entry differs; kind `level`, a model did not hold still.
     """
+    entries = sorted(manifest.entries, key=lambda entry: entry.size_bytes)
+    for entry in entries:
+        _require_size(entry, files[entry.name])
+    cache = None if enough is None else identities
+    remembered: dict[str, Remembered] = {}
+    if enough is not None:
+        for entry in entries:
+            if entry.role is EntryRole.MODEL:
+                files[entry.name].guard(enough)
+                known = None if cache is None else cache.recall(files[entry.name], digests)
+                if known is not None:
+                    remembered[entry.name] = known
     small: dict[EntryRole, bytes] = {}
     measured: list[MeasuredEntry] = []
-    for entry in sorted(manifest.entries, key=lambda entry: entry.size_bytes):
+    for entry in entries:
         file = files[entry.name]
-        remembered: Remembered | None = None
-        _require_size(entry, file)
+        known = remembered.get(entry.name)
         if entry.role is EntryRole.MODEL:
-            cache = None if enough is None else identities
-            if enough is not None:
-                file.guard(enough)
-            if cache is not None:
-                remembered = cache.recall(file, digests)
-            found = _model_digests(file, digests, progress, cache, remembered)
+            found = _model_digests(file, digests, progress, cache, known)
         else:
             content = file.read(entry.size_bytes)
             found = measure_bytes(content)
@@ -95,7 +101,7 @@ def measure_entries(
                 role=entry.role,
                 size_bytes=entry.size_bytes,
                 digests=tuple(found[algorithm] for algorithm in sorted(found)),
-                remembered_at=None if remembered is None else remembered.computed_at,
+                remembered_at=None if known is None else known.computed_at,
             )
         )
     return small, tuple(sorted(measured, key=lambda entry: entry.name))
