@@ -96,7 +96,7 @@ class Limits:
 
     # --- files that were hashed before (docs/adr/0020-verified-identity-cache.md)
     identity_hours: int = 24  # what changed without a trace is noticed within a day
-    identity_records: int = 64  # of 280 bytes; no machine runs so many models in a day
+    identity_records: int = 64  # of 220 bytes; no machine runs so many models in a day
 
     # --- running a guest (defaults; the package states its own, the caller narrows)
     wasm_memory_bytes: int = 16 * MIB  # per memory; the stock parts use below 1 MiB
