@@ -33,7 +33,7 @@ from tests.identity_support import (
     open_file,
     start,
 )
-from tests.unprivileged import NOBODY, start_python, unprivileged_output
+from tests.unprivileged import NOBODY, start_python, start_unprivileged, unprivileged_output
 
 GOOD, BAD = b"good" * 5000, b"evil" * 5000
 
@@ -414,6 +414,81 @@ def test_tmpfs_is_left_alone(cache: LocalIdentityCache) -> None:
         path.unlink()
 
 
+# --- who else can write it --------------------------------------------------------------------
+
+OTHERS_WRITE = "others than this user can write it"
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o622])
+def test_a_file_that_others_can_write_is_left_alone(
+    mode: int, cache: LocalIdentityCache, model: Path, folder: Path
+) -> None:
+    model.chmod(mode)
+    assert hashes(cache, model) == OTHERS_WRITE
+    assert not list((folder / "cache").glob("*.identity"))
+
+
+@only_root
+def test_a_file_of_another_user_is_left_alone(
+    cache: LocalIdentityCache, model: Path, folder: Path
+) -> None:
+    start(cache, model)
+    os.chown(model, NOBODY, NOBODY)  # root may lease it, and its owner write it
+    assert hashes(cache, model) == OTHERS_WRITE
+
+
+EXCHANGE = """
+import fcntl, os, struct, sys
+request = 3 << 30 | 40 << 16 | ord("f") << 8 | 15  # EXT4_IOC_MOVE_EXT: fs/ext4/ext4.h
+other, model = (os.open(path, os.O_RDWR) for path in sys.argv[1:3])
+blocks = os.fstat(model).st_size // 4096
+for file in (other, model):
+    os.fsync(file)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+moved = 0
+while moved < blocks:
+    asked = bytearray(struct.pack("=IIQQQQ", 0, model, moved, moved, blocks - moved, 0))
+    fcntl.ioctl(other, request, asked)
+    moved += struct.unpack("=IIQQQQ", asked)[-1]
+for file in (other, model):
+    os.fsync(file)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+print("exchanged")
+"""
+
+
+@only_root
+def test_who_writes_by_the_group_can_exchange_blocks_and_no_time_tells(
+    cache: LocalIdentityCache, model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Why files that others can write are left alone: that rule off, the cache is fooled.
+
+    The owner can do the same, and is not kept from it (docs/threat-model.md).
+    """
+    model.write_bytes(b"good" * 65536)
+    os.chown(model, 0, NOBODY)
+    model.chmod(0o664)
+    other = folder / "other"
+    other.write_bytes(b"evil" * 65536)
+    os.chown(other, NOBODY, NOBODY)
+    monkeypatch.setattr(LocalIdentityCache, "_require_nobody_else_writes", lambda *_: None)
+    good = digest_of(model)
+    start(cache, model)
+    done = start_unprivileged(EXCHANGE, other, model, preload=("fcntl", "struct"))
+    output, errors = done.communicate(timeout=60)
+    if output != "exchanged\n":
+        pytest.skip(f"this file system exchanges no blocks: {errors.splitlines()[-1:]}")
+    if digest_of(model) == good:
+        pytest.skip("this kernel exchanges blocks and keeps what is in them")
+    remembered = start(cache, model)
+    if remembered is None:
+        pytest.skip(f"this kernel tells: {cache.reason}")
+    assert remembered.digests[Algorithm.BLAKE3] == good
+    monkeypatch.undo()
+    monkeypatch.setattr(identity_cache, "obstacle_to_fixed_disk", lambda _: None)
+    assert hashes(cache, model) == OTHERS_WRITE
+
+
 # --- what lies in the cache -------------------------------------------------------------------
 
 NOT_OURS = "what is remembered was not written by us"
@@ -565,6 +640,11 @@ identity_cache.obstacle_to_fixed_disk = lambda _: None
 folder = Path(sys.argv[1])
 cache = open_cache(folder / "cache", Clock())
 for name in sys.argv[2:]:
+    if name == "own rewritten":
+        name, before = "own", (folder / "own").stat()
+        with (folder / "own").open("r+b") as file:
+            file.write(b"evil")
+        os.utime(folder / "own", ns=(before.st_atime_ns, before.st_mtime_ns))
     cache.reason = None
     print(start(cache, folder / name) is not None, cache.reason)
 """
@@ -580,9 +660,12 @@ def test_a_user_without_privileges_has_a_cache_for_files_that_can_be_leased(
     for path in (own, folder):
         os.chown(path, NOBODY, NOBODY)
     own.chmod(0o600)
-    output = unprivileged_output(RUN, folder, "own", "own", "model.gguf", preload=PRELOAD)
-    first, second, roots = output.splitlines()
+    output = unprivileged_output(
+        RUN, folder, "own", "own", "own rewritten", "model.gguf", preload=PRELOAD
+    )
+    first, second, rewritten, roots = output.splitlines()
     assert (first, second) == ("False None", "True None")
+    assert rewritten == "False ctime is not what it was"
     # A file of root's is not leased by others, and new: it is copied, and hashed each time.
     assert roots == "False it is held by sealed-memfd"
 

@@ -7,8 +7,10 @@ it true:
 1. read and written only while the file is held by a lease or fs-verity, so that between the look at
    it and its use nothing can change
 2. the identity is looked at before the first byte is hashed and again after the last one
-3. only files on disks that stay in this machine, on file systems whose inodes tell of every change
-4. a record is ours: the folder is the caller's alone, and the record has a MAC by the local key
+3. only files on disks that stay in this machine, on file systems whose inodes tell of every write
+4. only files that nobody else can write: ext4 and xfs let who may write to two files exchange their
+   blocks (EXT4_IOC_MOVE_EXT, XFS_IOC_SWAPEXT), and no time tells of that
+5. a record is ours: the folder is the caller's alone, and the record has a MAC by the local key
 
 Everything in doubt is a reason to hash, never an error: this only ever saves time.
 """
@@ -39,6 +41,7 @@ from infwasi_sign.ports import GuardedFile
 _SUFFIX: Final = ".identity"
 _PURPOSE: Final = "verified identity"
 _HOLDING: Final = frozenset({LoadLevel.READ_LEASE, LoadLevel.FS_VERITY})
+_SHARED_WRITE: Final = 0o022  # an access control list shows in the group's bits (acl(5), "mask")
 _FILE_SYSTEMS: Final = {
     # Of those on which a lease means something. Not btrfs, whose disks do not show in the device
     # number of a file, nor tmpfs, which has no generations and is as fast as its hash.
@@ -140,7 +143,14 @@ class LocalIdentityCache:
             raise _DoubtError(f"its identity is not told: {_said(error)}") from error
         if seen.file_system_type not in _FILE_SYSTEMS:
             raise _DoubtError(f"its file system (type 0x{seen.file_system_type:x}) is none of ours")
+        self._require_nobody_else_writes(file)
         return seen
+
+    def _require_nobody_else_writes(self, file: GuardedFile) -> None:
+        # That it was so before, too, ctime tells: it moves with owner and mode.
+        status = os.fstat(file.fileno())
+        if status.st_uid != self._user or status.st_mode & _SHARED_WRITE:
+            raise _DoubtError("others than this user can write it")
 
     def _read(self, seen: UniqueIdentity) -> IdentityRecord | None:
         data = self._folder.read(_name(seen), RECORD_BYTES + MAC_BYTES)
