@@ -27,7 +27,8 @@ ARROWS = {
     **dict.fromkeys(USE_CASES, frozenset({"errors", "domain", "ports", "verify"})),
     "countersign": frozenset({"errors", "domain", "ports", "signatures", "verify"}),
     "cli": USE_CASES
-    | {"errors", "domain", "ports", "signatures", "verify", "adapters", "cli", "__init__"},
+    | {"errors", "domain", "ports", "signatures", "measure_entries", "verify", "adapters"}
+    | {"cli", "__init__"},
     "__main__": frozenset({"cli"}),
     # What is for tests may use everything; no arrow points to it.
     "testing": USE_CASES

@@ -17,7 +17,7 @@ from infwasi_sign.adapters.keys import KeyVerifier, TrustedKey, parse_public_key
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.cli.delivery import accepted, circumstances
-from infwasi_sign.cli.remembering import identity_cache
+from infwasi_sign.cli.remembering import close_identity_cache, open_identity_cache
 from infwasi_sign.cli.renderers import github_summary, text_lines
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.facts import COMPUTED
@@ -155,23 +155,31 @@ def test_a_remembered_digest_is_held_to_the_signed_one(package: Path, tmp_path: 
 
 def test_the_caller_may_forbid_what_the_policy_allows(tmp_path: Path) -> None:
     allowed = policy_of(tmp_path, ALLOWED)
-    with identity_cache(allowed, paranoid=True) as cache:
-        assert cache is None
-    with identity_cache(replace(allowed, may_use_identity_cache=False), paranoid=False) as cache:
-        assert cache is None
-    with identity_cache(allowed, paranoid=False) as cache:
-        assert isinstance(cache, LocalIdentityCache)
+    assert open_identity_cache(allowed, paranoid=True) is None
+    forbidden = replace(allowed, may_use_identity_cache=False)
+    assert open_identity_cache(forbidden, paranoid=False) is None
+    cache = open_identity_cache(allowed, paranoid=False)
+    assert isinstance(cache, LocalIdentityCache)
+    cache.close()
 
 
 def test_without_a_folder_of_its_own_it_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("INFWASI_CACHE_DIR", "relative")
-    with identity_cache(policy_of(tmp_path, ALLOWED), paranoid=False) as cache:
-        assert cache is None
+    assert open_identity_cache(policy_of(tmp_path, ALLOWED), paranoid=False) is None
     assert capsys.readouterr().err == (
         "note: the model is hashed: there is no cache folder that is ours alone\n"
     )
+
+
+def test_why_a_model_was_hashed_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache = open_identity_cache(policy_of(tmp_path, ALLOWED), paranoid=False)
+    assert cache is not None
+    cache.reason = "the mount is not what it was"
+    close_identity_cache(cache)
+    close_identity_cache(None)
+    assert capsys.readouterr().err == "note: the model was hashed: the mount is not what it was\n"
 
 
 # --- what results say -------------------------------------------------------------------------

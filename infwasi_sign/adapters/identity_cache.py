@@ -57,7 +57,8 @@ class _DoubtError(Exception):
 class LocalIdentityCache:
     """Implements `measure_entries.IdentityCache` in a cache folder.
 
-    ``reason`` says which doubt led to a hash; that nothing was remembered yet is none.
+    ``path`` is its folder, in which a confined process must be able to replace files. ``reason``
+    says which doubt led to a hash; that nothing was remembered yet is none.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class LocalIdentityCache:
         clock: Callable[[], Moment] = read_clocks,
     ) -> None:
         self.reason: str | None = None
+        self.path = folder.path
         self._folder = folder
         self._key = key
         self._user = user

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from infwasi_sign.adapters.state_file import open_state
 from infwasi_sign.adapters.state_folder import NotKeptError
+from infwasi_sign.cli.output import say
 from infwasi_sign.domain.rollback import SequenceRecord
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import SequenceState
@@ -63,29 +64,24 @@ def open_memory(policy_id: str, *, required: bool, demanded_at: str | None = Non
     return Memory(state=state, policy_id=policy_id, demanded_at=demanded_at)
 
 
-@contextmanager
-def identity_cache(policy: "Policy", *, paranoid: bool) -> "Iterator[LocalIdentityCache | None]":
-    """What earlier runs measured, where the policy allows it and the caller does not forbid it.
-
-    Says at the end why a model was hashed in spite of that.
-    """
+def open_identity_cache(policy: "Policy", *, paranoid: bool) -> "LocalIdentityCache | None":
+    """What earlier runs measured, where the policy allows it and the caller does not forbid it."""
     if paranoid or not policy.may_use_identity_cache:
-        yield None
-        return
+        return None
     from infwasi_sign.adapters.identity_cache import LocalIdentityCache
-    from infwasi_sign.cli.output import say
 
     cache = LocalIdentityCache.open(os.environ, os.geteuid())
     if cache is None:
         say("note: the model is hashed: there is no cache folder that is ours alone")
-        yield None
-        return
-    try:
-        yield cache
-    finally:
+    return cache
+
+
+def close_identity_cache(cache: "LocalIdentityCache | None") -> None:
+    """Nothing is asked of it any more; say why a model was hashed in spite of it."""
+    if cache is not None:
         cache.close()
-    if cache.reason is not None:
-        say(f"note: the model was hashed: {cache.reason}")
+        if cache.reason is not None:
+            say(f"note: the model was hashed: {cache.reason}")
 
 
 @contextmanager

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from infwasi_sign.cli.remembering import Memory
     from infwasi_sign.cli.verification import Trust
     from infwasi_sign.domain.result import Circumstances
+    from infwasi_sign.measure_entries import IdentityCache
     from infwasi_sign.run import RunRequest
     from infwasi_sign.verify import VerifiedPackage
 
@@ -84,7 +85,11 @@ def command(
     from infwasi_sign.adapters.process import forbid_dumps
     from infwasi_sign.adapters.watcher import Watcher
     from infwasi_sign.cli.delivery import circumstances
-    from infwasi_sign.cli.remembering import open_memory
+    from infwasi_sign.cli.remembering import (
+        close_identity_cache,
+        open_identity_cache,
+        open_memory,
+    )
     from infwasi_sign.cli.verification import choose_trust, now_utc, remember_pin
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.run import RunRequest
@@ -107,6 +112,7 @@ def command(
             )
         now = now_utc()  # a prompt may have taken its time
         brought = circumstances(package, now, chosen.policy)
+        identities = open_identity_cache(chosen.policy, paranoid=paranoid)
         with ExitStack() as held:
             with failures_as_json(as_json, brought):
                 demanded = next(level for level in LoadLevel if level.label == require_level)
@@ -114,9 +120,10 @@ def command(
                     _verified(
                         *(package, chosen, memory, accept_jump, now, model_path, demanded),
                         watcher,
-                        paranoid=paranoid,
+                        identities,
                     )
                 )
+                close_identity_cache(identities)
                 remember = partial(remember_pin, chosen, verified)
                 seed = _begin(verified, brought, run_request, memory, remember, watcher, as_json)
             with failures_as_json(as_json, brought, line="failure"):
@@ -151,16 +158,14 @@ def _verified(
     model_path: Path | None,
     demanded: LoadLevel,
     watcher: "Watcher",
-    *,
-    paranoid: bool,
+    identities: "IdentityCache | None",
 ) -> "VerifiedPackage":
     """Verify, and hold the model still from before it is measured."""
     from infwasi_sign.adapters.native_host import library_digests
-    from infwasi_sign.cli.remembering import identity_cache
     from infwasi_sign.cli.verification import verify_trusting
     from infwasi_sign.verify import VerifyRequest
 
-    with identity_cache(trust.policy, paranoid=paranoid) as cache, package_progress() as progress:
+    with package_progress() as progress:
 
         def advance(size_bytes: int) -> None:
             watcher.raise_if_stopped()
@@ -178,7 +183,7 @@ def _verified(
             libraries=library_digests,
             known=memory.known,
             accept_jump=accept_jump,
-            identities=cache,
+            identities=identities,
         )
         return verify_trusting(request, trust)
 
