@@ -1,4 +1,4 @@
-"""The cache folder and the local key: what others could have written or read counts as not there."""
+"""The cache folder and the local key: what others could have touched counts as not there."""
 
 import os
 from collections.abc import Iterator
