@@ -94,6 +94,11 @@ class Limits:
     state_packages: int = 4096  # far more than any site runs
     state_bytes: int = 1 * MIB  # so many of the longest records are below it
 
+    # --- compiled components (the cache of this user on this machine)
+    compiled_bytes: int = 512 * MIB  # code of one; componentize-py's 18 MB become about 60 MiB
+    compiled_total_bytes: int = 2 * GIB  # of all together
+    compiled_entries: int = 64  # components times versions of wasmtime that are in use
+
     # --- running a guest (defaults; the package states its own, the caller narrows)
     wasm_memory_bytes: int = 16 * MIB  # per memory; the stock parts use below 1 MiB
     package_memory_bytes: int = 1 * GIB  # what a user's component may be granted at most
