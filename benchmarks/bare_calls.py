@@ -7,9 +7,13 @@ import os
 import sys
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from infwasi_sign.adapters.llama import LlamaBackend
 from infwasi_sign.domain.chat import GenerationOptions, Message, Role
+
+if TYPE_CHECKING:
+    from infwasi_sign.ports import EntryFile
 
 
 class _NeverStopped:
@@ -42,7 +46,8 @@ class _Unguarded:
 
 def main() -> None:
     model, context, threads, system, prompt = sys.argv[1:]
-    file = _Unguarded(model, os.open(model, os.O_RDONLY | os.O_CLOEXEC))
+    descriptor = os.open(model, os.O_RDONLY | os.O_CLOEXEC)
+    file = cast("EntryFile", _Unguarded(model, descriptor))  # nothing else is asked of it
     backend = LlamaBackend(_NeverStopped(), n_threads=int(threads))
     messages = [
         Message(role=Role.SYSTEM, content=system),

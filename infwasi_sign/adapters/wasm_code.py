@@ -1,4 +1,4 @@
-"""Components as machine code: compiled from bytes in memory, or what we compiled of the same before.
+"""Components as machine code: compiled from bytes in memory, or what we compiled before.
 
 Part of the one door to wasmtime (see ``wasm_host``). Nothing precompiled is ever accepted from
 anybody: what ``compiled_cache`` gives was made here, on this machine, by this user.
@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from wasmtime import Config, Engine, WasmtimeError
-from wasmtime import __version__ as wasmtime_version
+from wasmtime import Config, Engine, WasmtimeError, _ffi
 from wasmtime.component import Component
 
 from infwasi_sign.adapters.compiled_cache import CodeCache
@@ -53,7 +52,7 @@ def compile_component(wasm: bytes, cache: CodeCache | None) -> Compiled:
         raise MalformedError("not a component", where="component")
     settings = _SETTINGS_OF_LARGE if len(wasm) > _LARGE_BYTES else _SETTINGS
     engine = Engine(_config(settings))
-    made_by = f"wasmtime {wasmtime_version} {sorted(settings.items())}"
+    made_by = f"{_wasmtime()} {sorted(settings.items())}"
     component = None if cache is None else _deserialized(engine, cache.load(wasm, made_by))
     if component is None:
         try:
@@ -63,6 +62,15 @@ def compile_component(wasm: bytes, cache: CodeCache | None) -> Compiled:
         if cache is not None:
             cache.store(wasm, made_by, bytes(component.serialize()))
     return Compiled(wasm=wasm, engine=engine, component=component)
+
+
+def _wasmtime() -> str:
+    """Which build of wasmtime this is: its module tells no version, and code of another never fits.
+
+    wasmtime holds its own version against code, too (``Engine::check_compatible``).
+    """
+    library = _ffi.filename.stat()
+    return f"wasmtime {library.st_size} {library.st_mtime_ns}"
 
 
 def _config(settings: Mapping[str, object]) -> Config:
