@@ -1,6 +1,6 @@
 """What a command gives up before it reads bytes of others, in two stages.
 
-1. *Before the model is measured*: no core file and no tracing, no new privileges; files only beneath
+1. *Before the model is measured*: no core file, no tracing, no new privileges; files only beneath
    Python's installation, and where this command writes; no other program, process or socket.
 2. *Before the model is parsed*: no file is opened any more, by nobody in the process, and no
    descriptor made; no limit can be raised again, by root neither.
@@ -46,7 +46,7 @@ class Confinement:
         readable: Iterable[Path | int] = (),
         loads: bool = False,
     ) -> None:
-        self._writable = tuple(writable)
+        self._writable = writable  # asked for only when it is time
         self._readable = tuple(readable)
         self._loads = loads
         self._reports: dict[Layer, LayerReport] = {}
@@ -80,7 +80,6 @@ class Confinement:
         if self._is_loading:
             return
         self._is_loading = True
-        # The loop of imports within a handler of errors would otherwise be the first to fail.
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
         except (OSError, ValueError) as e:
@@ -129,7 +128,7 @@ def _installation() -> Iterator[Path]:
     yield Path(os.__file__).parent
     yield Path(sys.base_prefix, "lib")
     for entry in sys.path:
-        if os.path.basename(entry) in _PACKAGES:
+        if Path(entry).name in _PACKAGES:
             yield Path(entry)
     yield from map(Path, _SYSTEM_LIBRARIES)
     yield Path(_LOADER_CACHE)

@@ -6,6 +6,7 @@ Sources: landlock(7); linux/landlock.h and Documentation/userspace-api/landlock.
 import ctypes
 import errno
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -157,7 +158,7 @@ def _allow(ruleset: int, place: Path | int, access: Access) -> None:
             except (OSError, ValueError):
                 return
             opened.callback(os.close, descriptor)
-            if not os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
                 access &= _OF_FILES
         rule = _PathBeneathAttr(access, descriptor)
         # What cannot be allowed (a file system without inodes of its own) stays denied.
@@ -166,7 +167,7 @@ def _allow(ruleset: int, place: Path | int, access: Access) -> None:
 
 def _other_threads() -> int:
     try:
-        return len(os.listdir("/proc/self/task")) - 1
+        return len(list(Path("/proc/self/task").iterdir())) - 1
     except OSError:
         return 0
 

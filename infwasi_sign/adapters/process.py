@@ -37,9 +37,7 @@ def forbid_dumps() -> None:
 
 def remember_layers(reports: Iterable[LayerReport]) -> None:
     """Take note of layers that this process put on itself and the kernel tells nobody about."""
-    _INSTALLED.update(
-        report.layer for report in reports if report.standing is Standing.IN_FORCE
-    )
+    _INSTALLED.update(report.layer for report in reports if report.standing is Standing.IN_FORCE)
 
 
 def layers_in_force() -> tuple[Layer, ...]:

@@ -149,6 +149,8 @@ class WasmtimeHost:
             raise MalformedError("not a component", where="component")
         config = Config()
         config.epoch_interruption = True
+        # Initial memories would be memfds otherwise, and a confined process makes no descriptor.
+        config.memory_init_cow = False
         if len(wasm) > _LARGE_BYTES:
             config.cranelift_opt_level = "none"
         engine = Engine(config)

@@ -56,6 +56,8 @@ def describe_layers(reports: Iterable[LayerReport]) -> str:
     parts = [", ".join(map(str, by_standing[Standing.IN_FORCE])) or "nothing"]
     if later := by_standing[Standing.BEFORE_LOADING]:
         parts.append(f"before the model is loaded also {', '.join(map(str, later))}")
-    for report in by_standing[Standing.MISSING]:
-        parts.append(f"not by {report.layer}: {'; '.join(report.lacks)}")
+    parts.extend(
+        f"not by {report.layer}: {'; '.join(report.lacks)}"
+        for report in by_standing[Standing.MISSING]
+    )
     return "; ".join(parts)
