@@ -65,8 +65,9 @@ _Renderer: TypeAlias = "Callable[[str, Sequence[Message], str, str], tuple[Segme
 
 
 def _import_renderer() -> _Renderer:
-    from infwasi_sign.adapters.chat_template import render  # noqa: PLC0415 - 30 ms of jinja2
+    from infwasi_sign.adapters.chat_template import render, warm_up  # noqa: PLC0415 - 30 ms
 
+    warm_up()
     return render
 
 
