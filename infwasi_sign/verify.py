@@ -46,6 +46,7 @@ from infwasi_sign.domain.rules import Facts
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.domain.statement import parse_statement
+from infwasi_sign.domain.support import require_supported
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import (
     GuardedFile,
@@ -65,6 +66,8 @@ class VerifyRequest:
     result is closed. ``progress`` hears every block of bytes that was hashed. ``libraries`` gives
     the digests of the native libraries, and is asked only if a rule is about them. ``on_facts``
     hears what the statement says before a rule is held to it; it is not known to be true yet.
+    ``on_held`` is called when every model is held, before the first byte of one is measured: the
+    last moment to give up what measuring and parsing do not need.
     ``renewing``: that the package has ended is no obstacle; everything else is judged by ``now``.
     """
 
@@ -77,6 +80,7 @@ class VerifyRequest:
     progress: Progress | None = None
     on_claims: Callable[[Manifest, SignerIdentity], None] | None = None
     on_facts: Callable[[Facts], None] | None = None
+    on_held: Callable[[], None] | None = None
     libraries: Callable[[], tuple[str, ...]] = tuple
     known: Callable[[str], SequenceRecord | None] | None = None
     accept_jump: bool = False
@@ -202,7 +206,7 @@ def _verify_opened(
     manifest = parse_statement(signed.payload)
     files = _match_files(manifest, opened)
     check_companion(opened, manifest, signed.packer, signatures, measure_bytes)
-    _require_supported(manifest)
+    require_supported(manifest)
     # 4. policy on the statement's facts
     statement = measure_bytes(signed.payload)[Algorithm.SHA256]
     claims = {
@@ -322,20 +326,6 @@ def _require_nothing_else(unsigned: set[str]) -> None:
         )
 
 
-def _require_supported(manifest: Manifest) -> None:
-    """Format v1 has places that this version cannot use yet; it says so and stops."""
-    unsupported = (
-        ("LoRA adapters", bool(manifest.loras)),
-        ("projectors", bool(manifest.projectors)),
-        ("several models", len(manifest.models) > 1),
-        ("a model in several shards", any(len(m.shards) > 1 for m in manifest.models)),
-        ("an embedded model", any(e.offset is not None for e in manifest.entries)),
-    )
-    for what, is_there in unsupported:
-        if is_there:
-            raise UndecidedError(f"{what} cannot be verified by this version yet")
-
-
 # --- step 5 ----------------------------------------------------------------------------------
 
 
@@ -346,15 +336,21 @@ def _measure(
     measure_bytes: MeasureBytes,
     enough: Callable[[LoadLevel], bool],
 ) -> tuple[dict[EntryRole, bytes], tuple[MeasuredEntry, ...]]:
-    """Digests of every entry; the small ones are read once and used from memory."""
+    """Hold the models, then digests of every entry; the small ones are used from memory."""
     small: dict[EntryRole, bytes] = {}
     measured: list[MeasuredEntry] = []
-    for entry in sorted(manifest.entries, key=lambda entry: entry.size_bytes):
+    entries = sorted(manifest.entries, key=lambda entry: entry.size_bytes)
+    for entry in entries:
+        _require_size(entry, files[entry.name])
+    if request.hold:
+        for entry in entries:
+            if entry.role is EntryRole.MODEL:
+                files[entry.name].guard(enough)
+    if request.on_held is not None:
+        request.on_held()
+    for entry in entries:
         file = files[entry.name]
-        _require_size(entry, file)
         if entry.role is EntryRole.MODEL:
-            if request.hold:
-                file.guard(enough)
             digests = file.measure(request.policy.digests, request.progress)
         else:
             content = file.read(entry.size_bytes)

@@ -38,6 +38,10 @@ class Background(Generic[T]):
         except BaseException as error:  # `get` raises it where somebody can answer
             self._failure = error
 
+    def wait(self) -> None:
+        """Wait until it is made, or cannot be."""
+        self._thread.join()
+
     def get(self) -> T:
         """Wait for the value; raises what making it raised."""
         self._thread.join()
@@ -56,6 +60,12 @@ class BackgroundHost:
     def prepare(self, component: bytes) -> None:
         """Begin to compile (see ports.GuestHost)."""
         self._prepared = Background(lambda: self._host.get().prepare(component))
+
+    def settle(self) -> None:
+        """Wait for the library and the code: after it, `run` opens and imports nothing."""
+        self._host.wait()
+        if self._prepared is not None:
+            self._prepared.wait()
 
     def run(
         self,

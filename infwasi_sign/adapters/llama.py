@@ -65,8 +65,9 @@ _Renderer: TypeAlias = "Callable[[str, Sequence[Message], str, str], tuple[Segme
 
 
 def _import_renderer() -> _Renderer:
-    from infwasi_sign.adapters.chat_template import render  # noqa: PLC0415 - 30 ms of jinja2
+    from infwasi_sign.adapters.chat_template import render, warm_up  # noqa: PLC0415 - 30 ms
 
+    warm_up()
     return render
 
 
@@ -97,6 +98,8 @@ class LlamaBackend:
         self._libc.fclose.argtypes = (ctypes.c_void_p,)
         self._send_log_to(log)
         self._llama.llama_backend_init()
+        self._renderer = Background(_import_renderer)  # while the component is compiled
+        self._prepared: tuple[EntryFile, int] | None = None
 
     def _send_log_to(self, log: Callable[[str], None] | None) -> None:
         llama = self._llama
@@ -109,6 +112,23 @@ class LlamaBackend:
             )
         _KEPT.append(sink)
         llama.llama_log_set(sink, None)
+
+    def prepare(self, file: EntryFile) -> None:
+        """Open the stream that `load` will read from; join what is imported in the background.
+
+        Raises:
+            UndecidedError: no descriptor is left for it.
+        """
+        self._renderer.wait()
+        if self._prepared is None or self._prepared[0] is not file:
+            self.close()
+            self._prepared = (file, self._stream(file))
+
+    def close(self) -> None:
+        """Close a stream that was prepared and not loaded from; a second call does nothing."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            self._libc.fclose(prepared[1])
 
     def _stream(self, file: EntryFile) -> int:
         """A ``FILE *`` on a duplicate of the descriptor that was measured."""
@@ -128,8 +148,7 @@ class LlamaBackend:
         Raises:
             UndecidedError: llama.cpp cannot load it, or it is not a model that chats.
         """
-        stream = self._stream(file)
-        renderer = Background(_import_renderer)  # while llama.cpp maps the model
+        self.prepare(file)
         llama = self._llama
         params = llama.llama_model_default_params()
         # Without "extra buffers" the weights stay where they are mapped, as the bytes that were
@@ -142,16 +161,17 @@ class LlamaBackend:
         )
         try:
             os.lseek(file.fileno(), 0, os.SEEK_SET)  # the offset is shared, and read from there
+            stream = None if self._prepared is None else self._prepared[1]
             model = llama.llama_model_load_from_file_ptr(stream, params)
         finally:
-            self._libc.fclose(stream)
+            self.close()
         if not model:
             raise UndecidedError("llama.cpp cannot load the model", where=file.name)
         try:
             if llama.llama_model_has_encoder(model):
                 raise UndecidedError("models with an encoder are not supported", where=file.name)
             context = self._context(model, context_tokens)
-            return LlamaModel(llama, model, context, self._stop, renderer)
+            return LlamaModel(llama, model, context, self._stop, self._renderer)
         except BaseException:
             llama.llama_model_free(model)
             raise

@@ -15,7 +15,7 @@ from infwasi_sign.adapters.compiled_cache import CodeCache
 from infwasi_sign.adapters.nn_generation import limit_error
 from infwasi_sign.domain.limits import LIMITS, MIB
 from infwasi_sign.domain.text import escape_controls
-from infwasi_sign.errors import MalformedError
+from infwasi_sign.errors import MalformedError, UndecidedError
 
 _COMPONENT_MAGIC: Final = b"\0asm\x0d\x00\x01\x00"  # component-model, Binary.md: preamble
 
@@ -25,7 +25,11 @@ _COMPONENT_MAGIC: Final = b"\0asm\x0d\x00\x01\x00"  # component-model, Binary.md
 _LARGE_BYTES: Final = 1 * MIB
 
 # All that differs from wasmtime's defaults: code depends on it, so code is found again by it.
-_SETTINGS: Final[Mapping[str, object]] = {"epoch_interruption": True}
+_SETTINGS: Final[Mapping[str, object]] = {
+    "epoch_interruption": True,
+    # Initial memories would be memfds otherwise, and a confined process makes no descriptor.
+    "memory_init_cow": False,
+}
 _SETTINGS_OF_LARGE: Final[Mapping[str, object]] = {**_SETTINGS, "cranelift_opt_level": "none"}
 
 
@@ -76,6 +80,8 @@ def _wasmtime() -> str:
 def _config(settings: Mapping[str, object]) -> Config:
     config = Config()
     for name, value in settings.items():
+        if not hasattr(Config, name):  # it would be taken for a new attribute
+            raise UndecidedError(f"wasmtime has no setting {name}")
         setattr(config, name, value)
     return config
 

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from infwasi_sign.adapters.confinement import Confinement
     from infwasi_sign.adapters.watcher import Watcher
     from infwasi_sign.cli.remembering import Memory
     from infwasi_sign.cli.verification import Trust
+    from infwasi_sign.domain.confinement import Layer
     from infwasi_sign.domain.result import Circumstances
     from infwasi_sign.run import RunRequest
-    from infwasi_sign.verify import VerifiedPackage
+    from infwasi_sign.verify import VerifiedPackage, VerifyRequest
 
 _LAST_WORDS = {
     StopReason.INTERRUPT: "interrupted",
@@ -81,6 +83,7 @@ def command(
     """
     from infwasi_sign.adapters.process import forbid_dumps
     from infwasi_sign.adapters.watcher import Watcher
+    from infwasi_sign.cli.confining import confinement_of
     from infwasi_sign.cli.delivery import circumstances
     from infwasi_sign.cli.remembering import open_memory
     from infwasi_sign.cli.verification import choose_trust, now_utc, remember_pin
@@ -105,18 +108,21 @@ def command(
             )
         now = now_utc()  # a prompt may have taken its time
         brought = circumstances(package, now, chosen.policy)
+        confinement = confinement_of(memory=memory, trust=chosen, loads=True)
         with ExitStack() as held:
             with failures_as_json(as_json, brought):
                 demanded = next(level for level in LoadLevel if level.label == require_level)
-                verified = held.enter_context(
-                    _verified(
-                        package, chosen, memory, accept_jump, now, model_path, demanded, watcher
-                    )
-                )
+                request = _request(package, chosen, memory, accept_jump, now, model_path)
+                request = replace(request, demanded=demanded, on_held=confinement.before_measuring)
+                verified = held.enter_context(_verified(request, chosen, watcher))
+                run_request = replace(run_request, layers=confinement.promised())
                 remember = partial(remember_pin, chosen, verified)
-                seed = _begin(verified, brought, run_request, memory, remember, watcher, as_json)
+                seed = _begin(
+                    verified, brought, run_request, memory, remember, watcher, confinement, as_json
+                )
             with failures_as_json(as_json, brought, line="failure"):
-                _run(verified, run_request, seed, watcher, as_json, threads, verbose)
+                run_request = replace(run_request, seed=seed)  # the one that is reported
+                _run(verified, run_request, watcher, confinement, as_json, threads, verbose)
 
 
 def _read_standard_input() -> str:
@@ -138,20 +144,32 @@ def _read_standard_input() -> str:
         ) from error
 
 
-def _verified(
+def _request(
     package: Path,
     trust: "Trust",
     memory: "Memory",
     accept_jump: bool,
     now: "datetime",
     model_path: Path | None,
-    demanded: LoadLevel,
-    watcher: "Watcher",
-) -> "VerifiedPackage":
-    """Verify, and hold the model still from before it is measured."""
+) -> "VerifyRequest":
     from infwasi_sign.adapters.native_host import library_digests
-    from infwasi_sign.cli.verification import verify_trusting
     from infwasi_sign.verify import VerifyRequest
+
+    return VerifyRequest(
+        location=package,
+        policy=trust.policy,
+        now=now,
+        detached=() if model_path is None else (model_path,),
+        hold=True,
+        libraries=library_digests,
+        known=memory.known,
+        accept_jump=accept_jump,
+    )
+
+
+def _verified(request: "VerifyRequest", trust: "Trust", watcher: "Watcher") -> "VerifiedPackage":
+    """Verify, and hold the model still from before it is measured."""
+    from infwasi_sign.cli.verification import verify_trusting
 
     with package_progress() as progress:
 
@@ -159,20 +177,7 @@ def _verified(
             watcher.raise_if_stopped()
             progress.update(size_bytes)
 
-        request = VerifyRequest(
-            location=package,
-            policy=trust.policy,
-            now=now,
-            detached=() if model_path is None else (model_path,),
-            hold=True,
-            demanded=demanded,
-            progress=advance,
-            on_claims=progress.begin,
-            libraries=library_digests,
-            known=memory.known,
-            accept_jump=accept_jump,
-        )
-        return verify_trusting(request, trust)
+        return verify_trusting(replace(request, progress=advance, on_claims=progress.begin), trust)
 
 
 def _begin(
@@ -182,27 +187,29 @@ def _begin(
     memory: "Memory",
     remember: "Callable[[datetime], None]",
     watcher: "Watcher",
+    confinement: "Confinement",
     as_json: bool,
 ) -> int:
     """Remember the package and give the verdict: the last moment to say no. Gives the seed."""
-    from infwasi_sign.adapters.process import layers_in_force
     from infwasi_sign.cli.delivery import accepted
     from infwasi_sign.cli.renderers import text_lines
     from infwasi_sign.cli.verification import now_utc
+    from infwasi_sign.domain.confinement import describe_layers
     from infwasi_sign.run import plan
 
-    decided = plan(verified, replace(request, layers=layers_in_force()))
+    decided = plan(verified, request)
     watcher.arm(decided.timeout_seconds.value, str(decided.timeout_seconds))
     # Remembered before the first token: what has run cannot be followed by something older.
     note = memory.accept(verified, now_utc())
     remember(now_utc())
-    result = accepted(verified, brought)
+    result = accepted(verified, brought, confinement.layers())
     if note is not None:
         say(f"note: {note}")
     because = f" ({verified.level_reason})" if verified.level_reason else ""
     say(text_lines(result)[0])
     seed = f"; seed {decided.seed}" if verified.settings.temperature > 0 else ""
     say(f"model held by {verified.level.label}{because}; {decided.max_tokens}{seed}")
+    say(f"confined by {describe_layers(confinement.layers())}")
     if as_json:
         emit_json(result.to_json())
     return decided.seed
@@ -211,8 +218,8 @@ def _begin(
 def _run(
     verified: "VerifiedPackage",
     request: "RunRequest",
-    seed: int,
     watcher: "Watcher",
+    confinement: "Confinement",
     as_json: bool,
     threads: int | None,
     verbose: bool,
@@ -222,13 +229,24 @@ def _run(
     from infwasi_sign.adapters.process import layers_in_force
     from infwasi_sign.run import run
 
+    host = BackgroundHost()
+    backend = LlamaBackend(watcher, n_threads=threads, log=say if verbose else None)
+
+    def confine() -> "tuple[Layer, ...]":
+        """Everything is opened and imported that the run needs; then no more is."""
+        backend.prepare(verified.model_file(verified.manifest.models[0].name))
+        host.settle()
+        confinement.before_loading()
+        return layers_in_force()
+
     answer = AnswerWriter(as_json)
     summary = run(
         verified,
-        replace(request, seed=seed, layers=layers_in_force()),  # the seed that is reported
-        host=BackgroundHost(),
-        backend=LlamaBackend(watcher, n_threads=threads, log=say if verbose else None),
+        request,
+        host=host,
+        backend=backend,
         stop=watcher,
         on_piece=answer.write,
+        confine=confine,
     )
-    answer.end(summary, seed)
+    answer.end(summary, request.seed or 0)

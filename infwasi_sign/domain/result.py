@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from infwasi_sign.domain.confinement import LayerReport
 from infwasi_sign.domain.digest import Digest
 from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.refusals import hint_for
@@ -90,7 +91,8 @@ class ComputedEntry:
 class Accepted:
     """Every step said yes; ``expires_at`` absent means never.
 
-    ``strangers`` are the files of counter-signatures that count nothing.
+    ``strangers`` are the files of counter-signatures that count nothing; ``confinement`` are the
+    layers by which the process that verified is confined.
     """
 
     circumstances: Circumstances
@@ -105,6 +107,7 @@ class Accepted:
     entries: tuple[ComputedEntry, ...]
     level: str
     level_reason: str
+    confinement: tuple[LayerReport, ...] = ()
     verdict: Verdict = field(default=Verdict.VERIFIED, init=False)
 
     def to_json(self) -> JsonObject:
@@ -122,6 +125,7 @@ class Accepted:
             "entries": _entries(self.entries),
             "level": self.level,
             "levelReason": self.level_reason,
+            "confinement": [layer.to_json() for layer in self.confinement],
         }
 
 
@@ -139,6 +143,7 @@ class AcceptedModel:
     root: Digest
     files: tuple[ComputedEntry, ...]
     ignored: tuple[str, ...]
+    confinement: tuple[LayerReport, ...] = ()
     verdict: Verdict = field(default=Verdict.VERIFIED, init=False)
 
     def to_json(self) -> JsonObject:
@@ -151,6 +156,7 @@ class AcceptedModel:
             "omsRoot": str(self.root),
             "entries": _entries(self.files),
             "ignored": [_text(path) for path in self.ignored],
+            "confinement": [layer.to_json() for layer in self.confinement],
         }
 
 
