@@ -404,7 +404,7 @@ def test_exceptions_do_not_cross_between_threads() -> None:
 
 def test_refuses_bytes_that_are_no_component() -> None:
     for wasm in (b"", b"(component)", b"\0asm\x01\0\0\0", probe()[:-9]):
-        with pytest.raises(MalformedError, match=r"^not a (valid )?component"):
+        with pytest.raises(MalformedError, match=r"^(not a component|cut off in component)"):
             HOST.run(wasm, grants(FakeModel()), "x", FakeStopFlag(), print)
 
 

@@ -37,6 +37,7 @@ from wasmtime.component import (
 from infwasi_sign.adapters.nn_generation import Ledger, limit_error, prompt_limit_error
 from infwasi_sign.adapters.nn_interface import FUNCTIONS, NnSession
 from infwasi_sign.domain.chat import FinishReason, Summary
+from infwasi_sign.domain.component_code import require_compilable
 from infwasi_sign.domain.limits import LIMITS, MIB
 from infwasi_sign.domain.text import escape_controls
 from infwasi_sign.errors import GuestError, MalformedError, RefusalKind, RefusedError
@@ -143,10 +144,11 @@ class WasmtimeHost:
             return kept
         if len(wasm) > LIMITS.component_bytes:
             at_most = f"at most {LIMITS.component_bytes} bytes"
-            raise limit_error("component is too large", "component", at_most, f"{len(wasm)} bytes")
+            raise limit_error("component is too large", "component-bytes", at_most, f"{len(wasm)} bytes")
         # NOTE: wasmtime-py takes anything else for the text format
         if not wasm.startswith(_COMPONENT_MAGIC):
             raise MalformedError("not a component", where="component")
+        require_compilable(wasm)
         config = Config()
         config.epoch_interruption = True
         if len(wasm) > _LARGE_BYTES:
