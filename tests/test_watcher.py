@@ -110,7 +110,9 @@ def test_memory_over_its_bound_sets_the_flag(watcher: Watcher) -> None:
     watcher.bound_memory(1, "what was granted")
     assert wait_for(watcher) is StopReason.MEMORY
     assert text_at(watcher.address()) == b"!"
-    with pytest.raises(RefusedError, match=r"more memory .* \(expected at most what was granted\)$"):
+    with pytest.raises(
+        RefusedError, match=r"more memory .* \(expected at most what was granted\)$"
+    ):
         watcher.raise_if_stopped()
 
 

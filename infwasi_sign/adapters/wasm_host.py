@@ -4,7 +4,6 @@ Together with ``nn_interface`` the only door to wasmtime. Code is compiled from 
 nothing precompiled is ever accepted.
 """
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +35,7 @@ from wasmtime.component import (
 
 from infwasi_sign.adapters.nn_generation import Ledger, limit_error, prompt_limit_error
 from infwasi_sign.adapters.nn_interface import FUNCTIONS, NnSession
+from infwasi_sign.adapters.wasm_limits import cannot_start
 from infwasi_sign.domain.chat import FinishReason, Summary
 from infwasi_sign.domain.component_code import require_compilable
 from infwasi_sign.domain.limits import LIMITS, MIB
@@ -49,10 +49,6 @@ OFFERED: Final = frozenset((*FUNCTIONS, TYPES))
 
 _COMPONENT_MAGIC: Final = b"\0asm\x0d\x00\x01\x00"  # component-model, Binary.md: preamble
 _TICK_SECONDS: Final = 0.01
-
-# What wasmtime 50 says when a store's limit forbids the memory that a component begins with.
-_MEMORY_TOO_SMALL: Final = re.compile(r"memory minimum size of (\d+) pages exceeds memory limits")
-_PAGE_BYTES: Final = 65_536  # WebAssembly core specification, section 4.2.8
 
 # A component with an interpreter in it (12 to 18 MB) computes little and compiles for seconds;
 # without optimisation it is a fifth less. The single-pass register allocator would halve it, but
@@ -144,7 +140,9 @@ class WasmtimeHost:
             return kept
         if len(wasm) > LIMITS.component_bytes:
             at_most = f"at most {LIMITS.component_bytes} bytes"
-            raise limit_error("component is too large", "component-bytes", at_most, f"{len(wasm)} bytes")
+            raise limit_error(
+                "component is too large", "component-bytes", at_most, f"{len(wasm)} bytes"
+            )
         # NOTE: wasmtime-py takes anything else for the text format
         if not wasm.startswith(_COMPONENT_MAGIC):
             raise MalformedError("not a component", where="component")
@@ -220,21 +218,9 @@ class _Request:
                 text = str(e)
                 if "wasm trap" in text or "backtrace" in text:
                     raise
-                raise self._cannot_start(_last_line(e)) from e
+                allowed = self._ledger.grants.limits.memory_bytes
+                raise cannot_start(_last_line(e), allowed) from e
             return instance
-
-    def _cannot_start(self, reason: str) -> RefusedError:
-        """What wasmtime's reason means; only the memory is a limit that packages state."""
-        needed = _MEMORY_TOO_SMALL.fullmatch(reason)
-        if needed is not None:
-            return limit_error(
-                "component cannot be started: it needs more memory",
-                "limits.memory-bytes",
-                f"at most {self._ledger.grants.limits.memory_bytes} bytes",
-                f"{int(needed[1]) * _PAGE_BYTES} bytes",
-            )
-        kind = RefusalKind.LIMIT if "limit" in reason else RefusalKind.DISAGREE
-        return RefusedError(kind, f"component cannot be started: {reason}")
 
     def _pull(self, store: Store, instance: Instance, prompt: str | None) -> Summary:
         interface = instance.get_export_index(store, EXPORT)
