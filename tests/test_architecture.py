@@ -40,6 +40,7 @@ DOORS = {
     "wasmtime": (
         "adapters/wasm_host.py",
         "adapters/nn_interface.py",
+        "adapters/guest_values.py",
     ),
     "llama_cpp": ("adapters/llama.py",),
     "cryptography": (

@@ -33,6 +33,7 @@ from wasmtime.component import (
     VariantType,
 )
 
+from infwasi_sign.adapters.guest_values import our_values
 from infwasi_sign.adapters.nn_generation import Ledger, limit_error, prompt_limit_error
 from infwasi_sign.adapters.nn_interface import FUNCTIONS, NnSession
 from infwasi_sign.adapters.wasm_limits import cannot_start
@@ -126,7 +127,7 @@ class WasmtimeHost:
         deadline = time.monotonic() + grants.limits.wall_clock_seconds
         ledger = Ledger(grants=grants, stop=stop, deadline=deadline)
         try:
-            with _ticking(compiled.engine, ledger):
+            with _ticking(compiled.engine, ledger), our_values(ledger):
                 return _Request(compiled, ledger, on_piece).answer(prompt)
         finally:
             with self._lock:

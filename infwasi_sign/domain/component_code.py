@@ -71,7 +71,7 @@ def functions(component: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _most_values(component: bytes, section: Section) -> int:
-    """The most parameters and results of a type; the most there can be, if it is not a plain one."""
+    """The most parameters and results of a type; the most there can be, if one is not plain."""
     reader = WasmReader(component, section.start, section.end)
     most = 0
     for _ in range(reader.u32()):
