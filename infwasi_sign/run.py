@@ -1,7 +1,7 @@
 """Loads a verified package into a guest with just the permitted imports and streams its answer."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -22,6 +22,20 @@ HOST: Final = "host"
 POLICY: Final = "policy"
 CALLER: Final = "caller"
 
+# Bounds of the host that nobody narrows, by the place that its errors name.
+HOST_LIMITS: Final[Mapping[str, int]] = {
+    "component-bytes": LIMITS.component_bytes,
+    "function-bytes": LIMITS.function_bytes,
+    "function-local-bytes": LIMITS.function_local_bytes,
+    "handles": LIMITS.handles,
+    "list-elements": LIMITS.list_elements,
+    "tensor-bytes": LIMITS.tensor_bytes,
+    "wasm-instances": LIMITS.wasm_instances,
+    "wasm-memories": LIMITS.wasm_memories,
+    "wasm-table-elements": LIMITS.wasm_table_elements,
+    "wasm-tables": LIMITS.wasm_tables,
+}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRequest:
@@ -29,12 +43,15 @@ class RunRequest:
 
     ``layers`` are those by which the process is confined, or will be before the model is parsed;
     a policy can demand some.
+    ``host_memory_bytes`` is of this process, and ``machine_bytes`` what the machine has for it.
     """
 
     prompt: str | None
     max_tokens: int | None = None
     seed: int | None = None
     timeout_seconds: int | None = None
+    host_memory_bytes: int | None = None
+    machine_bytes: int = LIMITS.host_memory_bytes
     layers: tuple[Layer, ...] = ()
 
 
@@ -60,6 +77,7 @@ class RunPlan:
     memory_bytes: EffectiveLimit
     prompt_bytes: EffectiveLimit
     output_bytes: EffectiveLimit
+    host_memory_bytes: EffectiveLimit
     seed: int
 
 
@@ -100,6 +118,12 @@ def plan(package: VerifiedPackage, request: RunRequest) -> RunPlan:
         ),
         prompt_bytes=bound(RunLimit.PROMPT_BYTES, granted.prompt_bytes, LIMITS.prompt_bytes),
         output_bytes=bound(RunLimit.OUTPUT_BYTES, granted.output_bytes, LIMITS.output_bytes),
+        host_memory_bytes=bound(
+            RunLimit.HOST_MEMORY_BYTES,
+            None,  # the statement of a package cannot say
+            min(LIMITS.host_memory_bytes, request.machine_bytes),
+            request.host_memory_bytes,
+        ),
         seed=_seed(settings.seed, request.seed),
     )
     _check_prompt(request.prompt, decided.prompt_bytes)
@@ -132,13 +156,19 @@ def _seed(package: int | None, caller: int | None) -> int:
 
 
 def _smallest(
-    policy: Policy, name: RunLimit, package: int, host: int, caller: int | None = None
+    policy: Policy,
+    name: RunLimit,
+    package: int | None,
+    host: int,
+    caller: int | None = None,
 ) -> EffectiveLimit:
-    bounds = [(package, PACKAGE), (host, HOST)]
-    if name in policy.limits:
-        bounds.append((policy.limits[name], POLICY))
-    if caller is not None:
-        bounds.append((caller, CALLER))
+    stated = (
+        (package, PACKAGE),
+        (host, HOST),
+        (policy.limits.get(name), POLICY),
+        (caller, CALLER),
+    )
+    bounds = [(value, whose) for value, whose in stated if value is not None]
     value, whose = min(bounds, key=lambda bound: bound[0])
     return EffectiveLimit(name=name, value=value, whose=whose)
 
@@ -226,7 +256,13 @@ def _with_whose(error: RefusedError, decided: RunPlan) -> RefusedError:
     reached = {
         "limits.memory-bytes": decided.memory_bytes,
         "limits.output-bytes": decided.output_bytes,
+        "limits.prompt-bytes": decided.prompt_bytes,
         "limits.wall-clock-seconds": decided.timeout_seconds,
+        "max-tokens": decided.max_tokens,
+        "context-tokens": decided.context_tokens,
+    } | {
+        name: EffectiveLimit(name=name, value=value, whose=HOST)
+        for name, value in HOST_LIMITS.items()
     }
     if error.kind is not RefusalKind.LIMIT or error.where not in reached:
         return error

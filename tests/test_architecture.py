@@ -41,6 +41,7 @@ DOORS = {
         "adapters/wasm_code.py",
         "adapters/wasm_host.py",
         "adapters/nn_interface.py",
+        "adapters/guest_values.py",
     ),
     "llama_cpp": ("adapters/llama.py",),
     "cryptography": (

@@ -13,6 +13,7 @@ from wasmtime.component import Component
 
 from infwasi_sign.adapters.compiled_cache import CodeCache
 from infwasi_sign.adapters.nn_generation import limit_error
+from infwasi_sign.domain.component_code import require_compilable
 from infwasi_sign.domain.limits import LIMITS, MIB
 from infwasi_sign.domain.text import escape_controls
 from infwasi_sign.errors import MalformedError, UndecidedError
@@ -50,7 +51,9 @@ def compile_component(wasm: bytes, cache: CodeCache | None) -> Compiled:
     """
     if len(wasm) > LIMITS.component_bytes:
         at_most = f"at most {LIMITS.component_bytes} bytes"
-        raise limit_error("component is too large", "component", at_most, f"{len(wasm)} bytes")
+        raise limit_error(
+            "component is too large", "component-bytes", at_most, f"{len(wasm)} bytes"
+        )
     # NOTE: wasmtime-py takes anything else for the text format
     if not wasm.startswith(_COMPONENT_MAGIC):
         raise MalformedError("not a component", where="component")
@@ -59,6 +62,7 @@ def compile_component(wasm: bytes, cache: CodeCache | None) -> Compiled:
     made_by = f"{_wasmtime()} {sorted(settings.items())}"
     component = None if cache is None else _deserialized(engine, cache.load(wasm, made_by))
     if component is None:
+        require_compilable(wasm)
         try:
             component = Component(engine, wasm)
         except WasmtimeError as e:

@@ -3,7 +3,6 @@
 Together with ``nn_interface`` and ``wasm_code`` the only door to wasmtime.
 """
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -32,9 +31,11 @@ from wasmtime.component import (
 )
 
 from infwasi_sign.adapters.compiled_cache import CodeCache
+from infwasi_sign.adapters.guest_values import our_values
 from infwasi_sign.adapters.nn_generation import Ledger, limit_error, prompt_limit_error
 from infwasi_sign.adapters.nn_interface import FUNCTIONS, NnSession
 from infwasi_sign.adapters.wasm_code import Compiled, compile_component, last_line
+from infwasi_sign.adapters.wasm_limits import cannot_start
 from infwasi_sign.domain.chat import FinishReason, Summary
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.text import escape_controls
@@ -47,9 +48,6 @@ OFFERED: Final = frozenset((*FUNCTIONS, TYPES))
 
 _TICK_SECONDS: Final = 0.01
 
-# What wasmtime 50 says when a store's limit forbids the memory that a component begins with.
-_MEMORY_TOO_SMALL: Final = re.compile(r"memory minimum size of (\d+) pages exceeds memory limits")
-_PAGE_BYTES: Final = 65_536  # WebAssembly core specification, section 4.2.8
 
 _FAILURE: Final = (
     "variant{invalid-argument(string) not-found(string) too-large(string) timeout(string)"
@@ -119,7 +117,7 @@ class WasmtimeHost:
         deadline = time.monotonic() + grants.limits.wall_clock_seconds
         ledger = Ledger(grants=grants, stop=stop, deadline=deadline)
         try:
-            with _ticking(compiled.engine, ledger):
+            with _ticking(compiled.engine, ledger), our_values(ledger):
                 return _Request(compiled, ledger, on_piece).answer(prompt)
         finally:
             with self._lock:
@@ -192,21 +190,9 @@ class _Request:
                 text = str(e)
                 if "wasm trap" in text or "backtrace" in text:
                     raise
-                raise self._cannot_start(last_line(e)) from e
+                allowed = self._ledger.grants.limits.memory_bytes
+                raise cannot_start(last_line(e), allowed) from e
             return instance
-
-    def _cannot_start(self, reason: str) -> RefusedError:
-        """What wasmtime's reason means; only the memory is a limit that packages state."""
-        needed = _MEMORY_TOO_SMALL.fullmatch(reason)
-        if needed is not None:
-            return limit_error(
-                "component cannot be started: it needs more memory",
-                "limits.memory-bytes",
-                f"at most {self._ledger.grants.limits.memory_bytes} bytes",
-                f"{int(needed[1]) * _PAGE_BYTES} bytes",
-            )
-        kind = RefusalKind.LIMIT if "limit" in reason else RefusalKind.DISAGREE
-        return RefusedError(kind, f"component cannot be started: {reason}")
 
     def _pull(self, store: Store, instance: Instance, prompt: str | None) -> Summary:
         interface = instance.get_export_index(store, EXPORT)

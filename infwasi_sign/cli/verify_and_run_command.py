@@ -17,7 +17,7 @@ from infwasi_sign.cli.output import (
     package_progress,
     say,
 )
-from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.limits import LIMITS, MIB
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import StopReason
@@ -39,6 +39,7 @@ _LAST_WORDS = {
     StopReason.INTERRUPT: "interrupted",
     StopReason.DEADLINE: "refused: limit: the run took too long and did not stop by itself",
     StopReason.LEASE: "refused: level: the model was opened for writing while in use",
+    StopReason.MEMORY: "refused: limit: the run took too much memory and did not stop by itself",
 }
 
 
@@ -47,7 +48,15 @@ _LAST_WORDS = {
 @click.argument("prompt", required=False)
 @click.option("--max-tokens", type=click.IntRange(1), help="At most this many tokens.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Where the package fixes none.")
-@click.option("--timeout", "timeout_seconds", type=click.IntRange(1), help="Seconds.")
+@click.option(
+    "--timeout", "timeout_seconds", type=click.IntRange(1), help="Seconds, verifying included."
+)
+@click.option(
+    "--max-memory",
+    "memory_mib",
+    type=click.IntRange(1),
+    help="MiB of this process, without the mapped model.",
+)
 @click.option("--threads", type=click.IntRange(1, 512), help="[default: the cores we may use]")
 @click.option(
     "--require-level",
@@ -66,6 +75,7 @@ def command(
     max_tokens: int | None,
     seed: int | None,
     timeout_seconds: int | None,
+    memory_mib: int | None,
     threads: int | None,
     require_level: str,
     verbose: bool,
@@ -81,6 +91,7 @@ def command(
     The answer goes to standard output as it is made, everything else to standard error. Limits
     can only narrow what the package allows.
     """
+    from infwasi_sign.adapters.host_memory import usable_memory_bytes
     from infwasi_sign.adapters.process import forbid_dumps
     from infwasi_sign.adapters.watcher import Watcher
     from infwasi_sign.cli.confining import confinement_of
@@ -101,7 +112,12 @@ def command(
                 max_tokens=max_tokens,
                 seed=seed,
                 timeout_seconds=timeout_seconds,
+                host_memory_bytes=None if memory_mib is None else memory_mib * MIB,
+                machine_bytes=usable_memory_bytes(),
             )
+            if timeout_seconds is not None:  # the prompt is here; package and policy count later
+                limit = f"timeout-seconds {timeout_seconds} (set by the caller)"
+                watcher.arm(timeout_seconds, limit)
             chosen = choose_trust(package, trust, digests=frozenset({Algorithm.BLAKE3}))
             memory = open_memory(
                 chosen.policy_id, required=False, demanded_at=chosen.memory_demanded_at
@@ -191,6 +207,7 @@ def _begin(
     as_json: bool,
 ) -> int:
     """Remember the package and give the verdict: the last moment to say no. Gives the seed."""
+    from infwasi_sign.adapters.host_memory import bound_address_space
     from infwasi_sign.cli.delivery import accepted
     from infwasi_sign.cli.renderers import text_lines
     from infwasi_sign.cli.verification import now_utc
@@ -199,6 +216,8 @@ def _begin(
 
     decided = plan(verified, request)
     watcher.arm(decided.timeout_seconds.value, str(decided.timeout_seconds))
+    watcher.bound_memory(decided.host_memory_bytes.value, str(decided.host_memory_bytes))
+    bound_address_space(decided.host_memory_bytes.value)
     # Remembered before the first token: what has run cannot be followed by something older.
     note = memory.accept(verified, now_utc())
     remember(now_utc())
