@@ -217,7 +217,7 @@ def _begin(
     decided = plan(verified, request)
     watcher.arm(decided.timeout_seconds.value, str(decided.timeout_seconds))
     watcher.bound_memory(decided.host_memory_bytes.value, str(decided.host_memory_bytes))
-    bound_address_space(decided.host_memory_bytes.value)
+    bound_address_space(decided.host_memory_bytes.value, watcher.meter)
     # Remembered before the first token: what has run cannot be followed by something older.
     note = memory.accept(verified, now_utc())
     remember(now_utc())
