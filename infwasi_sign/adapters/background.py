@@ -5,6 +5,7 @@ cyclonedx as long as wasm-tools takes to compose. Only libraries are imported ah
 bytes of a package come with `prepare` and `run`, and those are verified.
 """
 
+import importlib
 from collections.abc import Callable, Mapping
 from threading import Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -50,6 +51,11 @@ class Background(Generic[T]):
         return self._made[0]
 
 
+def import_ahead(*modules: str) -> None:
+    """Begin to import these; who imports one meanwhile waits for it, and gets what went wrong."""
+    Background(lambda: [importlib.import_module(module) for module in modules])
+
+
 class BackgroundHost:
     """The GuestHost on wasmtime; makes itself ready while the caller does something else."""
 
@@ -62,10 +68,8 @@ class BackgroundHost:
         self._prepared = Background(lambda: self._host.get().prepare(component))
 
     def settle(self) -> None:
-        """Wait for the library and the code: after it, `run` opens and imports nothing."""
+        """Wait for the library; after that nothing is opened, and compiling goes on without."""
         self._host.wait()
-        if self._prepared is not None:
-            self._prepared.wait()
 
     def run(
         self,

@@ -56,7 +56,7 @@ def render(template: str, messages: Sequence[Message], bos: str, eos: str) -> tu
 def warm_up() -> None:
     """Have imported all that `render` imports at its first template, and at the first that fails.
 
-    jinja2 and the codecs do so late: too late in a process that opens no files any more.
+    jinja2 and the codecs do so late, and in a process that opens no files any more it is too late.
     """
     for template in (_WARM, _FAILS):
         with suppress(UndecidedError):

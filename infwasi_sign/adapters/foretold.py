@@ -1,4 +1,4 @@
-"""Modules that are read while files may be opened, and executed later, while native code is at work.
+"""Modules that are read while files may be opened, and executed later, beside native code.
 
 A run opens no file any more once its model is parsed (docs/adr/0017), and the libraries that it
 needs then take longer to import than the model takes to load. So their code is read before (and

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from infwasi_sign.adapters.background import BackgroundHost
     from infwasi_sign.adapters.confinement import Confinement
+    from infwasi_sign.adapters.llama import LlamaBackend
     from infwasi_sign.adapters.watcher import Watcher
     from infwasi_sign.cli.remembering import Memory
     from infwasi_sign.cli.verification import Trust
@@ -91,6 +93,7 @@ def command(
     The answer goes to standard output as it is made, everything else to standard error. Limits
     can only narrow what the package allows.
     """
+    from infwasi_sign.adapters.background import BackgroundHost, import_ahead
     from infwasi_sign.adapters.host_memory import usable_memory_bytes
     from infwasi_sign.adapters.process import forbid_dumps
     from infwasi_sign.adapters.watcher import Watcher
@@ -125,11 +128,19 @@ def command(
         now = now_utc()  # a prompt may have taken its time
         brought = circumstances(package, now, chosen.policy)
         confinement = confinement_of(memory=memory, trust=chosen, loads=True)
+        early: list[BackgroundHost] = []
+
+        def begin_loading() -> None:
+            """Imports overlap with hashing, in threads that are confined as the others are."""
+            confinement.before_measuring()
+            early.append(BackgroundHost())
+            import_ahead("infwasi_sign.adapters.chat_template")
+
         with ExitStack() as held:
             with failures_as_json(as_json, brought):
                 demanded = next(level for level in LoadLevel if level.label == require_level)
                 request = _request(package, chosen, memory, accept_jump, now, model_path)
-                request = replace(request, demanded=demanded, on_held=confinement.before_measuring)
+                request = replace(request, demanded=demanded, on_held=begin_loading)
                 verified = held.enter_context(_verified(request, chosen, watcher))
                 run_request = replace(run_request, layers=confinement.promised())
                 remember = partial(remember_pin, chosen, verified)
@@ -138,7 +149,8 @@ def command(
                 )
             with failures_as_json(as_json, brought, line="failure"):
                 run_request = replace(run_request, seed=seed)  # the one that is reported
-                _run(verified, run_request, watcher, confinement, as_json, threads, verbose)
+                backend = _backend(watcher, threads, verbose)
+                _run(verified, run_request, early[0], backend, watcher, confinement, as_json)
 
 
 def _read_standard_input() -> str:
@@ -234,22 +246,23 @@ def _begin(
     return decided.seed
 
 
+def _backend(watcher: "Watcher", threads: int | None, verbose: bool) -> "LlamaBackend":
+    from infwasi_sign.adapters.llama import LlamaBackend
+
+    return LlamaBackend(watcher, n_threads=threads, log=say if verbose else None)
+
+
 def _run(
     verified: "VerifiedPackage",
     request: "RunRequest",
+    host: "BackgroundHost",
+    backend: "LlamaBackend",
     watcher: "Watcher",
     confinement: "Confinement",
     as_json: bool,
-    threads: int | None,
-    verbose: bool,
 ) -> None:
-    from infwasi_sign.adapters.background import BackgroundHost
-    from infwasi_sign.adapters.llama import LlamaBackend
     from infwasi_sign.adapters.process import layers_in_force
     from infwasi_sign.run import run
-
-    host = BackgroundHost()
-    backend = LlamaBackend(watcher, n_threads=threads, log=say if verbose else None)
 
     def confine() -> "tuple[Layer, ...]":
         """Everything is opened and imported that the run needs; then no more is."""
