@@ -7,16 +7,17 @@ component that exports `evil`. The control at the end shows that it would be loa
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from wasmtime import Config, Engine, WasmtimeError
 from wasmtime.component import Component
 
-from infwasi_sign.adapters import wasm_code
+from infwasi_sign.adapters import wasm_code, wasm_settings
 from infwasi_sign.adapters.cache_folder import CacheFolder
 from infwasi_sign.adapters.compiled_cache import SUFFIX, CompiledCache
-from infwasi_sign.adapters.local_key import KEY_FILE, LocalKey, load_or_create_key
+from infwasi_sign.adapters.local_key import KEY_FILE, LocalKey
 from infwasi_sign.adapters.wasm_code import compile_component
 from infwasi_sign.domain import limits
 from infwasi_sign.errors import MalformedError
@@ -48,9 +49,9 @@ def cache(tmp_path: Path) -> Iterator[CompiledCache]:
 def opened(path: Path) -> Iterator[CompiledCache]:
     folder = CacheFolder.open(path)
     assert folder is not None
-    key = load_or_create_key(folder)
-    assert key is not None
-    yield CompiledCache(folder=folder, key=key)
+    cache = CompiledCache.open(folder)
+    assert cache is not None
+    yield cache
     folder.close()
 
 
@@ -118,10 +119,9 @@ def test_another_configuration_or_build_of_wasmtime_is_another_entry(
     cache: CompiledCache, compiled: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exports(GOOD, cache)
-    monkeypatch.setattr(wasm_code, "_LARGE_BYTES", 0)
+    monkeypatch.setattr(wasm_settings, "_LARGE_BYTES", 0)
     exports(GOOD, cache)
-    monkeypatch.setattr(wasm_code, "_wasmtime", lambda: "wasmtime of another day")
-    exports(GOOD, cache)
+    exports(GOOD, of_another_day(cache))
     assert len(compiled) == len(entries(cache)) == 3
 
 
@@ -132,8 +132,7 @@ def test_an_entry_is_the_callers_alone(cache: CompiledCache) -> None:
 
 def test_bytes_that_are_no_component_are_never_looked_up(cache: CompiledCache) -> None:
     """Not even where somebody stored code for them."""
-    made_by = f"{wasm_code._wasmtime()} {sorted(wasm_code._SETTINGS.items())}"
-    cache.store(b"(component)", made_by, code_of(EVIL, cache))
+    cache.store(b"(component)", code_of(EVIL, cache))
     with pytest.raises(MalformedError, match=r"^not a component in component$"):
         compile_component(b"(component)", cache)
 
@@ -144,10 +143,10 @@ def test_only_few_and_small_enough_entries_are_kept(
     bounds = limits.Limits(compiled_entries=2)
     monkeypatch.setattr("infwasi_sign.adapters.compiled_cache.LIMITS", bounds)
     for number in range(4):
-        cache.store(b"%d" % number, "w", b"code")
+        cache.store(b"%d" % number, b"code")
         newest = max(entries(cache), key=lambda path: path.stat().st_mtime_ns)
         os.utime(newest, ns=(number, number))
-    assert [cache.load(b"%d" % number, "w") for number in range(4)] == [
+    assert [cache.load(b"%d" % number) for number in range(4)] == [
         None,
         None,
         b"code",
@@ -158,11 +157,11 @@ def test_only_few_and_small_enough_entries_are_kept(
 def test_code_that_is_too_long_is_neither_stored_nor_loaded(
     cache: CompiledCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache.store(b"component", "w", b"12345")
+    cache.store(b"component", b"12345")
     bounds = limits.Limits(compiled_bytes=4)
     monkeypatch.setattr("infwasi_sign.adapters.compiled_cache.LIMITS", bounds)
-    assert cache.load(b"component", "w") is None
-    cache.store(b"other", "w", b"12345")
+    assert cache.load(b"component") is None
+    cache.store(b"other", b"12345")
     assert len(entries(cache)) == 1
 
 
@@ -228,17 +227,22 @@ def whole_entry_of_evil(cache: CompiledCache) -> bytes:
 def evil_of_another_key(cache: CompiledCache) -> bytes:
     code = code_of(EVIL, cache)
     exports(GOOD, cache)
-    other = CompiledCache(folder=cache.folder, key=LocalKey(b"another key of 32 bytes ........"))
+    other = replace(cache, key=LocalKey(b"another key of 32 bytes ........"))
     for path in entries(cache):
         path.unlink()
-    made_by = f"{wasm_code._wasmtime()} {sorted(wasm_code._SETTINGS.items())}"
-    other.store(GOOD, made_by, code)
+    other.store(GOOD, code)
     return entry(cache).read_bytes()
 
 
+def of_another_day(cache: CompiledCache) -> CompiledCache:
+    return replace(cache, maker="wasmtime of another day")
+
+
 def evil_of_another_version(cache: CompiledCache) -> bytes:
-    cache.store(GOOD, "wasmtime of another day", code := code_of(EVIL, cache))
-    assert cache.load(GOOD, "wasmtime of another day") == code
+    code = code_of(EVIL, cache)
+    other = of_another_day(cache)
+    other.store(GOOD, code)
+    assert other.load(GOOD) == code
     data = entry(cache).read_bytes()
     entry(cache).unlink()
     return data
@@ -339,7 +343,6 @@ def test_code_that_wasmtime_finds_unfit_is_compiled_again(
     cache: CompiledCache, compiled: list[bytes]
 ) -> None:
     """As where the processor is another one: the MAC is ours, wasmtime says no."""
-    made_by = f"{wasm_code._wasmtime()} {sorted(wasm_code._SETTINGS.items())}"
-    cache.store(GOOD, made_by, bytes(Component(Engine(), GOOD).serialize()))
+    cache.store(GOOD, bytes(Component(Engine(), GOOD).serialize()))
     assert exports(GOOD, cache) == ["good"]
     assert compiled == [GOOD]

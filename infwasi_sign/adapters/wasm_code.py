@@ -8,30 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from wasmtime import Config, Engine, WasmtimeError, _ffi
+from wasmtime import Config, Engine, WasmtimeError
 from wasmtime.component import Component
 
 from infwasi_sign.adapters.compiled_cache import CodeCache
 from infwasi_sign.adapters.nn_generation import limit_error
+from infwasi_sign.adapters.wasm_settings import settings_for
 from infwasi_sign.domain.component_code import require_compilable
-from infwasi_sign.domain.limits import LIMITS, MIB
+from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.text import escape_controls
 from infwasi_sign.errors import MalformedError, UndecidedError
 
 _COMPONENT_MAGIC: Final = b"\0asm\x0d\x00\x01\x00"  # component-model, Binary.md: preamble
-
-# A component with an interpreter in it (12 to 18 MB) computes little and compiles for seconds;
-# without optimisation it is a fifth less. The single-pass register allocator would halve it, but
-# wasmtime advises against it for security-sensitive uses (bytecodealliance/wasmtime#11864).
-_LARGE_BYTES: Final = 1 * MIB
-
-# All that differs from wasmtime's defaults: code depends on it, so code is found again by it.
-_SETTINGS: Final[Mapping[str, object]] = {
-    "epoch_interruption": True,
-    # Initial memories would be memfds otherwise, and a confined process makes no descriptor.
-    "memory_init_cow": False,
-}
-_SETTINGS_OF_LARGE: Final[Mapping[str, object]] = {**_SETTINGS, "cranelift_opt_level": "none"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,10 +45,8 @@ def compile_component(wasm: bytes, cache: CodeCache | None) -> Compiled:
     # NOTE: wasmtime-py takes anything else for the text format
     if not wasm.startswith(_COMPONENT_MAGIC):
         raise MalformedError("not a component", where="component")
-    settings = _SETTINGS_OF_LARGE if len(wasm) > _LARGE_BYTES else _SETTINGS
-    engine = Engine(_config(settings))
-    made_by = f"{_wasmtime()} {sorted(settings.items())}"
-    component = None if cache is None else _deserialized(engine, cache.load(wasm, made_by))
+    engine = Engine(_config(settings_for(wasm)))
+    component = None if cache is None else _deserialized(engine, cache.load(wasm))
     if component is None:
         require_compilable(wasm)
         try:
@@ -68,17 +54,8 @@ def compile_component(wasm: bytes, cache: CodeCache | None) -> Compiled:
         except WasmtimeError as e:
             raise MalformedError(f"not a valid component: {last_line(e)}") from e
         if cache is not None:
-            cache.store(wasm, made_by, bytes(component.serialize()))
+            cache.store(wasm, bytes(component.serialize()))
     return Compiled(wasm=wasm, engine=engine, component=component)
-
-
-def _wasmtime() -> str:
-    """Which build of wasmtime this is: its module tells no version, and code of another never fits.
-
-    wasmtime holds its own version against code, too (``Engine::check_compatible``).
-    """
-    library = _ffi.filename.stat()
-    return f"wasmtime {library.st_size} {library.st_mtime_ns}"
 
 
 def _config(settings: Mapping[str, object]) -> Config:
