@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from infwasi_sign.adapters.background import Background
 from infwasi_sign.adapters.chat_placeholders import Segment
@@ -23,6 +23,9 @@ from infwasi_sign.adapters.llama_vocabulary import Vocabulary
 from infwasi_sign.domain.chat import FinishReason, GenerationOptions, Message, Summary
 from infwasi_sign.errors import GuestError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import EntryFile, StopFlag
+
+if TYPE_CHECKING:
+    from infwasi_sign.adapters.libraries import Libraries
 
 _BATCH_TOKENS: Final = 512  # llama.cpp's default n_ubatch: a cancelled prompt ends within one
 _PENALTY_TOKENS: Final = 64  # llama.cpp's default repeat_last_n
@@ -64,13 +67,6 @@ def bindings() -> ModuleType:
 _Renderer: TypeAlias = "Callable[[str, Sequence[Message], str, str], tuple[Segment, ...]]"
 
 
-def _import_renderer() -> _Renderer:
-    from infwasi_sign.adapters.chat_template import render, warm_up  # noqa: PLC0415 - 30 ms
-
-    warm_up()
-    return render
-
-
 def _set(struct: ctypes.Structure, **values: object) -> None:
     """Set fields that must exist: ctypes would take a wrong name for a new attribute."""
     for name, value in values.items():
@@ -80,7 +76,10 @@ def _set(struct: ctypes.Structure, **values: object) -> None:
 
 
 class LlamaBackend:
-    """The InferenceBackend on llama.cpp; ``log`` gets llama.cpp's own lines."""
+    """The InferenceBackend on llama.cpp; ``log`` gets llama.cpp's own lines.
+
+    With ``libraries`` the template engine waits for its turn, and is not imported before.
+    """
 
     def __init__(
         self,
@@ -88,8 +87,10 @@ class LlamaBackend:
         *,
         n_threads: int | None = None,
         log: Callable[[str], None] | None = None,
+        libraries: "Libraries | None" = None,
     ) -> None:
         self._stop = stop
+        self._libraries = libraries
         self._n_threads = usable_cores() if n_threads is None else n_threads
         self._llama = bindings()
         self._libc = ctypes.CDLL(None)
@@ -98,8 +99,16 @@ class LlamaBackend:
         self._libc.fclose.argtypes = (ctypes.c_void_p,)
         self._send_log_to(log)
         self._llama.llama_backend_init()
-        self._renderer = Background(_import_renderer)  # while the component is compiled
+        self._renderer = Background(self._import_renderer)
         self._prepared: tuple[EntryFile, int] | None = None
+
+    def _import_renderer(self) -> _Renderer:
+        if self._libraries is not None:
+            self._libraries.turn()
+        from infwasi_sign.adapters.chat_template import render, warm_up  # noqa: PLC0415 - 30 ms
+
+        warm_up()
+        return render
 
     def _send_log_to(self, log: Callable[[str], None] | None) -> None:
         llama = self._llama
@@ -119,7 +128,10 @@ class LlamaBackend:
         Raises:
             UndecidedError: no descriptor is left for it.
         """
-        self._renderer.wait()
+        if self._libraries is None:
+            self._renderer.wait()
+        else:
+            self._libraries.require_read()
         if self._prepared is None or self._prepared[0] is not file:
             self.close()
             self._prepared = (file, self._stream(file))

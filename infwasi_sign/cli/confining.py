@@ -1,6 +1,7 @@
 """Which folders a command still writes to when it is confined, and what it says of its layers."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +18,16 @@ def confinement_of(
     memory: "Memory | None" = None,
     trust: "Trust | None" = None,
     output: Path | None = None,
+    caches: tuple[Path, ...] = (),
     readable: tuple[Path | int, ...] = (),
     loads: bool = False,
 ) -> Confinement:
-    """The confinement of a command that writes to this memory, these pins and this file, if at all.
+    """The confinement of a command that writes to this memory, pins, file and caches.
 
     Their folders are made where they are missing, for a confined process makes none.
     """
-    return Confinement(writable=_written(memory, trust, output), readable=readable, loads=loads)
+    written = _written(memory, trust, output)
+    return Confinement(writable=chain(written, caches), readable=readable, loads=loads)
 
 
 def _written(memory: "Memory | None", trust: "Trust | None", output: Path | None) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """`infwasi verify-and-run`."""
 
+import os
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
@@ -26,10 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from infwasi_sign.adapters.background import BackgroundHost
     from infwasi_sign.adapters.confinement import Confinement
-    from infwasi_sign.adapters.llama import LlamaBackend
     from infwasi_sign.adapters.watcher import Watcher
+    from infwasi_sign.cli.loading import Loading
     from infwasi_sign.cli.remembering import Memory
     from infwasi_sign.cli.verification import Trust
     from infwasi_sign.domain.confinement import Layer
@@ -66,6 +66,7 @@ _LAST_WORDS = {
     default=LoadLevel.NONE.label,
     help="Hold the model this surely, or better; worst first. A policy can demand more.",
 )
+@click.option("--no-cache", is_flag=True, help="Neither use nor keep compiled components.")
 @click.option("-v", "--verbose", is_flag=True, help="Show llama.cpp's own log.")
 def command(
     package: Path,
@@ -80,6 +81,7 @@ def command(
     memory_mib: int | None,
     threads: int | None,
     require_level: str,
+    no_cache: bool,
     verbose: bool,
 ) -> None:
     """Check PACKAGE and, only if every byte is the signed one, answer PROMPT with it.
@@ -93,12 +95,13 @@ def command(
     The answer goes to standard output as it is made, everything else to standard error. Limits
     can only narrow what the package allows.
     """
-    from infwasi_sign.adapters.background import BackgroundHost, import_ahead
+    from infwasi_sign.adapters.compiled_cache import compiled_cache
     from infwasi_sign.adapters.host_memory import usable_memory_bytes
     from infwasi_sign.adapters.process import forbid_dumps
     from infwasi_sign.adapters.watcher import Watcher
     from infwasi_sign.cli.confining import confinement_of
     from infwasi_sign.cli.delivery import circumstances
+    from infwasi_sign.cli.loading import Loading
     from infwasi_sign.cli.remembering import open_memory
     from infwasi_sign.cli.verification import choose_trust, now_utc, remember_pin
     from infwasi_sign.domain.digest import Algorithm
@@ -127,21 +130,29 @@ def command(
             )
         now = now_utc()  # a prompt may have taken its time
         brought = circumstances(package, now, chosen.policy)
-        confinement = confinement_of(memory=memory, trust=chosen, loads=True)
-        early: list[BackgroundHost] = []
+        cache = None if no_cache else compiled_cache(os.environ)
+        confinement = confinement_of(
+            memory=memory,
+            trust=chosen,
+            caches=() if cache is None else (cache.folder.path,),
+            loads=True,
+        )
+        log = say if verbose else None
+        loading = Loading(watcher, cache=cache, threads=threads, log=log)
 
         def begin_loading() -> None:
             """Imports overlap with hashing, in threads that are confined as the others are."""
             confinement.before_measuring()
-            early.append(BackgroundHost())
-            import_ahead("infwasi_sign.adapters.chat_template")
+            if not chosen.policy.is_host_pinned:  # else libraries are measured before they are used
+                loading.begin()
 
         with ExitStack() as held:
+            held.callback(loading.close)
             with failures_as_json(as_json, brought):
                 demanded = next(level for level in LoadLevel if level.label == require_level)
                 request = _request(package, chosen, memory, accept_jump, now, model_path)
                 request = replace(request, demanded=demanded, on_held=begin_loading)
-                verified = held.enter_context(_verified(request, chosen, watcher))
+                verified = held.enter_context(_verified(request, chosen, watcher, loading))
                 run_request = replace(run_request, layers=confinement.promised())
                 remember = partial(remember_pin, chosen, verified)
                 seed = _begin(
@@ -149,8 +160,7 @@ def command(
                 )
             with failures_as_json(as_json, brought, line="failure"):
                 run_request = replace(run_request, seed=seed)  # the one that is reported
-                backend = _backend(watcher, threads, verbose)
-                _run(verified, run_request, early[0], backend, watcher, confinement, as_json)
+                _run(verified, run_request, loading, watcher, confinement, as_json)
 
 
 def _read_standard_input() -> str:
@@ -195,7 +205,9 @@ def _request(
     )
 
 
-def _verified(request: "VerifyRequest", trust: "Trust", watcher: "Watcher") -> "VerifiedPackage":
+def _verified(
+    request: "VerifyRequest", trust: "Trust", watcher: "Watcher", loading: "Loading"
+) -> "VerifiedPackage":
     """Verify, and hold the model still from before it is measured."""
     from infwasi_sign.cli.verification import verify_trusting
 
@@ -203,6 +215,7 @@ def _verified(request: "VerifyRequest", trust: "Trust", watcher: "Watcher") -> "
 
         def advance(size_bytes: int) -> None:
             watcher.raise_if_stopped()
+            loading.measured(size_bytes)
             progress.update(size_bytes)
 
         return verify_trusting(replace(request, progress=advance, on_claims=progress.begin), trust)
@@ -246,23 +259,18 @@ def _begin(
     return decided.seed
 
 
-def _backend(watcher: "Watcher", threads: int | None, verbose: bool) -> "LlamaBackend":
-    from infwasi_sign.adapters.llama import LlamaBackend
-
-    return LlamaBackend(watcher, n_threads=threads, log=say if verbose else None)
-
-
 def _run(
     verified: "VerifiedPackage",
     request: "RunRequest",
-    host: "BackgroundHost",
-    backend: "LlamaBackend",
+    loading: "Loading",
     watcher: "Watcher",
     confinement: "Confinement",
     as_json: bool,
 ) -> None:
     from infwasi_sign.adapters.process import layers_in_force
     from infwasi_sign.run import run
+
+    host, backend = loading.host(), loading.backend()
 
     def confine() -> "tuple[Layer, ...]":
         """Everything is opened and imported that the run needs; then no more is."""
