@@ -37,6 +37,7 @@ _LONG_ANSWER: Final = GenerationOptions(
 )  # fmt: skip
 _SHORT: Final = [Message(role=Role.USER, content="Tell a long story.")]
 _REASONS: Final = ("cancel", "deadline", "interrupt", "lease")
+_MOST_SECONDS: Final = 2.0
 _SEED: Final = 20261124
 
 
@@ -66,7 +67,13 @@ def measure(runs: int) -> list[Figure]:
 
 
 def _stopped_after(
-    model: Path, reason: str, delay_seconds: float, *, is_prompt: bool, can_abort: bool | None
+    model: Path,
+    reason: str,
+    delay_seconds: float,
+    *,
+    is_prompt: bool,
+    can_abort: bool | None,
+    n_threads: int | None,
 ) -> float:
     """Seconds from the stop until llama.cpp returned."""
     watcher = Watcher(last_words=dict.fromkeys(StopReason, "did not stop"), grace_seconds=60)
@@ -91,7 +98,7 @@ def _stopped_after(
     os.close(directory)
     with watcher:
         file.guard()
-        loaded = LlamaBackend(watcher, can_abort=can_abort).load(file, 4096)
+        loaded = LlamaBackend(watcher, can_abort=can_abort, n_threads=n_threads).load(file, 4096)
         timer = threading.Timer(delay_seconds, stop)
         if is_prompt:
             timer.start()
@@ -121,13 +128,13 @@ def _write(model: Path) -> None:
     raise RuntimeError("the model was not held by a lease")
 
 
-def _prompt_seconds(model: Path) -> float:
+def _prompt_seconds(model: Path, n_threads: int | None) -> float:
     """How long a prompt takes when nobody stops it, so that stops fall within it."""
     directory = os.open(model.parent, os.O_RDONLY)
     file = LocalFile.open(model.name, directory=directory, most_bytes=4 * GIB)
     os.close(directory)
     with Watcher(last_words=dict.fromkeys(StopReason, "did not stop")) as watcher:
-        loaded = LlamaBackend(watcher).load(file, 4096)
+        loaded = LlamaBackend(watcher, n_threads=n_threads).load(file, 4096)
         start = time.monotonic()
         loaded.start(_PROMPT, _LONG_ANSWER)
         seconds = time.monotonic() - start
@@ -136,9 +143,14 @@ def _prompt_seconds(model: Path) -> float:
     return seconds
 
 
-def _rounds(model: Path, rounds: int, say: Callable[[str], object]) -> dict[str, list[float]]:
+def _rounds(
+    model: Path,
+    rounds: int,
+    n_threads: int | None,
+    say: Callable[[str], object],
+) -> dict[str, list[float]]:
     chance = random.Random(_SEED)  # noqa: S311 - not a secret
-    most_seconds = 0.6 * _prompt_seconds(model)
+    most_seconds = min(_MOST_SECONDS, 0.6 * _prompt_seconds(model, n_threads))
     phases = {
         "in a prompt": (True, None, rounds),
         "in an answer": (False, None, rounds),
@@ -149,7 +161,9 @@ def _rounds(model: Path, rounds: int, say: Callable[[str], object]) -> dict[str,
         for number in range(count):
             delay = chance.uniform(0.01, most_seconds)
             reason = _REASONS[number % len(_REASONS)]
-            seconds = _stopped_after(model, reason, delay, is_prompt=is_prompt, can_abort=can_abort)
+            seconds = _stopped_after(
+                model, reason, delay, is_prompt=is_prompt, can_abort=can_abort, n_threads=n_threads
+            )
             found[name].append(seconds)
             say(f"{name}, {reason} after {delay:.3f} s: {seconds * 1000:.1f} ms\n")
     return found
@@ -160,7 +174,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         model = Path(folder) / "model.gguf"
         shutil.copyfile(MODEL, model)
-        found = _rounds(model, int(sys.argv[1]), sys.stderr.write)
+        threads = int(sys.argv[2]) if len(sys.argv) > 2 else None  # fewer on a busy machine
+        found = _rounds(model, int(sys.argv[1]), threads, sys.stderr.write)
     sys.stdout.write(json.dumps(found))
 
 
