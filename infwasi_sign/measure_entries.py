@@ -61,11 +61,12 @@ def measure_entries(
     digests: frozenset[Algorithm],
     progress: Progress | None,
     enough: Callable[[LoadLevel], bool] | None,
+    on_held: Callable[[], None] | None,
     identities: IdentityCache | None,
 ) -> tuple[dict[EntryRole, bytes], tuple[MeasuredEntry, ...]]:
     """Digests of every entry; the small ones are read once and used from memory.
 
-    ``enough`` says which level is, where models are to be held.
+    ``enough`` says which level is, where models are to be held; ``on_held`` is called when all are.
 
     Raises:
         RefusedError: kind `digest`, an entry differs; kind `level`, a model did not hold still.
@@ -82,6 +83,8 @@ def measure_entries(
                 known = None if cache is None else cache.recall(files[entry.name], digests)
                 if known is not None:
                     remembered[entry.name] = known
+    if on_held is not None:
+        on_held()
     small: dict[EntryRole, bytes] = {}
     measured: list[MeasuredEntry] = []
     for entry in entries:

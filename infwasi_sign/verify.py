@@ -45,6 +45,7 @@ from infwasi_sign.domain.rules import Facts
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.domain.statement import parse_statement
+from infwasi_sign.domain.support import require_supported
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.measure_entries import IdentityCache, MeasuredEntry, measure_entries
 from infwasi_sign.ports import (
@@ -66,6 +67,8 @@ class VerifyRequest:
     the digests of the native libraries, and is asked only if a rule is about them. ``on_facts``
     hears what the statement says before a rule is held to it; it is not known to be true yet.
     ``identities`` is used if a model is held and the policy allows it.
+    ``on_held`` is called when every model is held, before the first byte of one is measured: the
+    last moment to give up what measuring and parsing do not need.
     ``renewing``: that the package has ended is no obstacle; everything else is judged by ``now``.
     """
 
@@ -78,6 +81,7 @@ class VerifyRequest:
     progress: Progress | None = None
     on_claims: Callable[[Manifest, SignerIdentity], None] | None = None
     on_facts: Callable[[Facts], None] | None = None
+    on_held: Callable[[], None] | None = None
     libraries: Callable[[], tuple[str, ...]] = tuple
     known: Callable[[str], SequenceRecord | None] | None = None
     accept_jump: bool = False
@@ -194,7 +198,7 @@ def _verify_opened(
     manifest = parse_statement(signed.payload)
     files = _match_files(manifest, opened)
     check_companion(opened, manifest, signed.packer, signatures, measure_bytes)
-    _require_supported(manifest)
+    require_supported(manifest)
     # 4. policy on the statement's facts
     statement = measure_bytes(signed.payload)[Algorithm.SHA256]
     claims = {
@@ -225,6 +229,7 @@ def _verify_opened(
         digests=request.policy.digests,
         progress=request.progress,
         enough=enough if request.hold else None,
+        on_held=request.on_held,
         identities=request.identities if request.policy.may_use_identity_cache else None,
     )
     component = small[EntryRole.COMPONENT]
@@ -320,17 +325,3 @@ def _require_nothing_else(unsigned: set[str]) -> None:
         raise RefusedError(
             RefusalKind.EXTRA, "the package has a file that nobody signed", where=min(unsigned)
         )
-
-
-def _require_supported(manifest: Manifest) -> None:
-    """Format v1 has places that this version cannot use yet; it says so and stops."""
-    unsupported = (
-        ("LoRA adapters", bool(manifest.loras)),
-        ("projectors", bool(manifest.projectors)),
-        ("several models", len(manifest.models) > 1),
-        ("a model in several shards", any(len(m.shards) > 1 for m in manifest.models)),
-        ("an embedded model", any(e.offset is not None for e in manifest.entries)),
-    )
-    for what, is_there in unsupported:
-        if is_there:
-            raise UndecidedError(f"{what} cannot be verified by this version yet")

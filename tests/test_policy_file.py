@@ -654,8 +654,8 @@ ERRORS: list[tuple[str, str]] = [
     ),
     (
         f"{MINIMAL}[run]\nmax-token = 3",
-        "unknown key in p.toml:8 run.max-token (expected context-tokens, max-tokens, "
-        "memory-bytes, output-bytes, prompt-bytes, timeout-seconds)",
+        "unknown key in p.toml:8 run.max-token (expected context-tokens, "
+        "host-memory-bytes, max-tokens, memory-bytes, output-bytes, prompt-bytes, timeout-seconds)",
     ),
     (
         f"{MINIMAL}[run]\nmax-tokens = 0",

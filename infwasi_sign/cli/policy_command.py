@@ -103,6 +103,7 @@ def _facts(
 ) -> "Facts":
     """All facts of a package that verifies, whatever the rules say to them."""
     from infwasi_sign.adapters.native_host import library_digests
+    from infwasi_sign.cli.confining import confinement_of
     from infwasi_sign.cli.verification import now_utc, verify_trusting
     from infwasi_sign.domain.facts import HOST_LIBRARIES
     from infwasi_sign.verify import VerifyRequest
@@ -113,6 +114,7 @@ def _facts(
         now=now_utc(),
         detached=() if model_path is None else (model_path,),
         on_facts=on_facts,
+        on_held=confinement_of().before_measuring,
     )
     with verify_trusting(request, trust) as verified:
         return {**verified.facts, HOST_LIBRARIES: library_digests()}

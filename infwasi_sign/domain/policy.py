@@ -55,6 +55,7 @@ class RunLimit(StrEnum):
     MEMORY_BYTES = "memory-bytes"
     PROMPT_BYTES = "prompt-bytes"
     OUTPUT_BYTES = "output-bytes"
+    HOST_MEMORY_BYTES = "host-memory-bytes"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

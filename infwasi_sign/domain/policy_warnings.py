@@ -5,7 +5,6 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Final
 
-from infwasi_sign.domain.confinement import Layer
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.facts import COMPUTED, TRUST_AGE
 from infwasi_sign.domain.interfaces import APP_IMPORTS
@@ -15,7 +14,6 @@ from infwasi_sign.domain.rules import (
     AnyOf,
     AtMost,
     Holds,
-    Including,
     Matching,
     NoneOf,
     OneOf,
@@ -27,7 +25,6 @@ _EVERYTHING: Final = re.compile(r"\*[*?]*|\?\*")
 _PLACEHOLDER: Final = "0" * 64
 _NEVER_IN_A_NAME: Final = re.compile(r"[^a-z0-9._*?\[\]!-]")  # docs/format.md section 4.1
 _BEST_LEVEL: Final = LoadLevel.READ_LEASE  # the best one that this version reaches
-_LAYERS: Final = frozenset({Layer.NO_DUMPS, Layer.NO_NEW_PRIVS})  # that this version can report
 
 
 def warnings(rules: tuple[Rule, ...], now: datetime) -> list[str]:
@@ -69,9 +66,6 @@ def _doubt(rule: Rule, now: datetime) -> str | None:  # noqa: PLR0911 - one retu
             return "is about no fact"
         case Matching(patterns=patterns):
             return _doubtful_pattern(rule, patterns)
-        case Including(values=values) if rule.kind is RefusalKind.LEVEL:
-            is_reached = set(values) <= _LAYERS
-            return None if is_reached else "can never hold with this version"
         case OneOf(values=values) | AnyOf(values=values) | NoneOf(values=values):
             return _doubtful_values(rule, values)
         case AtMost(number=number) if rule.fact == "now" and number < now.timestamp():

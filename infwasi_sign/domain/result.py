@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from infwasi_sign.domain.confinement import LayerReport
 from infwasi_sign.domain.digest import Digest
 from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.refusals import hint_for
@@ -94,7 +95,8 @@ class ComputedEntry:
 class Accepted:
     """Every step said yes; ``expires_at`` absent means never.
 
-    ``strangers`` are the files of counter-signatures that count nothing.
+    ``strangers`` are the files of counter-signatures that count nothing; ``confinement`` are the
+    layers by which the process that verified is confined.
     """
 
     circumstances: Circumstances
@@ -109,6 +111,7 @@ class Accepted:
     entries: tuple[ComputedEntry, ...]
     level: str
     level_reason: str
+    confinement: tuple[LayerReport, ...] = ()
     verdict: Verdict = field(default=Verdict.VERIFIED, init=False)
 
     def to_json(self) -> JsonObject:
@@ -126,6 +129,7 @@ class Accepted:
             "entries": _entries(self.entries),
             "level": self.level,
             "levelReason": self.level_reason,
+            "confinement": [layer.to_json() for layer in self.confinement],
         }
 
 
@@ -143,6 +147,7 @@ class AcceptedModel:
     root: Digest
     files: tuple[ComputedEntry, ...]
     ignored: tuple[str, ...]
+    confinement: tuple[LayerReport, ...] = ()
     verdict: Verdict = field(default=Verdict.VERIFIED, init=False)
 
     def to_json(self) -> JsonObject:
@@ -155,6 +160,7 @@ class AcceptedModel:
             "omsRoot": str(self.root),
             "entries": _entries(self.files),
             "ignored": [_text(path) for path in self.ignored],
+            "confinement": [layer.to_json() for layer in self.confinement],
         }
 
 
