@@ -301,6 +301,7 @@ class StopReason(StrEnum):
     INTERRUPT = "interrupt"
     DEADLINE = "deadline"
     LEASE = "lease"
+    MEMORY = "memory"
 
 
 class StopFlag(Protocol):

@@ -29,7 +29,6 @@ from infwasi_sign.domain.level_demand import is_enough, require_rules_and_level
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import (
     RESERVED_NAMES,
-    Entry,
     EntryRole,
     Manifest,
 )
@@ -46,7 +45,9 @@ from infwasi_sign.domain.rules import Facts
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.domain.statement import parse_statement
+from infwasi_sign.domain.support import require_supported
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.measure_entries import IdentityCache, MeasuredEntry, measure_entries
 from infwasi_sign.ports import (
     GuardedFile,
     OpenedPackage,
@@ -65,6 +66,9 @@ class VerifyRequest:
     result is closed. ``progress`` hears every block of bytes that was hashed. ``libraries`` gives
     the digests of the native libraries, and is asked only if a rule is about them. ``on_facts``
     hears what the statement says before a rule is held to it; it is not known to be true yet.
+    ``identities`` is used if a model is held and the policy allows it.
+    ``on_held`` is called when every model is held, before the first byte of one is measured: the
+    last moment to give up what measuring and parsing do not need.
     ``renewing``: that the package has ended is no obstacle; everything else is judged by ``now``.
     """
 
@@ -77,20 +81,12 @@ class VerifyRequest:
     progress: Progress | None = None
     on_claims: Callable[[Manifest, SignerIdentity], None] | None = None
     on_facts: Callable[[Facts], None] | None = None
+    on_held: Callable[[], None] | None = None
     libraries: Callable[[], tuple[str, ...]] = tuple
     known: Callable[[str], SequenceRecord | None] | None = None
     accept_jump: bool = False
+    identities: IdentityCache | None = None
     renewing: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MeasuredEntry:
-    """What was computed over one entry: exactly these digests and no others."""
-
-    name: str
-    role: EntryRole
-    size_bytes: int
-    digests: tuple[Digest, ...]
 
 
 _PROOF: Final = object()
@@ -202,7 +198,7 @@ def _verify_opened(
     manifest = parse_statement(signed.payload)
     files = _match_files(manifest, opened)
     check_companion(opened, manifest, signed.packer, signatures, measure_bytes)
-    _require_supported(manifest)
+    require_supported(manifest)
     # 4. policy on the statement's facts
     statement = measure_bytes(signed.payload)[Algorithm.SHA256]
     claims = {
@@ -226,7 +222,16 @@ def _verify_opened(
         request.on_claims(manifest, signed.packer)
     # 5. measure
     enough = partial(is_enough, caller=request.demanded, policy=request.policy, claims=claims)
-    small, measured = _measure(request, manifest, files, measure_bytes, enough)
+    small, measured = measure_entries(
+        manifest,
+        files,
+        measure_bytes,
+        digests=request.policy.digests,
+        progress=request.progress,
+        enough=enough if request.hold else None,
+        on_held=request.on_held,
+        identities=request.identities if request.policy.may_use_identity_cache else None,
+    )
     component = small[EntryRole.COMPONENT]
     # 6. agree
     agreed = agree(manifest, component, small[EntryRole.BOM], files, measure_bytes)
@@ -319,82 +324,4 @@ def _require_nothing_else(unsigned: set[str]) -> None:
     if unsigned:
         raise RefusedError(
             RefusalKind.EXTRA, "the package has a file that nobody signed", where=min(unsigned)
-        )
-
-
-def _require_supported(manifest: Manifest) -> None:
-    """Format v1 has places that this version cannot use yet; it says so and stops."""
-    unsupported = (
-        ("LoRA adapters", bool(manifest.loras)),
-        ("projectors", bool(manifest.projectors)),
-        ("several models", len(manifest.models) > 1),
-        ("a model in several shards", any(len(m.shards) > 1 for m in manifest.models)),
-        ("an embedded model", any(e.offset is not None for e in manifest.entries)),
-    )
-    for what, is_there in unsupported:
-        if is_there:
-            raise UndecidedError(f"{what} cannot be verified by this version yet")
-
-
-# --- step 5 ----------------------------------------------------------------------------------
-
-
-def _measure(
-    request: VerifyRequest,
-    manifest: Manifest,
-    files: Mapping[str, GuardedFile],
-    measure_bytes: MeasureBytes,
-    enough: Callable[[LoadLevel], bool],
-) -> tuple[dict[EntryRole, bytes], tuple[MeasuredEntry, ...]]:
-    """Digests of every entry; the small ones are read once and used from memory."""
-    small: dict[EntryRole, bytes] = {}
-    measured: list[MeasuredEntry] = []
-    for entry in sorted(manifest.entries, key=lambda entry: entry.size_bytes):
-        file = files[entry.name]
-        _require_size(entry, file)
-        if entry.role is EntryRole.MODEL:
-            if request.hold:
-                file.guard(enough)
-            digests = file.measure(request.policy.digests, request.progress)
-        else:
-            content = file.read(entry.size_bytes)
-            digests = measure_bytes(content)
-            small[entry.role] = content
-        for digest in digests.values():
-            _require_digest(entry, file.name, digest)
-        measured.append(
-            MeasuredEntry(
-                name=entry.name,
-                role=entry.role,
-                size_bytes=entry.size_bytes,
-                digests=tuple(digests[algorithm] for algorithm in sorted(digests)),
-            )
-        )
-    return small, tuple(sorted(measured, key=lambda entry: entry.name))
-
-
-def _require_size(entry: Entry, file: GuardedFile) -> None:
-    if file.size_bytes != entry.size_bytes:
-        raise RefusedError(
-            RefusalKind.DIGEST,
-            "size differs",
-            where=file.name,
-            expected=f"{entry.size_bytes} bytes",
-            got=f"{file.size_bytes} bytes",
-        )
-
-
-def _require_digest(entry: Entry, where: str, digest: Digest) -> None:
-    match digest.algorithm:
-        case Algorithm.SHA256:
-            expected = entry.sha256
-        case Algorithm.BLAKE3:
-            expected = entry.blake3
-    if digest != expected:
-        raise RefusedError(
-            RefusalKind.DIGEST,
-            f"the {entry.role} differs from what was signed",
-            where=where,
-            expected=str(expected),
-            got=str(digest),
         )

@@ -37,9 +37,10 @@ def model_path() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def state_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing that a test accepts gets into the developer's own state."""
+    """Nothing that a test accepts gets into the developer's own state, and nothing into a cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INFWASI_STATE_DIR", str(tmp_path_factory.mktemp("state") / "infwasi"))
+        patch.setenv("INFWASI_CACHE_DIR", str(tmp_path_factory.mktemp("cache") / "infwasi"))
         yield
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infwasi_sign import signatures
+from infwasi_sign import measure_entries, signatures
 from infwasi_sign import verify as verification
 from infwasi_sign.adapters import keys
 from infwasi_sign.domain import agreement, bundle, manifest, policy, statement
@@ -66,13 +66,13 @@ COMPANION_STATED = (signatures, "_require_payload", nothing)
 COMPANION_FILES = (signatures, "_require_same_files", nothing)
 OWN_NAME = (signatures, "_require_own_name", nothing)
 SAME_PAYLOAD = (signatures, "_require_same_payload", nothing)
-SUPPORTED = (verification, "_require_supported", nothing)
+SUPPORTED = (verification, "require_supported", nothing)
 TIMES = (manifest, "_check_times", nothing)
 NAME = (policy, "_require_name", nothing)
 IMPORTS = (policy, "_require_imports", nothing)
 TIME = (policy, "_require_time", nothing)
-SIZE = (verification, "_require_size", nothing)
-DIGEST = (verification, "_require_digest", nothing)
+SIZE = (measure_entries, "_require_size", nothing)
+DIGEST = (measure_entries, "_require_digest", nothing)
 PARTS = (agreement, "_require_parts", nothing)
 DECLARED = (agreement, "_require_declared_model", nothing)
 EVIDENCE = (agreement, "_require_evidence", nothing)

@@ -244,6 +244,7 @@ STOPPED = {
     StopReason.INTERRUPT: (KeyboardInterrupt, None),
     StopReason.DEADLINE: (RefusedError, RefusalKind.LIMIT),
     StopReason.LEASE: (RefusedError, RefusalKind.LEVEL),
+    StopReason.MEMORY: (RefusedError, RefusalKind.LIMIT),
 }
 
 

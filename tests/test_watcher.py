@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import mmap
 import os
 import signal
 import threading
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from infwasi_sign.adapters.host_memory import MemoryMeter
 from infwasi_sign.adapters.watcher import Watcher
-from infwasi_sign.errors import InfwasiError, RefusalKind, RefusedError
+from infwasi_sign.domain.limits import MIB
+from infwasi_sign.errors import InfwasiError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import StopFlag, StopReason
 from tests.unprivileged import TIMEOUT_SECONDS, python_output, run_python, start_python
 
@@ -94,10 +97,47 @@ def test_deadline_sets_the_flag(watcher: Watcher) -> None:
     assert text_at(watcher.address()) == b"!"
 
 
-def test_later_deadline_replaces_an_earlier_one(watcher: Watcher) -> None:
-    watcher.arm(3600)
-    watcher.arm(0)
+@pytest.mark.parametrize("deadlines", [(3600, 0), (0, 3600)])
+def test_the_soonest_deadline_counts(deadlines: tuple[float, float], watcher: Watcher) -> None:
+    for seconds in deadlines:
+        watcher.arm(seconds, f"what gave {seconds}")
     assert wait_for(watcher) is StopReason.DEADLINE
+    with pytest.raises(RefusedError, match=r"expected at most what gave 0\)$"):
+        watcher.raise_if_stopped()
+
+
+def test_memory_over_its_bound_sets_the_flag(watcher: Watcher) -> None:
+    watcher.bound_memory(1, "what was granted")
+    assert wait_for(watcher) is StopReason.MEMORY
+    assert text_at(watcher.address()) == b"!"
+    with pytest.raises(
+        RefusedError, match=r"more memory .* \(expected at most what was granted\)$"
+    ):
+        watcher.raise_if_stopped()
+
+
+def test_mapped_files_are_no_memory_of_our_own(tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(bytes(64 * MIB))
+    meter = MemoryMeter()
+    before = meter.own_bytes()
+    with (tmp_path / "model").open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        assert not any(mapped[at] for at in range(0, len(mapped), 4096))
+        assert abs(meter.own_bytes() - before) < 32 * MIB
+        kept = bytes([1]) * (64 * MIB)
+        assert meter.own_bytes() - before > 32 * MIB
+        del kept
+        mapped.close()
+    meter.close()
+
+
+def test_memory_that_cannot_be_measured_gives_no_verdict(watcher: Watcher) -> None:
+    watcher.close()
+    with pytest.raises(UndecidedError) as caught:
+        watcher.bound_memory(2**40)
+    assert str(caught.value) == (
+        "the memory of this process cannot be measured: Bad file descriptor in /proc/self/statm"
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,6 +147,11 @@ def test_later_deadline_replaces_an_earlier_one(watcher: Watcher) -> None:
             StopReason.DEADLINE,
             RefusalKind.LIMIT,
             "the run took longer than it may (expected at most the time it was given)",
+        ),
+        (
+            StopReason.MEMORY,
+            RefusalKind.LIMIT,
+            "the run took more memory than it may (expected at most what it was given)",
         ),
         (StopReason.LEASE, RefusalKind.LEVEL, "the model was opened for writing while in use"),
     ],
@@ -202,8 +247,11 @@ def test_interrupt_ends_a_native_call_with_130(number: signal.Signals) -> None:
 
 
 def test_deadline_ends_a_native_call_with_1() -> None:
-    result = run_python(START + "watcher.arm(0.01)\n" + RUN_FOR_HOURS)
-    assert (result.returncode, result.stderr) == (1, "ended by deadline\n")
+    result = run_python(START + "watcher.arm(0.01, 'what was granted')\n" + RUN_FOR_HOURS)
+    assert (result.returncode, result.stderr) == (
+        1,
+        "ended by deadline (expected at most what was granted)\n",
+    )
 
 
 def test_broken_lease_ends_a_native_call_with_1(model: Path) -> None:
@@ -246,7 +294,10 @@ def test_last_words_come_out_of_a_process_that_may_open_nothing() -> None:
         "    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))\n"
         "    watcher.arm(0)\n    run_for_hours()"
     )
-    assert (result.returncode, result.stderr) == (1, "ended by deadline\n")
+    assert (result.returncode, result.stderr) == (
+        1,
+        "ended by deadline (expected at most 0 seconds)\n",
+    )
 
 
 def test_full_error_pipe_does_not_hold_the_end() -> None:

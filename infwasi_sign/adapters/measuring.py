@@ -58,6 +58,14 @@ def blake3_digest(data: bytes) -> Digest:
     return Digest(algorithm=Algorithm.BLAKE3, hex=blake3(data).hexdigest())
 
 
+def keyed_blake3(key: bytes, parts: Iterable[bytes]) -> bytes:
+    """BLAKE3 with a key of 32 bytes over all ``parts``: a MAC (see local_key)."""
+    made = blake3(key=key)
+    for part in parts:
+        made.update(part)
+    return made.digest()
+
+
 def file_windows(fd: int, size_bytes: int, *, held: bool) -> Iterator[memoryview]:
     """The stream of windows over a file that is ``size_bytes`` long.
 

@@ -21,7 +21,6 @@ from wasmtime import StoreContext, WasmtimeError
 from wasmtime.component import Linker, ResourceAny, ResourceHost, ResourceType, Variant
 
 from infwasi_sign.adapters.nn_generation import (
-    OPTIONS_BYTES,
     Generation,
     Inputs,
     Ledger,
@@ -38,8 +37,6 @@ GRAPH: Final = f"wasi:nn/graph@{VERSION}"
 INFERENCE: Final = f"wasi:nn/inference@{VERSION}"
 ERRORS: Final = f"wasi:nn/errors@{VERSION}"
 
-# What a guest may hold in tensors at one time: a system and a user text and the options.
-_TENSOR_BYTES: Final = 2 * LIMITS.prompt_bytes + OPTIONS_BYTES
 _DIMENSIONS: Final = 8  # ggml has 4
 
 _REASONS: Final = {reason: index for index, reason in enumerate(FinishReason)}
@@ -172,9 +169,9 @@ class NnSession:
             )
         if isinstance(resource, _Tensor):
             self._held_bytes += len(resource.data)
-            if self._held_bytes > _TENSOR_BYTES:
-                at_most = f"at most {_TENSOR_BYTES} bytes"
-                raise limit_error("guest holds too much in tensors", "tensors", at_most)
+            if self._held_bytes > LIMITS.tensor_bytes:
+                at_most = f"at most {LIMITS.tensor_bytes} bytes"
+                raise limit_error("guest holds too much in tensors", "tensor-bytes", at_most)
         self._last += 1
         self._table[self._last] = resource
         return ResourceHost.own(self._last, _KINDS[type(resource)])

@@ -69,6 +69,7 @@ class LoadedPolicy:
             source=str(self.path),
             digest=self.digest,
             is_file=True,
+            may_use_identity_cache=self.file.identity_cache_at is not None,
         )
 
 

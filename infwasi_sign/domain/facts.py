@@ -16,6 +16,7 @@ from infwasi_sign.domain.manifest import EntryRole, Manifest
 from infwasi_sign.domain.rules import Facts, FactValue
 from infwasi_sign.domain.signer import SignerIdentity
 
+COMPUTED: Final = "digests.computed"
 CONFINEMENT_LAYERS: Final = "confinement.layers"
 HOST_LIBRARIES: Final = "host.libraries"
 LOAD_LEVEL: Final = "load.level"
@@ -61,7 +62,7 @@ FACT_TYPES: Final[Mapping[str, FactType]] = MappingProxyType(
         "model.quantizations": FactType.TEXTS,
         "model.parameters": FactType.NUMBER,
         "bom.properties": FactType.TEXTS,
-        "digests.computed": FactType.TEXTS,
+        COMPUTED: FactType.TEXTS,
         HOST_LIBRARIES: FactType.TEXTS,
         LOAD_LEVEL: FactType.TEXT,
         CONFINEMENT_LAYERS: FactType.TEXTS,
@@ -132,7 +133,7 @@ def measured_facts(
     """
     models = agreed.models.values()
     facts: dict[str, FactValue] = {
-        "digests.computed": tuple(sorted(str(algorithm) for algorithm in computed)),
+        COMPUTED: tuple(sorted(str(algorithm) for algorithm in computed)),
         "model.licenses": tuple((model.license or "unknown").lower() for model in models),
         "model.quantizations": tuple(
             sorted({count.type_name for model in models for count in model.quantization})

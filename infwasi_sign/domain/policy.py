@@ -55,6 +55,7 @@ class RunLimit(StrEnum):
     MEMORY_BYTES = "memory-bytes"
     PROMPT_BYTES = "prompt-bytes"
     OUTPUT_BYTES = "output-bytes"
+    HOST_MEMORY_BYTES = "host-memory-bytes"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +64,7 @@ class Policy:
 
     ``source`` and ``digest`` say which policy it was: a file, or the one that a flag is short for;
     ``is_pinned``, that its one key is trusted because it was the first to be met.
+    ``may_use_identity_cache``: a model that is surely unchanged need not be hashed at each start.
     ``is_host_pinned``: the native libraries must be measured, because a rule asks for them.
     """
 
@@ -74,6 +76,7 @@ class Policy:
     digest: Digest | None = None
     is_file: bool = False
     is_pinned: bool = False
+    may_use_identity_cache: bool = False
 
     @property
     def is_host_pinned(self) -> bool:

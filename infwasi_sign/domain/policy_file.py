@@ -23,7 +23,12 @@ from infwasi_sign.domain.facts import (
 )
 from infwasi_sign.domain.manifest import VERSION, WORD
 from infwasi_sign.domain.policy import RunLimit
-from infwasi_sign.domain.policy_demands import memory_demand, read_layers, read_level
+from infwasi_sign.domain.policy_demands import (
+    identity_cache_permission,
+    memory_demand,
+    read_layers,
+    read_level,
+)
 from infwasi_sign.domain.policy_expressions import ExpressionSpec, read_expressions
 from infwasi_sign.domain.policy_reader import ANY_TEXT, Form, Reader, Table, bare
 from infwasi_sign.domain.policy_signers import (
@@ -55,7 +60,8 @@ POLICY_VERSION: Final = 1
 class PolicyFile:
     """What a policy file says; the signers' keys are not loaded, expressions not compiled yet.
 
-    ``memory_demanded_at`` is the line that demands that what was accepted is remembered.
+    ``memory_demanded_at`` is the line that demands that what was accepted is remembered,
+    ``identity_cache_at`` the one that allows that an unchanged model is not hashed again.
     """
 
     signers: tuple[SignerSpec, ...]
@@ -65,6 +71,7 @@ class PolicyFile:
     digests: frozenset[Algorithm]
     expressions: tuple[ExpressionSpec, ...] = ()
     memory_demanded_at: str | None = None
+    identity_cache_at: str | None = None
 
 
 # --- one key, one rule -----------------------------------------------------------------------
@@ -132,7 +139,10 @@ _RULE_KEYS: Final[Mapping[str, Mapping[str, _Key]]] = {
     "load": {"minimum-level": _Key(LOAD_LEVEL, read_level, RefusalKind.LEVEL)},
     "confinement": {"require": _Key(CONFINEMENT_LAYERS, read_layers, RefusalKind.LEVEL)},
 }
-_NO_RULES: Final = {"sigstore": ("trust-root",)}  # keys of these sections that decide nothing
+_NO_RULES: Final = {  # keys of these sections that decide nothing
+    "sigstore": ("trust-root",),
+    "model": ("identity-cache",),
+}
 _PACKAGE_KEYS: Final[Mapping[str, _Key]] = {
     "minimum-version": _Key(
         "package.version",
@@ -196,6 +206,7 @@ class _Sections(Reader):
             digests=self._digests() | _digests_of_models(rules),
             expressions=read_expressions(self),
             memory_demanded_at=memory_demand(self),
+            identity_cache_at=identity_cache_permission(self),
         )
 
     def _rule(
