@@ -128,7 +128,7 @@ def circumstances(package: Path, at: "datetime", policy: "Policy | None" = None)
 
 
 def accepted(package: "VerifiedPackage", brought: Circumstances) -> Accepted:
-    """A verified package as a result: exactly the digests that were computed."""
+    """A verified package as a result: exactly the digests that were computed, and when."""
     manifest = package.manifest
     return Accepted(
         circumstances=brought,
