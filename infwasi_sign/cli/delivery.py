@@ -132,7 +132,7 @@ def circumstances(package: Path, at: "datetime", policy: "Policy | None" = None)
 def accepted(
     package: "VerifiedPackage", brought: Circumstances, confined: "Iterable[LayerReport]" = ()
 ) -> Accepted:
-    """A verified package as a result: exactly the digests that were computed."""
+    """A verified package as a result: exactly the digests that were computed, and when."""
     manifest = package.manifest
     return Accepted(
         circumstances=brought,
