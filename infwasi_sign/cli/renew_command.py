@@ -7,7 +7,7 @@ import click
 
 from infwasi_sign.cli.issuing import now_and_issued_at, say_if_far_ahead
 from infwasi_sign.cli.options import TrustOptions, package_options_to_sign
-from infwasi_sign.cli.output import emit_json, say, show
+from infwasi_sign.cli.output import emit_json, failures_as_json, say, show
 from infwasi_sign.cli.signing import SigningOptions, signing_options
 from infwasi_sign.domain.limits import LIMITS
 
@@ -72,7 +72,8 @@ def command(
         accept_jump=accept_jump,
         as_json=as_json,
     )
-    now, issued_at = now_and_issued_at()
+    with failures_as_json(as_json):
+        now, issued_at = now_and_issued_at()
     with failures_told(options, now), sealer_by_consent(signing, now) as sealer_for:
         chosen = chosen_trust(options)
         with package_to_sign(options, chosen.policy, chosen, now, renewing=True) as it:
