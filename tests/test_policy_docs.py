@@ -9,7 +9,7 @@ from infwasi_sign.adapters.cel import CelCompiler
 from infwasi_sign.adapters.policy_source import expression_rules
 from infwasi_sign.domain import cel_subset
 from infwasi_sign.domain.digest import Digest
-from infwasi_sign.domain.facts import FACT_TYPES, FactType, claim_facts, signer_facts, variable
+from infwasi_sign.domain.facts import FACT_TYPES, claim_facts, signer_facts, variable
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.policy import RunLimit
 from infwasi_sign.domain.policy_file import parse_policy
