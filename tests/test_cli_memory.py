@@ -67,6 +67,27 @@ def test_sequence_6_of_one_key_is_refused_after_sequence_9_of_another(folder: Pa
     assert verify(folder, "old", *policy) == (0, [])  # the control: its signature is good
 
 
+def test_a_policy_that_is_replaced_behind_its_link_keeps_what_was_accepted(folder: Path) -> None:
+    """As Kubernetes puts the files of a ConfigMap, and each new version of them, in their place."""
+    policy = (folder / "policy.toml").read_text()
+    mounted = folder / "mounted"
+    for version in ("..1", "..2"):
+        (mounted / version).mkdir(parents=True)
+        (mounted / version / "policy.toml").write_text(f"{policy}# {version}\n")
+    (mounted / "..data").symlink_to("..1")
+    for name in ("trusted.pub", "stranger.pub"):
+        shutil.copy(folder / name, mounted)
+    (mounted / "policy.toml").symlink_to("..data/policy.toml")
+    (folder / "linked").symlink_to("mounted")
+    assert verify(folder, "new", "--policy", "mounted/policy.toml", "--commit") == (0, [])
+    (mounted / "..data").unlink()
+    (mounted / "..data").symlink_to("..2")
+    for named in ("mounted/policy.toml", "linked/policy.toml"):
+        code, said = verify(folder, "old", "--policy", named)
+        assert code == 1
+        assert said[0].startswith("refused: rollback: ")
+
+
 def test_eight_commands_at_once_end_with_the_newest_release(folder: Path) -> None:
     packages = {}
     for sequence in range(1, 9):
