@@ -29,7 +29,7 @@ class Limits:
     oms_path_bytes: int = 4095  # PATH_MAX of Linux less its NUL
     oms_path_depth: int = 32  # names in a path
     oms_certificates: int = 10  # the leaf and its intermediates; public chains have 2 to 4
-    oms_attestations: int = 32  # log entries, timestamps; sigstore-go's bound for each
+    oms_attestations: int = 32  # timestamps; sigstore-go's bound
 
     # --- certificates and logs (sigstore-go's bounds where it has one)
     certificate_bytes: int = 64 * KIB  # Fulcio's have 1 to 2 KiB
