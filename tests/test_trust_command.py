@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from sigstore.models import ClientTrustConfig
+from tuf.ngclient import Updater
 
 from infwasi_sign.adapters import trust_fetch
 from infwasi_sign.adapters.trust_fetch import (
@@ -257,6 +259,49 @@ def test_nobody_is_waited_for_without_end(
     assert caught.value.sentence() == (
         f"the trust root cannot be fetched in {url} (got no whole answer in 0.2 s)"
     )
+
+
+def test_what_is_used_is_what_was_verified(
+    tmp_path: Path, instance: PrivateSigstore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client leaves a verified file behind, which somebody could exchange before it is read."""
+    download = Updater.download_target
+
+    def exchanged(self: Updater, *words: Any) -> str:
+        path = download(self, *words)
+        Path(path).write_bytes(b"{}")
+        return path
+
+    monkeypatch.setattr(Updater, "download_target", exchanged)
+    with pytest.raises(UndecidedError) as caught:
+        fetch_trust_root(
+            instance.tuf_url,
+            environment={"HOME": str(tmp_path)},
+            now=NOW,
+            root=instance.tuf_root(),
+        )
+    assert caught.value.what == "the trust root cannot be fetched"
+    assert caught.value.got is not None
+    assert caught.value.got.startswith("Observed length 2 does not match expected length")
+
+
+def test_what_is_too_long_is_not_loaded(
+    tmp_path: Path, instance: PrivateSigstore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loaded(*_: object) -> str:
+        raise AssertionError
+
+    monkeypatch.setattr(Updater, "download_target", loaded)
+    monkeypatch.setattr(trust_fetch, "LIMITS", replace(LIMITS, trust_root_bytes=10))
+    with pytest.raises(UndecidedError) as caught:
+        fetch_trust_root(
+            instance.tuf_url,
+            environment={"HOME": str(tmp_path)},
+            now=NOW,
+            root=instance.tuf_root(),
+        )
+    assert caught.value.got is not None
+    assert caught.value.got.startswith("too long in trusted_root.json (expected at most 10 bytes")
 
 
 # --- what we assume of sigstore-python -------------------------------------------------------
