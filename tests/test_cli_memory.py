@@ -129,8 +129,10 @@ def test_an_audit_at_another_time_asks_no_state(folder: Path) -> None:
     policy = ("--policy", "policy.toml")
     assert verify(folder, "new", *policy, "--commit") == (0, [])
     assert verify(folder, "old", *policy, "--at", "2026-11-20T00:00:00Z") == (0, [])
-    code, said = verify(folder, "old", *policy, "--at", "2026-11-20T00:00:00Z", "--commit")
-    assert (code, said[0]) == (2, "error: an audit at another time is not remembered")
+    audit = ("--at", "2026-11-20T00:00:00Z", "--commit", "--json")
+    done = infwasi("verify", "old/capital-1.0.0", *policy, *audit, cwd=folder)
+    assert (done.code, done.said[0]) == (2, "error: an audit at another time is not remembered")
+    assert done.documents[0]["what"] == "an audit at another time is not remembered"
 
 
 def test_a_pinned_key_is_trusted_later_without_being_named(folder: Path) -> None:
