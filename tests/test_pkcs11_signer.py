@@ -176,6 +176,17 @@ def test_never_chooses_between_two_tokens(monkeypatch: pytest.MonkeyPatch) -> No
     assert str(failure("pkcs11:object=release")) == not_one("token", 2)
 
 
+def test_a_signature_of_another_length_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    signer = opened(f"{TOKEN}release")
+    try:
+        monkeypatch.setattr(pkcs11_signer, "_SIGNATURE_BYTES", 96)  # as that of P-384
+        assert str(undecided(lambda: signer.sign(b"x"))) == (
+            "the token made a signature of a wrong length (expected 96 bytes, got 64)"
+        )
+    finally:
+        signer.close()
+
+
 def test_a_public_key_of_another_pair_is_noticed_before_anything_is_written() -> None:
     signer = opened(f"{TOKEN}crossed")
     try:
