@@ -682,6 +682,7 @@ def test_nobody_answers() -> None:
         "http://tsa.example.com:99999/",
         "http://tsa.example.com/a b",
         "http://tsa.example.com/\r\nX: y",
+        "http://tsa.example.com/\r\nX:y",
         "http://[::1/",
         "http://tsä.example.com/",
     ],

@@ -5,10 +5,7 @@ import importlib.resources
 import json
 import os
 import shutil
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,7 +28,7 @@ from infwasi_sign.errors import UndecidedError
 from infwasi_sign.testing.sigstore import Fault, Notice, PrivateSigstore
 from tests.command_line import Done, infwasi
 from tests.test_result import require_fits
-from tests.trust_support import Signed, keyless
+from tests.trust_support import Signed, keyless, silent_server
 from tests.unprivileged import NOBODY, unprivileged_output
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -220,32 +217,6 @@ def test_says_what_it_cannot_fetch(words: tuple[str, ...], said: str, home: Path
     assert done.code == 2
     assert done.said[0].startswith(f"error: {said}")
     assert "secret" not in done.errors
-
-
-@contextmanager
-def silent_server() -> Iterator[str]:
-    """Takes connections and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        stop = threading.Event()
-        server.settimeout(0.05)
-        held: list[socket.socket] = []
-
-        def accept() -> None:
-            while not stop.is_set():
-                try:
-                    held.append(server.accept()[0])
-                except TimeoutError:
-                    continue
-
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.getsockname()[1]}"
-        finally:
-            stop.set()
-            thread.join()
-            for one in held:
-                one.close()
 
 
 def test_nobody_is_waited_for_without_end(

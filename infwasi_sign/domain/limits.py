@@ -46,6 +46,7 @@ class Limits:
     tuf_root_bytes: int = 500 * KIB  # python-tuf's bound
     tuf_wait_seconds: int = 10  # for each step of a repository's answer
     tuf_total_seconds: float = 60.0  # for all answers; about ten files of below 20 KiB
+    sigstore_total_seconds: float = 120.0  # for a certificate, log entry and timestamp; 1 to 10 s
     token_bytes: int = 64 * KIB  # OIDC tokens of pipelines have 2 to 4 KiB
 
     # --- JSON (bundle, statement, BOM)
