@@ -22,7 +22,7 @@ from tests.command_line import Done, arguments, environment, infwasi, make_timel
 from tests.gguf_forge import Tensor, tiny_gguf
 from tests.unprivileged import unprivileged_output
 
-TIMEOUT_SECONDS = 60  # only a command that hangs waits this long
+TIMEOUT_SECONDS = 120  # only a command that hangs waits this long
 KEY = ("--key", "trusted.pub")
 VERIFY = ("verify", "capital-1.0.0", *KEY)
 SIGN = ("pack", "--sign", "--key", "release.key")

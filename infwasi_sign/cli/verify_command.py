@@ -71,10 +71,6 @@ def command(
     from infwasi_sign.verify import VerifyRequest
 
     algorithms = frozenset(Algorithm) if digests == "all" else frozenset({Algorithm.BLAKE3})
-    if commit and at_time is not None:
-        raise UndecidedError(
-            "an audit at another time is not remembered", hint="leave out --commit"
-        )
     now = at_time.replace(tzinfo=UTC) if isinstance(at_time, datetime) else now_utc()
     delivery = chosen_delivery(form, as_json, quiet, output_file)
     if output_file is not None:
@@ -91,6 +87,10 @@ def command(
         verify_model(package, trust, others=others, now=now, delivery=delivery)
         return
     with failures_delivered(delivery.deliver, circumstances(package, now)):
+        if commit and at_time is not None:
+            raise UndecidedError(
+                "an audit at another time is not remembered", hint="leave out --commit"
+            )
         chosen = choose_trust(package, trust, digests=algorithms)
         demanded_at = chosen.memory_demanded_at if commit else None
         memory = open_memory(chosen.policy_id, required=commit, demanded_at=demanded_at)

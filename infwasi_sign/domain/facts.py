@@ -80,15 +80,19 @@ def variable(fact: str) -> str:
 
 
 def signer_facts(signers: Sequence[SignerIdentity]) -> Facts:
-    """The facts of everybody who signed and is named by the policy (docs/policy.md)."""
+    """The facts of everybody who signed and is named by the policy (docs/policy.md).
+
+    Where no identity signed, no trust root was asked, and its age is 0: were it unknown, a rule
+    that names it would wait for ever, and whoever has a key could walk past it.
+    """
     ages = [signer.trust_root.age_days for signer in signers if signer.trust_root is not None]
-    facts: dict[str, FactValue] = {
+    return {
         SIGNER_NAMES: tuple(sorted({signer.name for signer in signers})),
         SIGNER_KEYS: tuple(sorted({f"sha256:{signer.fingerprint}" for signer in signers})),
         "signer.modes": tuple(sorted({str(signer.mode) for signer in signers})),
         SIGNER_IDENTITIES: tuple(sorted({s.identity for s in signers if s.identity is not None})),
+        TRUST_AGE: max(ages, default=0),
     }
-    return facts | ({TRUST_AGE: max(ages)} if ages else {})
 
 
 def claim_facts(manifest: Manifest, *, statement: Digest, now: datetime) -> Facts:
