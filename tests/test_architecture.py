@@ -22,7 +22,8 @@ ARROWS = {
     "ports": frozenset({"errors", "domain"}),
     "adapters": frozenset({"errors", "domain", "ports", "adapters"}),
     "signatures": frozenset({"errors", "domain", "ports"}),
-    "verify": frozenset({"errors", "domain", "ports", "signatures"}),
+    "matching": frozenset({"errors", "domain", "ports"}),
+    "verify": frozenset({"errors", "domain", "ports", "signatures", "matching"}),
     **dict.fromkeys(USE_CASES, frozenset({"errors", "domain", "ports", "verify"})),
     "countersign": frozenset({"errors", "domain", "ports", "signatures", "verify"}),
     "cli": USE_CASES

@@ -184,7 +184,7 @@ def test_control_without_the_comparison_the_lower_demand_is_named(
 def test_control_without_asking_no_copy_is_made_and_the_policy_refuses(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verification, "is_enough", lambda *_, **__: True)
+    monkeypatch.setattr(level_demand, "is_enough", lambda *_, **__: True)
     policy = policy_of(tmp_path, MINIMUM.format("sealed-memfd"))
     with pytest.raises(RefusedError, match="got foreign-owner"):
         held(place / "capital-1.0.0", policy)

@@ -77,9 +77,7 @@ def enable(descriptor: int) -> str | None:
     if obstacle is not None:
         return obstacle
     # version, hash_algorithm, block_size, salt_size, salt_ptr, sig_size, -, sig_ptr, - (11 words)
-    argument = struct.pack(
-        "=4IQIIQ88x", _ENABLE_VERSION, SHA256_NUMBER, BLOCK_BYTES, 0, 0, 0, 0, 0
-    )
+    argument = struct.pack("=4IQIIQ88x", _ENABLE_VERSION, SHA256_NUMBER, BLOCK_BYTES, 0, 0, 0, 0, 0)
     try:
         fcntl.ioctl(descriptor, _ENABLE_VERITY, argument)
     except OSError as e:

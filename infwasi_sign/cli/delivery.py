@@ -146,6 +146,7 @@ def accepted(package: "VerifiedPackage", brought: Circumstances) -> Accepted:
                 role=str(entry.role),
                 size_bytes=entry.size_bytes,
                 digests=entry.digests,
+                fs_verity=entry.fs_verity,
             )
             for entry in package.entries
         ),

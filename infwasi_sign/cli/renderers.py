@@ -104,7 +104,7 @@ def _accepted_lines(result: Accepted) -> list[str]:
     lines += [f"  counts nothing: {file}, by nobody who is trusted" for file in result.strangers]
     for entry in result.entries:
         lines.append(f"  {entry.role:<10} {entry.name}  {entry.size_bytes:,} bytes")
-        lines += [f"             {digest}" for digest in entry.digests]
+        lines += [f"             {digest}" for digest in entry.proofs]
     # A flag was typed a line above; a policy file was maybe found by itself.
     lines += [f"  trust root {root}" for root in _trust_roots(result.signers)]
     policy = result.circumstances.policy
@@ -119,7 +119,7 @@ def _model_lines(result: AcceptedModel) -> list[str]:
     lines = [f"verified: model directory, signed by {_who(result.signers)}"]
     for entry in result.files:
         lines.append(f"  {entry.role:<10} {entry.name}  {entry.size_bytes:,} bytes")
-        lines += [f"             {digest}" for digest in entry.digests]
+        lines += [f"             {digest}" for digest in entry.proofs]
     lines += [f"  trust root {root}" for root in _trust_roots(result.signers)]
     lines += [f"  ignored    {path}  not signed, not looked at" for path in result.ignored]
     return lines
@@ -211,7 +211,7 @@ def _entries_table(entries: Iterable[ComputedEntry]) -> str:
     head = "<th>role</th><th>entry</th><th>bytes</th><th>computed</th>"
     rows = (
         f"<td>{_code(entry.role)}</td><td>{_code(entry.name)}</td><td>{entry.size_bytes:,}</td>"
-        f"<td>{'<br>'.join(_code(str(digest)) for digest in entry.digests)}</td>"
+        f"<td>{'<br>'.join(_code(digest) for digest in entry.proofs)}</td>"
         for entry in entries
     )
     return _table([head, *rows])

@@ -67,9 +67,7 @@ class FsVerityHash:
 
     def stated(self) -> FsVerity:
         """The same as a manifest states it."""
-        return FsVerity(
-            digest=self.hexdigest(), block_size=self._block_size, salt=self._salt.hex()
-        )
+        return FsVerity(digest=self.hexdigest(), block_size=self._block_size, salt=self._salt.hex())
 
     def _add(self, blocks: Data) -> None:
         """Hash whole blocks of the file, and blocks of digests as they fill."""

@@ -78,12 +78,22 @@ class Circumstances:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComputedEntry:
-    """One entry, its size in bytes, and the digests that were computed over it: no others."""
+    """One entry, its size in bytes, and the digests that were computed over it: no others.
+
+    ``fs_verity`` is the digest, in hex, to which the kernel holds every read of it.
+    """
 
     name: str
     role: str
     size_bytes: int
     digests: tuple[Digest, ...]
+    fs_verity: str | None = None
+
+    @property
+    def proofs(self) -> tuple[str, ...]:
+        """The digests as people read them."""
+        by_kernel = () if self.fs_verity is None else (f"fs-verity:{self.fs_verity}",)
+        return (*(str(digest) for digest in self.digests), *by_kernel)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -226,7 +236,8 @@ def _entries(entries: Iterable[ComputedEntry]) -> list[JsonObject]:
             "name": entry.name,
             "role": entry.role,
             "size": entry.size_bytes,
-            "computed": {str(d.algorithm): d.hex for d in entry.digests},
+            "computed": {str(d.algorithm): d.hex for d in entry.digests}
+            | _present(**{"fs-verity": entry.fs_verity}),
         }
         for entry in entries
     ]
