@@ -1,4 +1,4 @@
-"""Step 3 of verification, its second half: entries and files one to one (docs/format.md section 7)."""
+"""The second half of step 3 of verification: entries and files one to one (format section 7)."""
 
 from infwasi_sign.domain.manifest import RESERVED_NAMES, Manifest
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError

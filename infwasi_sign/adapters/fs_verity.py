@@ -121,7 +121,10 @@ def obstacle_to_fs_verity(descriptor: int, stated: FsVerity | None, name: str) -
         return None
     mine = (found.block_size, None if found.salt is None else found.salt.hex())
     if found.block_size is not None and mine != (stated.block_size, stated.salt):
-        return f"fs-verity is on with other parameters (block size {found.block_size})"
+        return (
+            "fs-verity is on with other parameters than the signed ones "
+            f"(block size {mine[0]}, salt {mine[1] or 'none'})"
+        )
     raise RefusedError(
         RefusalKind.DIGEST,
         "the fs-verity digest differs from what was signed",

@@ -1,8 +1,9 @@
 """One file, opened once: the descriptor that is checked, measured and then used.
 
 How still a file is held is a ladder (`domain.load_level`), and `guard` tries its rungs by what they
-cost: fs-verity (`fs_verity`), a read lease (`holding`), a file of root's (`foreign_owner`), a sealed
-copy in memory (`holding`), and where that has no room a private copy on disk (`private_copy`).
+cost: fs-verity (`fs_verity`), a read lease (`holding`), a file of root's (`foreign_owner`), a copy
+in memory that is sealed (`holding`), and where that has no room, a private one on disk
+(`private_copy`).
 """
 
 import errno
