@@ -15,7 +15,9 @@ PACKAGE = "infwasi_sign"
 MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
 
 # Who may import whom. Arrows point down only: cli > use cases > verify > ports > domain > errors.
-USE_CASES = frozenset({"pack", "run", "inspection", "oms_verify", "trial", "countersign", "renew"})
+USE_CASES = frozenset(
+    {"pack", "run", "inspection", "oms_verify", "trial", "countersign", "renew", "install"}
+)
 ARROWS = {
     "errors": frozenset[str](),
     "domain": frozenset({"errors", "domain"}),

@@ -6,6 +6,7 @@ Each line that begins with `MARK` is a JSON object for `tests.verity.__main__`.
 import contextlib
 import ctypes
 import fcntl
+import hashlib
 import json
 import mmap
 import os
@@ -263,8 +264,6 @@ def read(path: Path, content: bytes) -> bool:
 
 def hashed(path: Path, content: bytes) -> bool:
     """Whether measuring a guarded file gives its SHA-256."""
-    import hashlib
-
     with opened(path) as file:
         file.guard(stated=stated(content))
         found = file.measure(frozenset({Algorithm.SHA256}))[Algorithm.SHA256]

@@ -56,7 +56,7 @@ class Machine:
         Raises:
             subprocess.TimeoutExpired: it does not.
         """
-        command = [
+        command: list[str] = [
             *(
                 "qemu-system-x86_64",
                 "-accel",
@@ -69,7 +69,7 @@ class Machine:
                 "1",
             ),
             *("-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"),
-            *("-kernel", self.kernel, "-initrd", self.memory_disk),
+            *("-kernel", str(self.kernel), "-initrd", str(self.memory_disk)),
             *(
                 "-append",
                 "console=ttyS0 quiet loglevel=1 panic=-1 random.trust_cpu=on rdinit=/init",
@@ -179,7 +179,7 @@ def _archive(modules: Iterable[Path], order: object) -> bytes:
         archive.add(
             f"/modules/{module.name}", lzma.decompress(data) if module.suffix == ".xz" else data
         )
-    return archive.bytes()
+    return archive.whole()
 
 
 def _site_folders() -> list[str]:
@@ -212,7 +212,7 @@ class _Archive:
                 self._member(str(folder), b"", stat.S_IFDIR | 0o755, 0)
         self._member(name, data, stat.S_IFREG | mode, mtime)
 
-    def bytes(self) -> bytes:
+    def whole(self) -> bytes:
         """The whole of it."""
         self._member("/TRAILER!!!", b"", 0, 0)
         return bytes(self._data)
