@@ -34,7 +34,7 @@ from infwasi_sign.domain.policy import NamedPackage, Policy
 from infwasi_sign.errors import RefusalKind, RefusedError
 from infwasi_sign.verify import VerifiedPackage, VerifyRequest, verify
 from tests import forge
-from tests.command_line import infwasi, make_timeless
+from tests.command_line import make_timeless
 from tests.policy_support import BLAKE3, MINIMAL, load
 from tests.test_result import require_fits
 
@@ -430,55 +430,3 @@ def test_a_digest_that_is_demanded_is_still_held_to_the_statement(
     )
     with pytest.raises(RefusedError, match="the model differs from what was signed"):
         verified(protected, policy)
-
-
-# --- the command -----------------------------------------------------------------------------
-
-KEY = ("--key", "trusted.pub")
-
-
-def test_what_is_installed_is_a_copy_that_verifies(place: Path) -> None:
-    done = infwasi("install", "capital-1.0.0", "there", *KEY, cwd=place)
-    assert (done.code, done.out) == (0, "there/capital-1.0.0\n")
-    assert done.said[-1].startswith("a run by this user will hold the model by ")
-    for name in ("app.wasm", "bom.cdx.json", "manifest.sigstore.json", "model.gguf"):
-        installed = place / "there" / "capital-1.0.0" / name
-        assert installed.read_bytes() == (place / "capital-1.0.0" / name).read_bytes()
-        assert installed.stat().st_ino != (place / "capital-1.0.0" / name).stat().st_ino
-    assert infwasi("verify", "there/capital-1.0.0", *KEY, cwd=place).code == 0
-
-
-def test_what_is_refused_is_not_installed(place: Path) -> None:
-    model = place / "capital-1.0.0" / "model.gguf"
-    model.write_bytes(model.read_bytes()[:-1] + b"\xff")
-    done = infwasi("install", "capital-1.0.0", "there", *KEY, cwd=place)
-    assert done.code == 1
-    assert done.said[0].startswith("refused: digest: the model differs from what was signed")
-    assert not (place / "there").exists()
-
-
-def test_a_package_that_is_there_is_replaced_only_when_asked(place: Path) -> None:
-    words = ("install", "capital-1.0.0", "there", *KEY)
-    assert infwasi(*words, cwd=place).code == 0
-    again = infwasi(*words, cwd=place)
-    assert (again.code, again.said[0]) == (
-        2,
-        "error: package exists already in there/capital-1.0.0",
-    )
-    replaced = infwasi(*words, "--force", "--json", cwd=place)
-    (document,) = replaced.documents
-    assert (document["package"], replaced.code) == ("there/capital-1.0.0", 0)
-    assert document["level"] in {level.label for level in LoadLevel}
-    assert sorted(path.name for path in (place / "there").iterdir()) == ["capital-1.0.0"]
-
-
-def test_counter_signatures_are_installed_too(place: Path) -> None:
-    folder = place / "capital-1.0.0" / "signatures"
-    folder.mkdir()
-    name = "ab" * 32 + ".sigstore.json"
-    (folder / name).write_bytes((place / "capital-1.0.0" / "manifest.sigstore.json").read_bytes())
-    done = infwasi("install", "capital-1.0.0", "there", *KEY, cwd=place)
-    verify_said = infwasi("verify", "capital-1.0.0", *KEY, cwd=place)
-    assert done.code == verify_said.code
-    if done.code == 0:
-        assert (place / "there" / "capital-1.0.0" / "signatures" / name).is_file()

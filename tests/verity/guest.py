@@ -10,6 +10,7 @@ import hashlib
 import json
 import mmap
 import os
+import shutil
 import signal
 import struct
 import sys
@@ -22,6 +23,7 @@ from typing import Any, Final
 
 from infwasi_sign.adapters import fs_verity
 from infwasi_sign.adapters.guarded_file import LocalFile
+from infwasi_sign.adapters.package_writer import PackageWriter
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.fs_verity import BLOCK_BYTES, FsVerityHash
 from infwasi_sign.domain.load_level import LoadLevel
@@ -131,6 +133,7 @@ def play(seed: int, number: int) -> dict[str, Any]:
             ("what is corrupt ends who maps it", lambda: dies_of_mapping(path, block)),
             ("control: without it the lie is read", lambda: lies(plain, content)),
         ]
+    claims.append(("what is installed is held by it", lambda: installed(content)))
     for claim, holds in claims:
         try:
             held[claim] = holds()
@@ -278,6 +281,19 @@ def refuses(path: Path, said: FsVerity) -> bool:
         except RefusedError as error:
             return error.kind is RefusalKind.DIGEST and "fs-verity digest differs" in str(error)
         return False
+
+
+def installed(content: bytes) -> bool:
+    """Whether a model that we write into a package is switched on, there when it appears."""
+    with PackageWriter(FOLDER / "app-1") as writer:
+        for _ in writer.tee("model.gguf", [memoryview(content)]):
+            pass
+        assert writer.protect("model.gguf") is None
+        writer.commit()
+    path = FOLDER / "app-1" / "model.gguf"
+    held = guarded(path, stated(content)) == "fs-verity" and refuses_every_writer(path)
+    shutil.rmtree(path.parent)
+    return held
 
 
 # --- the disk lies ---------------------------------------------------------------------------
