@@ -16,10 +16,11 @@ _TIMEOUT_SECONDS: Final = 900  # of all rounds; an emulated processor is slow
 
 def summary(lines: list[dict[str, Any]], rounds: int) -> dict[str, Any]:
     """Figures of all rounds, and the verdict: ``passed``, or why not."""
-    played = [line for line in lines if "round" in line]
+    said = [line for line in lines if "claims" in line]
+    played = [line for line in said if line["round"] >= 0]
     failures = [
         {"round": line["round"], "size": line["size"], "claim": claim, "got": held}
-        for line in played
+        for line in said
         for claim, held in line["claims"].items()
         if held is not True
     ]
@@ -28,13 +29,14 @@ def summary(lines: list[dict[str, Any]], rounds: int) -> dict[str, Any]:
         reasons.append(f"only {len(played)} of {rounds} rounds were played")
     if failures:
         reasons.append(f"{len(failures)} claims did not hold")
-    claims = sorted({claim for line in played for claim in line["claims"]})
+    claims = sorted({claim for line in said for claim in line["claims"]})
     return {
         "kernel": next((line["kernel"] for line in lines if "done" in line), None),
         "rounds": len(played),
         "sizes": [line["size"] for line in played],
+        "guard_micros": [micros for line in played for micros in line["guard_micros"]],
         "claims": {
-            claim: sum(line["claims"].get(claim) is True for line in played) for claim in claims
+            claim: sum(line["claims"].get(claim) is True for line in said) for claim in claims
         },
         "failures": failures,
         "verdict": "; ".join(reasons) or "passed",

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests import forge
 from tests.conftest import ROOT
+from tests.verity.whole import KEY, NAME
 
 CACHE: Final = ROOT / ".cache" / "verity"
 _META_PACKAGE: Final = "linux-image-cloud-amd64"  # its kernel has ext4 and fs-verity built in
@@ -29,7 +31,11 @@ _MEMORY_MIB: Final = 1024
 _LIST_IMPORTS: Final = """
 import sys
 import encodings.ascii, encodings.idna, encodings.latin_1, encodings.utf_8
-import tests.verity.guest
+import tempfile
+from pathlib import Path
+from tests.verity import guest, whole
+with tempfile.TemporaryDirectory() as folder:  # some of it is imported on the way
+    whole.put(Path(sys.argv[1]), "honest", Path(folder))
 for module in list(sys.modules.values()):
     for name in ("__file__", "__cached__"):
         path = getattr(module, name, None)
@@ -153,7 +159,8 @@ def _run(*command: str, cwd: Path | None = None) -> str:
 def _archive(modules: Iterable[Path], order: object) -> bytes:
     """The file system of the machine: Python, what the guest imports, and how it is started."""
     interpreter = Path(sys._base_executable).resolve()  # type: ignore[attr-defined]  # no other name for it
-    listed = _run(sys.executable, "-c", _LIST_IMPORTS, cwd=ROOT).splitlines()
+    packages = _packages()
+    listed = _run(sys.executable, "-c", _LIST_IMPORTS, str(packages), cwd=ROOT).splitlines()
     files = {Path(line) for line in listed if Path(line).is_file()}
     landmark = Path(os.__file__)
     files |= {interpreter, landmark}
@@ -174,12 +181,28 @@ def _archive(modules: Iterable[Path], order: object) -> bytes:
     )
     archive.add("/init", start.encode(), mode=0o755)
     archive.add("/order.json", json.dumps(order).encode())
+    for path in sorted(packages.rglob("*")):
+        if path.is_file():
+            archive.add(f"/packages/{path.relative_to(packages)}", path.read_bytes())
     for module in modules:
         data = module.read_bytes()
         archive.add(
             f"/modules/{module.name}", lzma.decompress(data) if module.suffix == ".xz" else data
         )
     return archive.whole()
+
+
+def _packages() -> Path:
+    """An honest package, and one whose signer states another fs-verity digest; with their key."""
+    folder = CACHE / "packages"
+    shutil.rmtree(folder, ignore_errors=True)
+    for which in ("honest", "lying"):
+        forge.make_package(folder / which)
+    with forge.lie(folder / "lying" / NAME) as value:
+        (model,) = [entry for entry in value["predicate"]["entries"] if entry["role"] == "model"]
+        model["fsVerity"]["digest"] = "ab" * 32
+    (folder / KEY).write_bytes(forge.TRUSTED.public_key())
+    return folder
 
 
 def _site_folders() -> list[str]:
