@@ -15,7 +15,6 @@ The steps of docs/format.md section 7, in this order; the first failure is the a
 from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Never, Self, final
@@ -25,13 +24,9 @@ from infwasi_sign.domain.component import ComponentFacts
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
 from infwasi_sign.domain.facts import claim_facts, measured_facts, signer_facts
 from infwasi_sign.domain.gguf_facts import ModelFacts
-from infwasi_sign.domain.level_demand import is_enough, require_rules_and_level
+from infwasi_sign.domain.level_demand import LevelDemand, require_rules_and_level
 from infwasi_sign.domain.load_level import LoadLevel
-from infwasi_sign.domain.manifest import (
-    RESERVED_NAMES,
-    EntryRole,
-    Manifest,
-)
+from infwasi_sign.domain.manifest import EntryRole, Manifest
 from infwasi_sign.domain.policy import (
     DirectoryNamed,
     Policy,
@@ -45,9 +40,14 @@ from infwasi_sign.domain.rules import Facts
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.domain.statement import parse_statement
-from infwasi_sign.domain.support import require_supported
-from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
-from infwasi_sign.measure_entries import IdentityCache, MeasuredEntry, measure_entries
+from infwasi_sign.errors import UndecidedError
+from infwasi_sign.matching import match_files, require_supported
+from infwasi_sign.measure_entries import (
+    IdentityCache,
+    MeasuredEntry,
+    demanded_digests,
+    measure_entries,
+)
 from infwasi_sign.ports import (
     GuardedFile,
     OpenedPackage,
@@ -196,7 +196,7 @@ def _verify_opened(
     signed = check_signatures(opened, signatures, measure_bytes)
     # 3. statement
     manifest = parse_statement(signed.payload)
-    files = _match_files(manifest, opened)
+    files = match_files(manifest, opened)
     check_companion(opened, manifest, signed.packer, signatures, measure_bytes)
     require_supported(manifest)
     # 4. policy on the statement's facts
@@ -221,14 +221,14 @@ def _verify_opened(
     if request.on_claims is not None:
         request.on_claims(manifest, signed.packer)
     # 5. measure
-    enough = partial(is_enough, caller=request.demanded, policy=request.policy, claims=claims)
+    demand = LevelDemand(caller=request.demanded, policy=request.policy, claims=claims)
     small, measured = measure_entries(
         manifest,
         files,
         measure_bytes,
-        digests=request.policy.digests,
+        policy=request.policy,
         progress=request.progress,
-        enough=enough if request.hold else None,
+        demand=demand if request.hold else None,
         on_held=request.on_held,
         identities=request.identities if request.policy.may_use_identity_cache else None,
     )
@@ -249,7 +249,7 @@ def _verify_opened(
         reached=held.level,
         reason=held.level_reason,
     )
-    decide_measured(request.policy, computed)
+    decide_measured(demanded_digests(request.policy, held), computed)
 
     return VerifiedPackage(
         proof=_PROOF,  # type: ignore[arg-type]  # the one place that makes one
@@ -287,41 +287,3 @@ def _require_named_directory(policy: Policy, opened: OpenedPackage) -> None:
             )
         case _:
             pass
-
-
-# --- step 3 ----------------------------------------------------------------------------------
-
-
-def _match_files(manifest: Manifest, opened: OpenedPackage) -> dict[str, GuardedFile]:
-    """Each entry its file, each file its entry; detached ones are the caller's, by size."""
-    files: dict[str, GuardedFile] = {}
-    present = {name for name in opened.files if name.split("/")[0] not in RESERVED_NAMES}
-    detached = {file.size_bytes: file for file in opened.detached}
-    for entry in manifest.entries:
-        if entry.is_own_file:
-            if entry.name not in present:
-                raise RefusedError(
-                    RefusalKind.MISSING, "a file of the package is missing", where=entry.name
-                )
-            present.remove(entry.name)
-            files[entry.name] = opened.files[entry.name]
-        elif entry.is_detached:
-            if not opened.detached:
-                raise RefusedError(
-                    RefusalKind.MISSING,
-                    "the model is not in the package",
-                    where=entry.name,
-                    hint="say where it is with --model FILE",
-                )
-            files[entry.name] = detached.get(entry.size_bytes, opened.detached[0])
-    _require_nothing_else(present)
-    if opened.detached and not any(entry.is_detached for entry in manifest.entries):
-        raise UndecidedError("the package holds its model itself", hint="leave out --model")
-    return files
-
-
-def _require_nothing_else(unsigned: set[str]) -> None:
-    if unsigned:
-        raise RefusedError(
-            RefusalKind.EXTRA, "the package has a file that nobody signed", where=min(unsigned)
-        )

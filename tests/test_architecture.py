@@ -15,15 +15,18 @@ PACKAGE = "infwasi_sign"
 MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
 
 # Who may import whom. Arrows point down only: cli > use cases > verify > ports > domain > errors.
-USE_CASES = frozenset({"pack", "run", "inspection", "oms_verify", "trial", "countersign", "renew"})
+USE_CASES = frozenset(
+    {"pack", "run", "inspection", "oms_verify", "trial", "countersign", "renew", "install"}
+)
 ARROWS = {
     "errors": frozenset[str](),
     "domain": frozenset({"errors", "domain"}),
     "ports": frozenset({"errors", "domain"}),
     "adapters": frozenset({"errors", "domain", "ports", "adapters"}),
     "signatures": frozenset({"errors", "domain", "ports"}),
+    "matching": frozenset({"errors", "domain", "ports"}),
     "measure_entries": frozenset({"errors", "domain", "ports"}),
-    "verify": frozenset({"errors", "domain", "ports", "signatures", "measure_entries"}),
+    "verify": frozenset({"errors", "domain", "ports", "signatures", "matching", "measure_entries"}),
     **dict.fromkeys(USE_CASES, frozenset({"errors", "domain", "ports", "verify"})),
     "countersign": frozenset({"errors", "domain", "ports", "signatures", "verify"}),
     "cli": USE_CASES

@@ -10,7 +10,18 @@ from tests.command_line import infwasi
 from tests.gguf_forge import tiny_gguf
 
 COMMANDS = (
-    *("init", "keygen", "pack", "sign", "renew", "verify", "verify-and-run", "policy", "trust"),
+    *(
+        "init",
+        "keygen",
+        "pack",
+        "sign",
+        "renew",
+        "verify",
+        "install",
+        "verify-and-run",
+        "policy",
+        "trust",
+    ),
     "inspect",
     "state",
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infwasi_sign import measure_entries, signatures
+from infwasi_sign import matching, measure_entries, signatures
 from infwasi_sign import verify as verification
 from infwasi_sign.adapters import keys
 from infwasi_sign.domain import agreement, bundle, manifest, policy, statement
@@ -51,7 +51,7 @@ def equal_to_all(_: object) -> EqualToAll:
 BUNDLE_FORM = (bundle, "encode_bundle", equal_to_all)
 SIGNATURE = (keys.KeyVerifier, "verify", anybody)
 BYTE_FORM = (statement, "_require_byte_form", nothing)
-NOTHING_ELSE = (verification, "_require_nothing_else", nothing)
+NOTHING_ELSE = (matching, "_require_nothing_else", nothing)
 
 
 def believed(_: object, data: bytes, __: object) -> bytes:

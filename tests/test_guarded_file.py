@@ -18,6 +18,7 @@ from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, Undec
 from tests.unprivileged import python_output, run_python, start_python, unprivileged_output
 
 CONTENT = b"model bytes " * 1000
+UNSTATED = "the package states no fs-verity digest"
 BOTH = frozenset({Algorithm.SHA256, Algorithm.BLAKE3})
 MIB = 1 << 20
 
@@ -258,7 +259,7 @@ def test_holds_an_own_file_by_a_lease(file: LocalFile) -> None:
     assert file.guard() is LoadLevel.READ_LEASE
     assert file.guard() is LoadLevel.READ_LEASE
     file.measure(BOTH)
-    assert (file.level_reason, file.still_held(), file.fileno()) == ("", True, before)
+    assert (file.level_reason, file.still_held(), file.fileno()) == (UNSTATED, True, before)
 
 
 def test_notices_a_writer_who_does_not_wait(file: LocalFile, model: Path) -> None:
@@ -371,7 +372,10 @@ def test_copies_a_file_that_is_open_for_writing(file: LocalFile, model: Path) ->
     with model.open("r+b") as writer:
         assert file.guard() is LoadLevel.SEALED_MEMFD
         writer.write(b"EVIL")
-    assert file.level_reason == "a lease is denied: the file is open for writing somewhere"
+    assert (
+        file.level_reason
+        == f"{UNSTATED}; a lease is denied: the file is open for writing somewhere"
+    )
     assert file.still_held()
     assert file.read(20_000) == CONTENT
 
@@ -381,7 +385,10 @@ def test_copies_a_file_on_a_file_system_where_a_lease_means_nothing(
 ) -> None:
     monkeypatch.setattr(holding, "LEASE_FILE_SYSTEMS", {0xEF53: "ext4"})
     assert file.guard() is LoadLevel.SEALED_MEMFD
-    assert file.level_reason == "a lease means nothing on this file system (type 0x1021994)"
+    assert (
+        file.level_reason
+        == f"{UNSTATED}; a lease means nothing on this file system (type 0x1021994)"
+    )
 
 
 def test_copies_a_file_of_another_user(model: Path) -> None:
@@ -394,7 +401,7 @@ def test_copies_a_file_of_another_user(model: Path) -> None:
         model,
         preload=("infwasi_sign.adapters.guarded_file",),
     )
-    reason = "a lease is denied: the file belongs to another user"
+    reason = f"{UNSTATED}; a lease is denied: the file belongs to another user"
     assert output == f"sealed-memfd / {reason} / 12000"
 
 
@@ -430,8 +437,9 @@ def test_is_undecided_when_a_copy_is_larger_than_memory(folder: Path) -> None:
     file = open_file(path, most_bytes=1 << 42)
     with path.open("r+b"), pytest.raises(UndecidedError) as undecided:
         file.guard()
-    assert (
-        str(undecided.value) == "no memory for a sealed copy of 4398046511104 bytes in model.gguf"
+    assert str(undecided.value) == (
+        "no memory for a sealed copy of 4398046511104 bytes, and no room for one on disk in "
+        "model.gguf (got the process can be looked into)"
     )
     assert undecided.value.hint is not None
     assert "read lease" in undecided.value.hint
@@ -449,7 +457,10 @@ def test_is_undecided_when_a_copy_may_not_be_written(model: Path) -> None:
         "    print(type(e).__name__, e)",
         model,
     )
-    assert output == "UndecidedError no memory for a sealed copy of 12000 bytes in model.gguf"
+    assert output == (
+        "UndecidedError no memory for a sealed copy of 12000 bytes, and no room for one on disk in "
+        "model.gguf (got the process can be looked into)"
+    )
 
 
 # --- what we assume of the kernel ------------------------------------------------------------

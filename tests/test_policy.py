@@ -126,10 +126,10 @@ def test_refuses_imports_that_no_guest_is_granted() -> None:
 
 def test_demanded_digests_must_have_been_computed() -> None:
     both = Policy(package=NAMED, digests=frozenset(Algorithm))
-    decide_measured(both, frozenset(Algorithm))
-    decide_measured(Policy(package=NAMED), frozenset(Algorithm))
+    decide_measured(both.digests, frozenset(Algorithm))
+    decide_measured(Policy(package=NAMED).digests, frozenset(Algorithm))
     with pytest.raises(RefusedError) as caught:
-        decide_measured(both, frozenset({Algorithm.BLAKE3}))
+        decide_measured(both.digests, frozenset({Algorithm.BLAKE3}))
     assert caught.value.kind is RefusalKind.POLICY
     assert str(caught.value) == (
         "a demanded digest was not computed (expected blake3, sha256, got without sha256)"

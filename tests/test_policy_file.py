@@ -63,6 +63,7 @@ def test_the_smallest_policy_has_one_rule() -> None:
     assert (signer.name, key.file, key.pem, key.not_after) == ("release", "release.pub", None, None)
     assert (key.path, key.place) == ("signer[0].keys[0]", "p.toml:4")
     assert (file.limits, file.digests) == ({}, frozenset({Algorithm.BLAKE3}))
+    assert file.named_digests == frozenset()
 
 
 RULES: list[tuple[str, str, str, Test, RefusalKind]] = [

@@ -19,6 +19,7 @@ from blake3 import blake3
 
 from infwasi_sign.adapters.atomic import hint_for_error
 from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.fs_verity import FsVerityHash
 from infwasi_sign.domain.gguf_header import GgufHeader
 from infwasi_sign.domain.limits import KIB, MIB
 from infwasi_sign.domain.model_digests import ModelDigests, TensorDigests, tensor_root
@@ -113,19 +114,24 @@ def measure_model(
 ) -> ModelDigests:
     """All digests of a model in one pass: of the whole file by both algorithms, and per tensor.
 
+    And the digest that fs-verity gives the file, which takes about as long as its SHA-256.
+
     Also holds the pass to ``header``, which was read earlier: the same bytes, as many of them.
 
     Raises:
         RefusedError: kind `digest`; the file changed since its header was read.
     """
     sha256, whole = _new_hash(Algorithm.SHA256), _new_hash(Algorithm.BLAKE3)
+    verity = FsVerityHash()
     tensors, check = _TensorHashes(header), _HeaderCheck(header)
-    _feed(windows, [check.update, sha256.update, tensors.update, whole.update], progress)
+    updates = [check.update, sha256.update, verity.update, tensors.update, whole.update]
+    _feed(windows, updates, progress)
     check.require_end()
     digests = TensorDigests(concatenated=bytes(tensors.digests))
     return ModelDigests(
         sha256=_digest(Algorithm.SHA256, sha256),
         blake3=_digest(Algorithm.BLAKE3, whole),
+        fs_verity=verity.stated(),
         tensors=digests,
         tensor_root=tensor_root(digests, blake3_digest),
     )

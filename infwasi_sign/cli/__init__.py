@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "sign": "add a signature to a package that others signed",
     "renew": "give a package a later end, without packing it again",
     "verify": "check a package against a key",
+    "install": "check a package, and copy it to where the kernel holds its model",
     "verify-and-run": "check a package, and only then run it",
     "policy": "write, check and explain policies",
     "trust": "fetch or show the trust root that identities are judged by",

@@ -151,6 +151,7 @@ def accepted(
                 size_bytes=entry.size_bytes,
                 digests=entry.digests,
                 remembered_at=entry.remembered_at,
+                fs_verity=entry.fs_verity,
             )
             for entry in package.entries
         ),

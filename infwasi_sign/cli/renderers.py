@@ -105,7 +105,7 @@ def _accepted_lines(result: Accepted) -> list[str]:
     lines += [f"  counts nothing: {file}, by nobody who is trusted" for file in result.strangers]
     for entry in result.entries:
         lines.append(f"  {entry.role:<10} {entry.name}  {entry.size_bytes:,} bytes")
-        lines += [f"             {digest}{_how_known(entry)}" for digest in entry.digests]
+        lines += [f"             {proof}{_how_known(entry)}" for proof in entry.proofs]
     # A flag was typed a line above; a policy file was maybe found by itself.
     lines += [f"  trust root {root}" for root in _trust_roots(result.signers)]
     policy = result.circumstances.policy
@@ -127,7 +127,7 @@ def _model_lines(result: AcceptedModel) -> list[str]:
     lines = [f"verified: model directory, signed by {_who(result.signers)}"]
     for entry in result.files:
         lines.append(f"  {entry.role:<10} {entry.name}  {entry.size_bytes:,} bytes")
-        lines += [f"             {digest}" for digest in entry.digests]
+        lines += [f"             {digest}" for digest in entry.proofs]
     lines += [f"  trust root {root}" for root in _trust_roots(result.signers)]
     lines += [f"  ignored    {path}  not signed, not looked at" for path in result.ignored]
     return lines + _confinement_lines(result.confinement)
@@ -230,7 +230,7 @@ def _entries_table(entries: Iterable[ComputedEntry]) -> str:
     head = "<th>role</th><th>entry</th><th>bytes</th><th>computed</th>"
     rows = (
         f"<td>{_code(entry.role)}</td><td>{_code(entry.name)}</td><td>{entry.size_bytes:,}</td>"
-        f"<td>{'<br>'.join(_code(f'{digest}{_how_known(entry)}') for digest in entry.digests)}</td>"
+        f"<td>{'<br>'.join(_code(f'{proof}{_how_known(entry)}') for proof in entry.proofs)}</td>"
         for entry in entries
     )
     return _table([head, *rows])

@@ -60,6 +60,7 @@ POLICY_VERSION: Final = 1
 class PolicyFile:
     """What a policy file says; the signers' keys are not loaded, expressions not compiled yet.
 
+    ``digests`` are those to compute, ``named_digests`` those among them that the file names.
     ``memory_demanded_at`` is the line that demands that what was accepted is remembered,
     ``identity_cache_at`` the one that allows that an unchanged model is not hashed again.
     """
@@ -69,6 +70,7 @@ class PolicyFile:
     rules: tuple[Rule, ...]
     limits: Mapping[RunLimit, int]
     digests: frozenset[Algorithm]
+    named_digests: frozenset[Algorithm]
     expressions: tuple[ExpressionSpec, ...] = ()
     memory_demanded_at: str | None = None
     identity_cache_at: str | None = None
@@ -198,12 +200,14 @@ class _Sections(Reader):
         signers = read_signers(self)
         self._names = tuple(signer.name for signer in signers)
         rules = (*self._deny(), *self._packages(), *self._simple())
+        required, of_models = self._digests(), _digests_of_models(rules)
         return PolicyFile(
             signers=signers,
             trust_root=read_trust_root(self),
             rules=rules,
             limits=self._limits(),
-            digests=self._digests() | _digests_of_models(rules),
+            digests=(required or frozenset({Algorithm.BLAKE3})) | of_models,
+            named_digests=required | of_models,
             expressions=read_expressions(self),
             memory_demanded_at=memory_demand(self),
             identity_cache_at=identity_cache_permission(self),
@@ -337,7 +341,7 @@ class _Sections(Reader):
         value = self.document.get("digests", {})
         table = self.table(value, "digests", frozenset({"require"}))
         if "require" not in table:
-            return frozenset({Algorithm.BLAKE3})
+            return frozenset()
         names = self.texts(table["require"], "digests.require")
         for index, name in enumerate(names):
             if name not in set(Algorithm):

@@ -82,6 +82,7 @@ class ComputedEntry:
     """One entry, its size in bytes, and the digests that were computed over it: no others.
 
     ``remembered_at`` is there if an earlier run computed them, at that time (ADR 20).
+    ``fs_verity`` is the digest, in hex, to which the kernel holds every read of it.
     """
 
     name: str
@@ -89,6 +90,13 @@ class ComputedEntry:
     size_bytes: int
     digests: tuple[Digest, ...]
     remembered_at: datetime | None = None
+    fs_verity: str | None = None
+
+    @property
+    def proofs(self) -> tuple[str, ...]:
+        """The digests as people read them."""
+        by_kernel = () if self.fs_verity is None else (f"fs-verity:{self.fs_verity}",)
+        return (*(str(digest) for digest in self.digests), *by_kernel)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -240,10 +248,11 @@ def _entries(entries: Iterable[ComputedEntry]) -> list[JsonObject]:
 def _digests(entry: ComputedEntry) -> JsonObject:
     """``computed`` has what this run computed: who looks for a digest there finds no other."""
     digests = {str(d.algorithm): d.hex for d in entry.digests}
+    by_kernel = _present(**{"fs-verity": entry.fs_verity})
     if entry.remembered_at is None:
-        return {"computed": digests}
+        return {"computed": digests | by_kernel}
     remembered = {"digests": digests, "computedAt": format_time(entry.remembered_at)}
-    return {"computed": {}, "remembered": remembered}
+    return {"computed": by_kernel, "remembered": remembered}
 
 
 def _head(verdict: Verdict) -> JsonObject:
