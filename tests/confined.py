@@ -9,6 +9,7 @@ import errno
 import os
 import resource
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,10 @@ class Scene:
         self._folder = folder
         with open(f"{folder}/mine", "w") as file:
             file.write("mine")
+        # somebody of the same user who is not confined; ends when we do
+        self._other = subprocess.Popen(
+            ["/bin/cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
         self._tcp = socket.create_server(("127.0.0.1", 0))
         self._abstract = socket.socket(socket.AF_UNIX)
         self._abstract.bind(f"\0infwasi-{os.getpid()}")
@@ -47,7 +52,7 @@ class Scene:
             "fork": _fork,
             "spawn": lambda: os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0),
             "exec": lambda: os.execv("/nowhere/at/all", ["x"]),  # noqa: S606 - the attempt
-            "signal": lambda: os.kill(os.getppid(), 0),
+            "signal": lambda: os.kill(self._other.pid, 0),
             "trace": lambda: _system_call(101, 2, 2**22 + 1, 0, 0),  # PTRACE_PEEKDATA of nobody
             "raise the limit": _raise_limit,
         }

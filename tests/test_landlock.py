@@ -51,7 +51,14 @@ ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
 {layer}
 print(json.dumps(scene.tried({names})))
 """
-PRELOAD = ("json", "pathlib", "tempfile", "infwasi_sign.adapters.landlock", "tests.confined")
+PRELOAD = (
+    "json",
+    "subprocess",
+    "pathlib",
+    "tempfile",
+    "infwasi_sign.adapters.landlock",
+    "tests.confined",
+)
 NAMES = ("open", "make", "remove", "connect", "connect abstract", "signal")
 
 

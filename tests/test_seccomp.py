@@ -182,11 +182,13 @@ ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
 {layer}
 print(json.dumps([scene.tried({names}), old.do(lambda: scene.tried({names}))]))
 """
-PRELOAD = ("json", "tempfile", "infwasi_sign.adapters.seccomp", "tests.confined")
+PRELOAD = ("json", "subprocess", "tempfile", "infwasi_sign.adapters.seccomp", "tests.confined")
 FIRST = "assert str(seccomp.restrict_before_measuring()).startswith('seccomp filter 1 ')"
 SECOND = "assert str(seccomp.restrict_before_loading()).startswith('seccomp filter 1 ')"
-OF_THE_FIRST = ("tcp", "udp", "unix", "socket pair", "connect", "datagram")
-OF_THE_FIRST += ("fork", "spawn", "exec", "signal", "trace")
+OF_THE_FIRST = (
+    *("tcp", "udp", "unix", "socket pair", "connect", "datagram"),
+    *("fork", "spawn", "exec", "signal", "trace"),
+)
 OF_THE_SECOND = ("open", "make", "rename", "remove", "memfd", "raise the limit")
 
 
