@@ -121,3 +121,52 @@ class Waiting:
         self._told.set()
         self._thread.join()
         return self._found
+
+
+class Worker:
+    """A thread that ggml, the library below llama.cpp, made for itself to compute a graph."""
+
+    def __init__(self) -> None:
+        from infwasi_sign.adapters.llama import bindings  # noqa: PLC0415 - not for every child
+
+        file = bindings().__file__
+        assert file is not None
+        folder = Path(file).parent / "lib"
+        self._base = ctypes.CDLL(str(folder / "libggml-base.so"))
+        self._cpu = ctypes.CDLL(str(folder / "libggml-cpu.so"))
+        for name in ("ggml_init", "ggml_new_tensor_1d", "ggml_map_custom1", "ggml_new_graph"):
+            getattr(self._base, name).restype = ctypes.c_void_p
+
+    def do(self, what: Callable[[], dict[str, str]]) -> dict[str, str]:
+        """``what``, called by the second of two workers, while we wait for both."""
+        found: dict[str, str] = {}
+        us = threading.get_native_id()
+
+        def compute(_dst: int, _src: int, number: int, _count: int, _data: int) -> None:
+            if number == 1:
+                assert threading.get_native_id() != us
+                found.update(what())
+
+        callback = _CustomOp(compute)
+        base = self._base
+        context = ctypes.c_void_p(base.ggml_init(_InitParams(1 << 20, None, False)))
+        tensor = ctypes.c_void_p(base.ggml_new_tensor_1d(context, 0, ctypes.c_int64(4)))
+        mapped = ctypes.c_void_p(base.ggml_map_custom1(context, tensor, callback, 2, None))
+        graph = ctypes.c_void_p(base.ggml_new_graph(context))
+        base.ggml_build_forward_expand(graph, mapped)
+        assert self._cpu.ggml_graph_compute_with_ctx(context, graph, 2) == 0
+        base.ggml_free(context)
+        return found
+
+
+class _InitParams(ctypes.Structure):  # ggml.h, struct ggml_init_params
+    _fields_ = (
+        ("mem_size", ctypes.c_size_t),
+        ("mem_buffer", ctypes.c_void_p),
+        ("no_alloc", ctypes.c_bool),
+    )
+
+
+_CustomOp = ctypes.CFUNCTYPE(  # ggml.h, ggml_custom1_op_t
+    None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_void_p
+)
