@@ -6,15 +6,24 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from infwasi_sign.adapters import keys
+from infwasi_sign.adapters.guarded_file import LocalFile
+from infwasi_sign.adapters.measuring import measure_bytes
+from infwasi_sign.adapters.package_directory import DirectoryStore
+from infwasi_sign.domain.load_level import LoadLevel
+from infwasi_sign.domain.policy import NamedPackage, Policy
+from infwasi_sign.errors import RefusedError
+from infwasi_sign.verify import VerifyRequest, verify
+from tests import forge
 from tests.command_line import arguments, environment, make_timeless
 from tests.confined import WORKS
 from tests.oms_support import make_model
-from tests.unprivileged import python_output, run_python, unprivileged_output
+from tests.unprivileged import python_output, run_python, start_python, unprivileged_output
 
 PRELOAD = (
     *("ctypes", "json", "resource", "subprocess", "tempfile", "threading"),
@@ -271,3 +280,112 @@ def test_what_is_kept_and_written_is_written_by_a_confined_process(
         *("landlock", "no-dumps", "no-new-privs", "seccomp")
     ]
     assert {path.name for path in (tmp_path / "state" / "deep").iterdir()} > {"pins.json", "lock"}
+
+
+# --- when it happens ---------------------------------------------------------------------------
+
+
+def verified(package: Path, on_held: Callable[[], None], progress: Callable[[int], None]) -> None:
+    key = keys.parse_public_key(forge.TRUSTED.public_key(), where="key")
+    request = VerifyRequest(
+        location=package,
+        policy=Policy(package=NamedPackage(name="capital")),
+        now=forge.NOW,
+        hold=True,
+        progress=progress,
+        on_held=on_held,
+    )
+    verify(
+        request,
+        store=DirectoryStore(),
+        signatures=keys.KeyVerifier([keys.TrustedKey(name="trusted", public_key=key)]),
+        measure_bytes=measure_bytes,
+    ).close()
+
+
+def test_it_is_time_when_the_model_is_held_and_not_a_byte_of_it_is_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+    guard, read = LocalFile.guard, LocalFile.read
+
+    def guards(file: LocalFile, *rest: Callable[[LoadLevel], bool]) -> LoadLevel:
+        happened.append(f"guard {file.name}")
+        return guard(file, *rest)
+
+    def reads(file: LocalFile, limit_bytes: int) -> bytes:
+        happened.append(f"read {file.name}")
+        return read(file, limit_bytes)
+
+    monkeypatch.setattr(LocalFile, "guard", guards)
+    monkeypatch.setattr(LocalFile, "read", reads)
+    verified(
+        forge.make_package(tmp_path),
+        lambda: happened.append("held"),
+        lambda _: happened.append("hashed"),
+    )
+    before, after = happened[: happened.index("held")], happened[happened.index("held") :]
+    assert "guard model.gguf" in before
+    assert not {"hashed", "read app.wasm", "read bom.cdx.json"} & set(before)
+    assert {"hashed", "read app.wasm", "read bom.cdx.json"} <= set(after)
+
+
+def test_who_is_refused_before_that_is_not_called(tmp_path: Path) -> None:
+    package = forge.make_package(tmp_path)
+    (package / "model.gguf").write_bytes(b"short")
+    called: list[str] = []
+    with pytest.raises(RefusedError, match="size differs"):
+        verified(package, lambda: called.append("held"), lambda _: None)
+    assert called == []
+
+
+def test_the_watcher_still_ends_a_process_that_does_not_stop() -> None:
+    snippet = """
+import ctypes
+from infwasi_sign.adapters.confinement import Confinement
+from infwasi_sign.adapters.watcher import Watcher
+from infwasi_sign.ports import StopReason
+watcher = Watcher(last_words={reason: f"last words: {reason}" for reason in StopReason},
+                  grace_seconds=0.05)
+watcher.block_signals()
+with watcher:
+    Confinement(loads=True).before_loading()
+    watcher.arm(0.05)
+    ctypes.CDLL(None).sleep(50)  # native code that hears nothing
+"""
+    done = run_python(snippet)
+    assert (done.returncode, done.stderr) == (1, "last words: deadline\n")
+
+
+def test_a_writer_is_still_noticed(tmp_path: Path) -> None:
+    """The lease was taken before the first stage: its signal reaches us through all layers."""
+    (tmp_path / "file").write_bytes(b"x" * 100)
+    snippet = """
+import os, sys, time
+from infwasi_sign.adapters.confinement import Confinement
+from infwasi_sign.adapters.guarded_file import LocalFile
+from infwasi_sign.adapters.watcher import Watcher
+from infwasi_sign.ports import StopReason
+watcher = Watcher(last_words=dict.fromkeys(StopReason, ""), grace_seconds=50)
+watcher.block_signals()
+with watcher:
+    folder = os.open(sys.argv[1], os.O_RDONLY)
+    file = LocalFile.open("file", directory=folder, most_bytes=1000)
+    print(file.guard().label, flush=True)
+    Confinement(loads=True).before_loading()
+    print("confined", flush=True)
+    while watcher.reason() is None and file.level.label == "read-lease":
+        time.sleep(0.001)
+    print(watcher.reason())
+    file.close()
+"""
+    with start_python(snippet, tmp_path) as child:
+        assert child.stdout is not None
+        level = child.stdout.readline().strip()
+        assert child.stdout.readline() == "confined\n"
+        if level != "read-lease":
+            child.kill()
+            pytest.skip("no lease on this file system")
+        with pytest.raises(BlockingIOError):
+            os.open(tmp_path / "file", os.O_WRONLY | os.O_NONBLOCK)
+        assert child.stdout.read() == "lease\n"
