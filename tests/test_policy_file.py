@@ -1024,10 +1024,6 @@ WARNINGS = [
         "p.toml:8 model.digests is to be filled in",
     ),
     (
-        '[confinement]\nrequire = ["no-dumps", "landlock"]',
-        "p.toml:8 confinement.require can never hold with this version",
-    ),
-    (
         '[component]\nimports = ["wasi:nn/*", "wasi:filesystem/*"]',
         "p.toml:8 component.imports can never hold for 'wasi:filesystem/*'",
     ),

@@ -29,7 +29,6 @@ _PR_SET_NO_NEW_PRIVS: Final = 38  # linux/prctl.h
 # Where the dynamic loader looks for what a library needs that is imported late (ld.so(8)).
 _SYSTEM_LIBRARIES: Final = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 _LOADER_CACHE: Final = "/etc/ld.so.cache"
-_PACKAGES: Final = frozenset({"site-packages", "dist-packages"})
 
 
 class Confinement:
@@ -122,13 +121,14 @@ class Confinement:
 def _installation() -> Iterator[Path]:
     """Where modules and the libraries that they need lie, as far as a run may import them late.
 
-    Not every entry of ``sys.path``: with ``python -m`` one of them is the current folder.
+    Without the first entry of ``sys.path``: it is the script's folder, or with ``python -m`` the
+    one where the caller stands, unless Python was told not to add it (-P, sys.flags.safe_path).
     """
     yield Path(__file__).parents[1]
     yield Path(os.__file__).parent
     yield Path(sys.base_prefix, "lib")
-    for entry in sys.path:
-        if Path(entry).name in _PACKAGES:
+    for entry in sys.path if sys.flags.safe_path else sys.path[1:]:
+        if entry:
             yield Path(entry)
     yield from map(Path, _SYSTEM_LIBRARIES)
     yield Path(_LOADER_CACHE)
