@@ -31,6 +31,7 @@ from wasmtime.component import (
 )
 
 from infwasi_sign.adapters.compiled_cache import CodeCache
+from infwasi_sign.adapters.guest_calls import with_known_type
 from infwasi_sign.adapters.guest_values import our_values
 from infwasi_sign.adapters.nn_generation import Ledger, limit_error, prompt_limit_error
 from infwasi_sign.adapters.nn_interface import FUNCTIONS, NnSession
@@ -202,7 +203,7 @@ class _Request:
             found = None if index is None else instance.get_func(store, index)
             if found is None:
                 raise RefusedError(RefusalKind.DISAGREE, f"component does not export {name}")
-            return found
+            return with_known_type(found, store)
 
         generation = function("start")(store, prompt)
         if not isinstance(generation, ResourceAny):
