@@ -43,6 +43,7 @@ ARROWS = {
 # its own. `llama_cpp` is imported by its name (adapters/llama.py), so the name has the same door.
 DOORS = {
     "wasmtime": (
+        "adapters/guest_calls.py",
         "adapters/wasm_code.py",
         "adapters/wasm_host.py",
         "adapters/nn_interface.py",

@@ -11,7 +11,6 @@ and nothing is worse than that.
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
@@ -35,8 +34,11 @@ class _InHand(SourceFileLoader):
         return self._code
 
 
-class Foretold(MetaPathFinder):
+class Foretold:
     """Finds modules in memory; `install` puts it before those that look into folders.
+
+    A meta path finder as the import system has it; not derived from that of ``importlib.abc``,
+    whose import costs as much as that of a small library.
 
     ``packages`` are read with all that is in them, ``modules`` alone. What is native in them is
     imported at once: it is a file that the dynamic loader opens.

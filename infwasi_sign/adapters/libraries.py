@@ -18,7 +18,14 @@ _PACKAGES: Final = ("wasmtime", "jinja2")
 _ADAPTERS: Final = tuple(
     f"infwasi_sign.adapters.{name}"
     for name in (
-        *("chat_template", "guest_values", "nn_generation", "nn_interface", "template_sandbox"),
+        *(
+            "chat_template",
+            "guest_calls",
+            "guest_values",
+            "nn_generation",
+            "nn_interface",
+            "template_sandbox",
+        ),
         *("wasm_code", "wasm_host", "wasm_limits"),
     )
 )

@@ -6,18 +6,20 @@ anybody: what ``compiled_cache`` gives was made here, on this machine, by this u
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from wasmtime import Config, Engine, WasmtimeError
 from wasmtime.component import Component
 
-from infwasi_sign.adapters.compiled_cache import CodeCache
 from infwasi_sign.adapters.nn_generation import limit_error
 from infwasi_sign.adapters.wasm_settings import settings_for
 from infwasi_sign.domain.component_code import require_compilable
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.text import escape_controls
 from infwasi_sign.errors import MalformedError, UndecidedError
+
+if TYPE_CHECKING:
+    from infwasi_sign.adapters.compiled_cache import CodeCache
 
 _COMPONENT_MAGIC: Final = b"\0asm\x0d\x00\x01\x00"  # component-model, Binary.md: preamble
 
@@ -31,7 +33,7 @@ class Compiled:
     component: Component
 
 
-def compile_component(wasm: bytes, cache: CodeCache | None) -> Compiled:
+def compile_component(wasm: bytes, cache: "CodeCache | None") -> Compiled:
     """The code of a component; taken from ``cache`` if it is there, kept there if not.
 
     Raises:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from wasmtime import Engine, Store, WasmtimeError
 from wasmtime.component import (
@@ -30,7 +30,7 @@ from wasmtime.component import (
     VariantType,
 )
 
-from infwasi_sign.adapters.compiled_cache import CodeCache
+from infwasi_sign.adapters.guest_calls import with_known_type
 from infwasi_sign.adapters.guest_values import our_values
 from infwasi_sign.adapters.nn_generation import Ledger, limit_error, prompt_limit_error
 from infwasi_sign.adapters.nn_interface import FUNCTIONS, NnSession
@@ -41,6 +41,9 @@ from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.text import escape_controls
 from infwasi_sign.errors import GuestError, RefusalKind, RefusedError
 from infwasi_sign.ports import GuestGrants, StopFlag
+
+if TYPE_CHECKING:
+    from infwasi_sign.adapters.compiled_cache import CodeCache
 
 TYPES: Final = "infwasi:llm/types@0.1.0"  # types only: nothing to define
 EXPORT: Final = "infwasi:llm/inference@0.1.0"
@@ -73,7 +76,7 @@ class WasmtimeHost:
     ``cache`` keeps code for the next process. Give one only where all components are verified.
     """
 
-    def __init__(self, cache: CodeCache | None = None) -> None:
+    def __init__(self, cache: "CodeCache | None" = None) -> None:
         self._cache = cache
         self._lock = threading.Lock()
         self._kept: Compiled | None = None
@@ -202,7 +205,7 @@ class _Request:
             found = None if index is None else instance.get_func(store, index)
             if found is None:
                 raise RefusedError(RefusalKind.DISAGREE, f"component does not export {name}")
-            return found
+            return with_known_type(found, store)
 
         generation = function("start")(store, prompt)
         if not isinstance(generation, ResourceAny):

@@ -5,6 +5,7 @@ guest failed, 130 interrupted.
 """
 
 import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -43,6 +44,8 @@ class _LazyGroup(click.Group):
         name = cmd_name.replace("-", "_")
         module = importlib.import_module(f"infwasi_sign.cli.{name}_command")
         command: click.Command = module.command
+        if not getattr(module, "COLLECTS_LATE", False):
+            collect_from_now()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
@@ -85,6 +88,12 @@ def main() -> NoReturn:
         # the watcher that could end it is gone. Everything is flushed and closed by now.
         os._exit(code)
     sys.exit(code)
+
+
+def collect_from_now() -> None:
+    """Let the collector work again (`__main__` switched it off), but not on what is imported."""
+    gc.freeze()
+    gc.enable()
 
 
 def _reported(error: BaseException) -> int:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from infwasi_sign.run import RunRequest
     from infwasi_sign.verify import VerifiedPackage, VerifyRequest
 
+COLLECTS_LATE = True  # only once the model is loaded: see `cli.collect_from_now`
+
 _LAST_WORDS = {
     StopReason.INTERRUPT: "interrupted",
     StopReason.DEADLINE: "refused: limit: the run took too long and did not stop by itself",
@@ -286,6 +288,7 @@ def _run(
     as_json: bool,
 ) -> None:
     from infwasi_sign.adapters.process import layers_in_force
+    from infwasi_sign.cli import collect_from_now
     from infwasi_sign.run import run
 
     host, backend = loading.host(), loading.backend()
@@ -295,6 +298,7 @@ def _run(
         backend.prepare(verified.model_file(verified.manifest.models[0].name))
         host.settle()
         confinement.before_loading()
+        collect_from_now()
         return layers_in_force()
 
     answer = AnswerWriter(as_json)
