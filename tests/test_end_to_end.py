@@ -155,13 +155,32 @@ def test_max_tokens_narrow_the_answer(place: Path) -> None:
     assert text.said[-1] == "answer ended early: length after 3 tokens"
 
 
+def stopped_by(limit: str, took: tuple[str, str], done: Done) -> bool:
+    """The refusal of a run that let go in time, or of one that was ended after its grace."""
+    gently, hard = took
+    refusals = [line for line in done.said if line.startswith("refused: ")]
+    endings = (gently, f"{hard} and did not stop by itself")
+    return refusals in [[f"refused: limit: {end} (expected at most {limit})"] for end in endings]
+
+
+def test_memory_over_what_the_caller_gives_ends_the_run(place: Path) -> None:
+    done = run(place, "--max-memory", "48", LONG)
+    took = ("the run took more memory than it may", "the run took too much memory")
+    assert done.code == 1
+    assert stopped_by("host-memory-bytes 50331648 (set by the caller)", took, done)
+
+
+def test_memory_that_is_enough_changes_nothing(place: Path) -> None:
+    """The control: the same run with what it needs."""
+    done = run(place, "--max-memory", "1500", QUESTION)
+    assert (done.code, done.out) == (0, "The capital of Sweden is Stockholm.\n")
+
+
 def test_a_deadline_ends_the_run(place: Path) -> None:
     done = run(place, "--timeout", "1", LONG)
+    took = ("the run took longer than it may", "the run took too long")
     assert done.code == 1
-    assert done.said[3] == (
-        "refused: limit: the run took longer than it may "
-        "(expected at most timeout-seconds 1 (set by the caller))"
-    )
+    assert stopped_by("timeout-seconds 1 (set by the caller)", took, done)
 
 
 # --- prompts are data ------------------------------------------------------------------------

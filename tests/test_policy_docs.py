@@ -10,11 +10,12 @@ from infwasi_sign.adapters.policy_source import expression_rules
 from infwasi_sign.domain import cel_subset
 from infwasi_sign.domain.digest import Digest
 from infwasi_sign.domain.facts import FACT_TYPES, claim_facts, signer_facts, variable
-from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.limits import KIB, LIMITS, MIB
 from infwasi_sign.domain.policy import RunLimit
 from infwasi_sign.domain.policy_file import parse_policy
 from infwasi_sign.domain.rules import FactValue
 from infwasi_sign.errors import RefusalKind
+from infwasi_sign.run import HOST_LIMITS
 from tests import forge
 from tests.conftest import ROOT
 from tests.policy_support import LICENSED, MINIMAL, facts_of, load, verify_under
@@ -165,3 +166,14 @@ def test_every_link_of_the_page_leads_somewhere() -> None:
     links = re.findall(r"\]\(([^)#:]+)[^):]*\)", PAGE)
     assert len(links) > 4
     assert [link for link in links if not (ROOT / "docs" / link).exists()] == []
+
+
+def test_the_bounds_of_the_host_are_those_of_a_run() -> None:
+    said = {row[0]: row[1] for row in rows("## Bounds of the host")}
+    units = {"KiB": KIB, "MiB": MIB}
+    bounds = {}
+    for name, bound in said.items():
+        number, _, unit = bound.replace(",", "").partition(" ")
+        if number.isdigit():
+            bounds[name] = int(number) * units.get(unit, 1)
+    assert bounds == HOST_LIMITS

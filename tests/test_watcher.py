@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from infwasi_sign.adapters.host_memory import MemoryMeter
+from infwasi_sign.adapters.host_memory import MemoryMeter, usable_memory_bytes
 from infwasi_sign.adapters.watcher import Watcher
 from infwasi_sign.domain.limits import MIB
 from infwasi_sign.errors import InfwasiError, RefusalKind, RefusedError, UndecidedError
@@ -369,3 +369,89 @@ def test_unwatched_interrupt_still_ends_python() -> None:
         child.send_signal(signal.SIGINT)
         _, errors = child.communicate(timeout=TIMEOUT_SECONDS)
     assert errors.endswith("KeyboardInterrupt\n")
+
+
+# --- where the main thread does not listen ----------------------------------------------------
+
+# Blocks that assign 3,000 locals: Cranelift takes seconds for it, and would take them undisturbed.
+COMPILE = """
+from tests.test_component_code import module, many_locals
+import wasmtime
+bomb = module(many_locals(3000, 12000))
+def work():
+    wasmtime.Module(wasmtime.Engine(), bomb)
+"""
+LOOP = """
+def work():
+    while True:
+        pass
+"""
+CONVERT = """
+def work():
+    while True:
+        [bytes(1) for _ in range(10**6)]
+"""
+HASH = "work = run_for_hours"
+BUSY = {"compiling": COMPILE, "looping": LOOP, "converting": CONVERT, "hashing": HASH}
+
+
+@pytest.mark.parametrize("doing", BUSY)
+def test_deadline_ends_the_process_whatever_the_main_thread_does(doing: str) -> None:
+    result = run_python(
+        START + BUSY[doing] + "\nwith watcher:\n    watcher.arm(0.05, 'a moment')\n    work()\n"
+        "    print('was not stopped')\n"
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (
+        1,
+        "",
+        "ended by deadline (expected at most a moment)\n",
+    )
+
+
+HOARD = """
+from infwasi_sign.adapters.host_memory import MemoryMeter, usable_memory_bytes
+kept = []
+def hoard():
+    for _ in range(4096):
+        kept.append(bytes([1]) * 2**20)
+    print('was not stopped')
+"""
+
+
+def test_memory_over_its_bound_ends_the_process() -> None:
+    result = run_python(
+        START + HOARD + "with watcher:\n"
+        "    watcher.bound_memory(MemoryMeter().own_bytes() + 2**26, 'host-memory-bytes 9')\n"
+        "    hoard()"
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (
+        1,
+        "",
+        "ended by memory (expected at most host-memory-bytes 9)\n",
+    )
+
+
+def test_memory_is_measured_in_a_process_that_may_open_nothing() -> None:
+    output = python_output(
+        START_PATIENT + "import resource\nwith watcher:\n"
+        "    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))\n"
+        "    watcher.bound_memory(1)\n    while watcher.reason() is None:\n        pass\n"
+        "print(watcher.reason())"
+    )
+    assert output == "memory"
+
+
+def test_address_space_is_bounded_far_above_the_memory() -> None:
+    """What one call asks for is refused at once; the watcher has not even looked."""
+    output = python_output(
+        "from infwasi_sign.adapters.host_memory import bound_address_space\n"
+        "bound_address_space(2**26)\n"
+        "kept = bytearray(2**28)\n"
+        "try:\n    bytearray(2**32)\nexcept MemoryError:\n    print('refused')"
+    )
+    assert output == "refused"
+
+
+def test_what_the_host_grants_is_less_than_the_machine_has() -> None:
+    pages, page_bytes = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGESIZE")
+    assert 0 < usable_memory_bytes() < pages * page_bytes

@@ -22,6 +22,7 @@ from infwasi_sign.domain.cel_subset import measure_tree
 from infwasi_sign.domain.cel_tree import read_tree
 from infwasi_sign.domain.chat import Message, Role
 from infwasi_sign.domain.component import describe, find_settings
+from infwasi_sign.domain.component_code import require_compilable
 from infwasi_sign.domain.gguf import GgufArray, GgufHeader, parse
 from infwasi_sign.domain.gguf_facts import model_facts
 from infwasi_sign.domain.identity_record import IdentityRecord
@@ -200,6 +201,8 @@ def _walk(header: GgufHeader, array: GgufArray) -> None:
 
 @_target(corpus.components, (RefusedError,), longest=32_768)
 def _component(data: bytes) -> None:
+    with contextlib.suppress(RefusedError):
+        require_compilable(data)
     facts = describe(data)
     assert facts == describe(data)
     with contextlib.suppress(RefusedError):
