@@ -220,6 +220,7 @@ def test_measures_every_byte_once_at_every_level(
     level: LoadLevel, size_bytes: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measuring, "WINDOW_BYTES", 4096)
+    monkeypatch.setattr(measuring, "READ_BYTES", 4096)
     if level is LoadLevel.SEALED_MEMFD:
         monkeypatch.setattr(holding, "LEASE_FILE_SYSTEMS", {})
     path = folder / "any"
@@ -277,6 +278,7 @@ def test_notices_a_writer_in_the_middle_of_a_pass(
     file: LocalFile, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measuring, "WINDOW_BYTES", 4096)
+    monkeypatch.setattr(measuring, "READ_BYTES", 4096)
     file.guard()
     windows = file.windows()
     assert bytes(next(windows)) == CONTENT[:4096]

@@ -41,6 +41,7 @@ BOTH = frozenset(Algorithm)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> int:
     """A window of a page: small files then take several, and mappings stay aligned."""
     monkeypatch.setattr(measuring, "WINDOW_BYTES", 4096)
+    monkeypatch.setattr(measuring, "READ_BYTES", 4096)
     return 4096
 
 

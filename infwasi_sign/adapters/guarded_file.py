@@ -22,6 +22,7 @@ from infwasi_sign.adapters.holding import (
     sealed_copy,
     take_read_lease,
 )
+from infwasi_sign.adapters.passing_lease import passing_windows
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
@@ -278,8 +279,13 @@ class LocalFile:
 
     def _windows(self) -> Iterator[memoryview]:
         self.require_same()
+        if self._level is LoadLevel.NONE:
+            descriptor, size_bytes = self._descriptor, self.size_bytes
+            yield from passing_windows(descriptor, size_bytes, self._require_unchanged)
+            self.require_same()
+            return
         # Nobody asks us before they cut a foreign owner's file short: it is read, not mapped.
-        is_held = self._level not in {LoadLevel.NONE, LoadLevel.FOREIGN_OWNER}
+        is_held = self._level is not LoadLevel.FOREIGN_OWNER
         for window in measuring.file_windows(self._descriptor, self.size_bytes, held=is_held):
             # A writer waits `lease-break-time` (45 s) for us, so a look per window is soon enough
             # to be gone before the file can be cut short under the mapping (SIGBUS).
