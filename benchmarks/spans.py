@@ -19,7 +19,7 @@ import threading  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from typing import Any, Final  # noqa: E402
 
-from benchmarks.span_names import LIBRARIES, OURS, REST, START, STANDARD, WATCHED  # noqa: E402
+from benchmarks.span_names import LIBRARIES, OURS, REST, STANDARD, START, WATCHED  # noqa: E402
 
 _MAIN: Final = threading.get_ident()
 
@@ -114,7 +114,7 @@ def main() -> None:
     start, file = os.environ["INFWASI_SPANS"].split(" ", 1)
     spans = _Spans(int(start))
     _watch(spans)
-    from infwasi_sign.__main__ import main as run  # noqa: PLC0415 - watched
+    from infwasi_sign.cli import main as run  # noqa: PLC0415 - watched
 
     try:
         run()

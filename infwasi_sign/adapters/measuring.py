@@ -30,7 +30,7 @@ WINDOW_BYTES: Final = 16 * MIB
 """What is mapped at a time; from 16 MiB on, BLAKE3 with two threads gets no faster."""
 
 READ_BYTES: Final = 4 * MIB
-"""What is read at a time, twice: larger buffers leave the processor's cache before they are used."""
+"""What is read at a time, twice: more leaves the processor's cache before it is used."""
 
 _THREADED_BYTES: Final = 128 * KIB  # blake3-py README: below it more threads only cost time
 _Update: TypeAlias = Callable[[memoryview], object]
@@ -292,7 +292,7 @@ def _given_back(windows: Iterator[memoryview], fd: int, offset: int) -> Iterator
 
 
 def _mapped_windows(fd: int, start: int, size_bytes: int) -> Iterator[memoryview]:
-    # Neither MADV_SEQUENTIAL nor POSIX_FADV_WILLNEED: both made it slower, from disk and from cache.
+    # Neither MADV_SEQUENTIAL nor POSIX_FADV_WILLNEED: both only cost processor time.
     for offset in range(start, size_bytes, WINDOW_BYTES):
         length = min(WINDOW_BYTES, size_bytes - offset)
         try:
