@@ -18,7 +18,9 @@ SYSTEM: Final = "Answer in one short sentence."
 QUESTION: Final = "What is the capital of Sweden?"
 
 STATE: Final = tempfile.mkdtemp(prefix="infwasi-bench-state-")
-ENVIRONMENT: Final = {**os.environ, "PYTHONPATH": str(ROOT), "INFWASI_STATE_DIR": STATE}
+# Bytecode is written as pip writes it when it installs: a start does not compile our modules.
+_KEPT: Final = {name: v for name, v in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+ENVIRONMENT: Final = {**_KEPT, "PYTHONPATH": str(ROOT), "INFWASI_STATE_DIR": STATE}
 
 _PROJECT: Final = """\
 [package]
