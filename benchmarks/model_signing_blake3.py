@@ -5,22 +5,26 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from model_signing import hashing
 
 
 def main() -> None:
     action, folder, signature, key = sys.argv[1], *map(Path, sys.argv[2:])
-    config = hashing.Config().use_file_serialization(hashing_algorithm="blake3")
+    api: Any = hashing  # not typed
+    config = api.Config().use_file_serialization(hashing_algorithm="blake3")
     if action == "sign":
         from model_signing import signing  # noqa: PLC0415 - verifying needs it not
 
-        signer = signing.Config().use_elliptic_key_signer(private_key=key)
+        api = signing
+        signer = api.Config().use_elliptic_key_signer(private_key=key)
         signer.set_hashing_config(config).sign(folder, signature)
     else:
         from model_signing import verifying  # noqa: PLC0415 - signing needs it not
 
-        verifier = verifying.Config().use_elliptic_key_verifier(public_key=key)
+        api = verifying
+        verifier = api.Config().use_elliptic_key_verifier(public_key=key)
         verifier.set_hashing_config(config).verify(folder, signature)
 
 

@@ -6,6 +6,7 @@ START: Final = "interpreter starts"
 REST: Final = "rest: command line, glue"
 OURS: Final = "import infwasi_sign"
 STANDARD: Final = "import standard library"
+HASHED: Final = "5 model hashed"
 EXIT: Final = "interpreter ends"
 LIBRARIES: Final = frozenset({"blake3", "click", "cryptography"})
 
@@ -24,7 +25,7 @@ WATCHED: Final = (
     ("infwasi_sign.verify", "measured_facts", "4, 7 policy"),
     ("infwasi_sign.adapters.guarded_file", "LocalFile.guard", "5 model guarded"),
     ("infwasi_sign.adapters.guarded_file", "LocalFile.read", "5 small files"),
-    ("infwasi_sign.adapters.guarded_file", "LocalFile.measure", "5 model hashed"),
+    ("infwasi_sign.adapters.guarded_file", "LocalFile.measure", HASHED),
     ("infwasi_sign.verify", "agree", "6 agreement"),
     ("infwasi_sign.cli.delivery", "accepted", "verdict"),
     ("infwasi_sign.cli.delivery", "Delivery.deliver", "verdict"),

@@ -71,13 +71,15 @@ def _watch(spans: _Spans) -> None:
     load = builtins.__import__
     seen = 0
 
-    def timed_import(name: str, *rest: Any, **named: Any) -> Any:
+    def timed_import(
+        name: str, importer: Any = None, local: Any = None, members: Any = (), level: int = 0
+    ) -> Any:
         nonlocal seen
         if threading.get_ident() != _MAIN or name in sys.modules:
-            return load(name, *rest, **named)
-        spans.enter(_group(name))
+            return load(name, importer, local, members, level)
+        spans.enter(_group((importer or {}).get("__name__", "") if level else name))
         try:
-            return load(name, *rest, **named)
+            return load(name, importer, local, members, level)
         finally:
             if len(sys.modules) != seen:
                 seen = len(sys.modules)
@@ -86,10 +88,11 @@ def _watch(spans: _Spans) -> None:
                     _put_clock(spans, *watched)
             spans.leave()
 
-    builtins.__import__ = timed_import
+    builtins.__import__ = timed_import  # type: ignore[assignment] # it gives what `load` gives
 
 
 def _group(name: str) -> str:
+    """By the library that is imported, or that imports a part of itself."""
     top = name.partition(".")[0]
     if top == "infwasi_sign":
         return OURS
