@@ -20,14 +20,14 @@ from benchmarks.span_names import EXIT, HASHED
 from benchmarks.timing import Figure, in_turns, process_seconds
 from benchmarks.usage import process_usage
 
-_SIZES: Final = {"0.1 GiB": GIB // 10, "1 GiB": GIB, "4 GiB": 4 * GIB, "16 GiB": 16 * GIB}
+SIZES: Final = {"0.1 GiB": GIB // 10, "1 GiB": GIB, "4 GiB": 4 * GIB, "16 GiB": 16 * GIB}
 _MANY_TENSORS: Final = 20_000
 _RUNS: Final = 3  # of 16 GiB, whose turn takes 4 s and more; less goes on for the small ones
 
 
 def measure(runs: int) -> list[Figure]:
     figures: list[Figure] = []
-    for name, size in _SIZES.items():
+    for name, size in SIZES.items():
         with big_package(size) as big:
             turns = runs if size < 4 * GIB else min(runs, _RUNS)
             if not figures:

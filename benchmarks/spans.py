@@ -16,7 +16,7 @@ import builtins  # noqa: E402 - the clock first
 import json  # noqa: E402
 import os  # noqa: E402
 import threading  # noqa: E402
-from collections.abc import Callable  # noqa: E402
+from collections.abc import Callable, Mapping  # noqa: E402
 from typing import Any, Final  # noqa: E402
 
 from benchmarks.span_names import LIBRARIES, OURS, REST, STANDARD, START, WATCHED  # noqa: E402
@@ -69,31 +69,33 @@ def _watch(spans: _Spans) -> None:
     """From now on imports are counted, and watched functions get their clock."""
     waiting = list(WATCHED)
     load = builtins.__import__
-    seen = 0
 
-    def timed_import(
-        name: str, importer: Any = None, local: Any = None, members: Any = (), level: int = 0
-    ) -> Any:
-        nonlocal seen
+    def timed_import(name: str, *rest: Any, **named: Any) -> Any:
         if threading.get_ident() != _MAIN or name in sys.modules:
-            return load(name, importer, local, members, level)
-        spans.enter(_group((importer or {}).get("__name__", "") if level else name))
+            return load(name, *rest, **named)
+        spans.enter(_group(name, *rest, **named))
         try:
-            return load(name, importer, local, members, level)
+            return load(name, *rest, **named)
         finally:
-            if len(sys.modules) != seen:
-                seen = len(sys.modules)
-                for watched in [one for one in waiting if _is_complete(one[0])]:
-                    waiting.remove(watched)
-                    _put_clock(spans, *watched)
+            for watched in [one for one in waiting if _is_complete(one[0])]:
+                waiting.remove(watched)
+                _put_clock(spans, *watched)
             spans.leave()
 
-    builtins.__import__ = timed_import  # type: ignore[assignment] # it gives what `load` gives
+    builtins.__import__ = timed_import
 
 
-def _group(name: str) -> str:
-    """By the library that is imported, or that imports a part of itself."""
-    top = name.partition(".")[0]
+def _group(
+    name: str,
+    globals: Mapping[str, Any] | None = None,  # noqa: A002 - as `__import__` names them
+    _locals: object = None,
+    _members: object = (),
+    level: int = 0,
+    **_: object,
+) -> str:
+    """By the library that is imported, or that imports a part of itself by a relative name."""
+    importer = (globals or {}).get("__name__", "")
+    top = (importer if level else name).partition(".")[0]
     if top == "infwasi_sign":
         return OURS
     return f"import {top}" if top in LIBRARIES else STANDARD
