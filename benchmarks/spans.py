@@ -13,13 +13,14 @@ import time
 _BEGUN, _BEGUN_CPU = time.monotonic_ns(), time.process_time_ns()  # before anything is imported
 
 import builtins  # noqa: E402 - the clock first
+import importlib  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import threading  # noqa: E402
 from collections.abc import Callable, Mapping  # noqa: E402
-from typing import Any, Final  # noqa: E402
+from typing import Any, Final, NoReturn  # noqa: E402
 
-from benchmarks.span_names import LIBRARIES, OURS, REST, STANDARD, START, WATCHED  # noqa: E402
+from benchmarks.span_names import EXIT, LIBRARIES, OURS, REST, STANDARD, START, WATCHED  # noqa: E402
 
 _MAIN: Final = threading.get_ident()
 
@@ -117,16 +118,26 @@ def _put_clock(spans: _Spans, module: str, path: str, span: str) -> None:
 
 def main() -> None:
     start, file = os.environ["INFWASI_SPANS"].split(" ", 1)
+    out = os.open(file, os.O_WRONLY)  # now: the command may give up opening files
     spans = _Spans(int(start))
-    _watch(spans)
-    from infwasi_sign.cli import main as run  # noqa: PLC0415 - watched
+    leave_at_once = os._exit
 
+    def write_down() -> None:
+        spans.enter(EXIT)
+        found = {"wall": spans.wall, "cpu": spans.cpu, "ended": time.monotonic_ns()}
+        os.write(out, json.dumps(found).encode())
+
+    def leave(status: int) -> NoReturn:
+        write_down()
+        leave_at_once(status)
+
+    os._exit = leave
+    _watch(spans)
     try:
-        run()
-    finally:
-        spans.enter("end")
-        with open(file, "w") as out:
-            json.dump({"wall": spans.wall, "cpu": spans.cpu, "ended": time.monotonic_ns()}, out)
+        importlib.import_module("infwasi_sign.__main__").main()
+    except SystemExit:
+        write_down()
+        raise
 
 
 if __name__ == "__main__":
