@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.big_models import GIB, TENSORS, BigPackage, big_package
+from benchmarks.big_models import GIB, MIB, TENSORS, BigPackage, big_package
 from benchmarks.scene import ENVIRONMENT, command
 from benchmarks.span_names import EXIT, HASHED
 from benchmarks.timing import Figure, in_turns, process_seconds
@@ -45,7 +45,15 @@ def _size(big: BigPackage, name: str, runs: int) -> list[Figure]:
         [one.seconds * 1e3 for one in used],
         [one.processor_seconds * 1e3 for one in used],
     )
-    return [whole, *_spans_of(big, f"verify, {name}", runs, lambda span: span == HASHED)]
+    resident = [one.most_resident_bytes / MIB for one in used]
+    memory = Figure(
+        what=f"resident, {name}",
+        unit="MiB",
+        ours=statistics.median(resident),
+        lowest=min(resident),
+        highest=max(resident),
+    )
+    return [whole, memory, *_spans_of(big, f"verify, {name}", runs, lambda span: span == HASHED)]
 
 
 def _spans_of(

@@ -101,10 +101,12 @@ def _sizes(figures: Iterable[_Figure]) -> str:
         whole, hashed = by_name[f"verify, {size}"], by_name[f"verify, {size}: {HASHED}"]
         rest = whole["ours"] - hashed["ours"]
         values = (whole["ours"], hashed["ours"], rest, whole["peer"])
-        return size, *(f"{value:,.0f} ms" for value in values)
+        resident = by_name[f"resident, {size}"]["ours"]
+        return size, *(f"{value:,.0f} ms" for value in values), f"{resident:.0f} MiB"
 
     return _table(
-        "Model | whole process | of which hashing | all else | processor time", map(row, SIZES)
+        "Model | whole process | of which hashing | all else | processor time | resident memory",
+        map(row, SIZES),
     )
 
 
