@@ -11,7 +11,6 @@ from typing import Any, Final
 from benchmarks.__main__ import RESULTS
 from benchmarks.cost import SIZES
 from benchmarks.scene import ROOT
-from benchmarks.span_names import HASHED
 
 PAGE: Final = ROOT / "docs" / "performance.md"
 DATA: Final = PAGE.with_suffix(".json")
@@ -98,14 +97,13 @@ def _sizes(figures: Iterable[_Figure]) -> str:
     by_name = {one["what"]: one for one in figures}
 
     def row(size: str) -> tuple[str, ...]:
-        whole, hashed = by_name[f"verify, {size}"], by_name[f"verify, {size}: {HASHED}"]
-        rest = whole["ours"] - hashed["ours"]
-        values = (whole["ours"], hashed["ours"], rest, whole["peer"])
-        resident = by_name[f"resident, {size}"]["ours"]
-        return size, *(f"{value:,.0f} ms" for value in values), f"{resident:.0f} MiB"
+        whole, resident = by_name[f"verify, {size}"], by_name[f"resident, {size}"]["ours"]
+        hashing, rest = (by_name[f"verify, {size}: {part}"] for part in ("hashing", "all else"))
+        found = (one[column] for column in ("ours", "peer") for one in (whole, hashing, rest))
+        return size, *(f"{value:,.0f}" for value in found), f"{resident:.0f} MiB"
 
     return _table(
-        "Model | whole process | of which hashing | all else | processor time | resident memory",
+        "Model | ms | hashing | all else | ms of processors | hashing | all else | resident memory",
         map(row, SIZES),
     )
 

@@ -20,6 +20,7 @@ from blake3 import blake3
 from benchmarks.big_models import GIB, BigPackage, big_package
 from benchmarks.scene import ENVIRONMENT, MODEL, command, package
 from benchmarks.timing import Figure, in_turns, process_seconds
+from benchmarks.usage import process_usage
 from infwasi_sign.adapters.measuring import file_windows
 from infwasi_sign.adapters.measuring import measure as measure_windows
 from infwasi_sign.domain.digest import Algorithm
@@ -64,7 +65,7 @@ def _large(runs: int) -> list[Figure]:
         }
         figures = _against("verify, model of 2 GiB", big.arguments, peers, runs)
         figures = [replace(figure, goal=_GOALS[figure.peer_name]) for figure in figures]
-        return [*figures, *_hashing_alone(big.model, runs)]
+        return [*figures, *_processor_time(big.arguments, peers), *_hashing_alone(big.model, runs)]
 
 
 def _against(
@@ -79,6 +80,34 @@ def _against(
         },
         runs=runs,
     )
+
+
+def _processor_time(arguments: list[str], peers: Mapping[str, list[str]]) -> list[Figure]:
+    """The seconds that all cores together worked, once each: what a busy machine changes least."""
+
+    def seconds(tool: list[str]) -> float:
+        path = shutil.which(tool[0])
+        if path is None:
+            raise RuntimeError(f"no {tool[0]}")
+        return process_usage([path, *tool[1:]], ENVIRONMENT).processor_seconds
+
+    ours = seconds([*command(), *arguments])
+    figures = []
+    for name, tool in peers.items():
+        ratio = ours / (peer := seconds(tool))
+        figures.append(
+            Figure(
+                what="processors, 2 GiB",
+                unit="s",
+                ours=ours,
+                peer_name=name,
+                peer=peer,
+                ratio=ratio,
+                lowest=ratio,
+                highest=ratio,
+            )
+        )
+    return figures
 
 
 def _model_signing(package: Path, key: Path) -> list[str]:
