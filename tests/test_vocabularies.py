@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from infwasi_sign.adapters.chat_template import render
-from infwasi_sign.adapters.llama import bindings
+from infwasi_sign.adapters.llama_bindings import bindings
 from infwasi_sign.adapters.llama_vocabulary import Vocabulary
 from infwasi_sign.domain.chat import Message, Role
 from tests.conftest import ROOT
