@@ -19,8 +19,10 @@ QUESTION: Final = "What is the capital of Sweden?"
 
 STATE: Final = tempfile.mkdtemp(prefix="infwasi-bench-state-")
 CACHE: Final = tempfile.mkdtemp(prefix="infwasi-bench-cache-")
+# Bytecode is written as pip writes it when it installs: a start does not compile our modules.
+_KEPT: Final = {name: v for name, v in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 ENVIRONMENT: Final = {
-    **os.environ,
+    **_KEPT,
     "PYTHONPATH": str(ROOT),
     "INFWASI_STATE_DIR": STATE,
     "INFWASI_CACHE_DIR": CACHE,

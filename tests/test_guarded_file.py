@@ -221,6 +221,7 @@ def test_measures_every_byte_once_at_every_level(
     level: LoadLevel, size_bytes: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measuring, "WINDOW_BYTES", 4096)
+    monkeypatch.setattr(measuring, "READ_BYTES", 4096)
     if level is LoadLevel.SEALED_MEMFD:
         monkeypatch.setattr(holding, "LEASE_FILE_SYSTEMS", {})
     path = folder / "any"
@@ -236,6 +237,73 @@ def test_measures_every_byte_once_at_every_level(
     assert set(digests) == BOTH
     assert sum(seen) == size_bytes
     file.close()
+
+
+# --- a pass over what nobody holds ------------------------------------------------------------
+
+
+def test_takes_a_lease_for_the_pass_over_an_unguarded_file_and_gives_it_back(
+    file: LocalFile, model: Path
+) -> None:
+    held: list[bool] = []
+    digests = file.measure(BOTH, lambda _: held.append(holding.holds_read_lease(file.fileno())))
+    assert digests[Algorithm.SHA256].hex == hashlib.sha256(CONTENT).hexdigest()
+    assert held == [True]
+    assert (file.level, holding.holds_read_lease(file.fileno())) == (LoadLevel.NONE, False)
+    assert python_output(TRY_TO_WRITE, model) == "opened"
+
+
+def test_lets_a_writer_in_during_a_pass_over_an_unguarded_file_and_reads_the_rest(
+    file: LocalFile, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "WINDOW_BYTES", 4096)
+    monkeypatch.setattr(measuring, "READ_BYTES", 4096)
+    windows = file.windows()
+    seen = bytes(next(windows))
+    assert python_output(TRY_TO_WRITE, model) == "EAGAIN"
+    seen += bytes(next(windows))
+    assert not holding.holds_read_lease(file.fileno())
+    assert python_output(TRY_TO_WRITE, model) == "opened"  # and wrote nothing
+    assert seen + b"".join(bytes(window) for window in windows) == CONTENT
+
+
+def test_refuses_an_unguarded_file_that_is_written_during_the_pass(
+    file: LocalFile, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "WINDOW_BYTES", 4096)
+    monkeypatch.setattr(measuring, "READ_BYTES", 4096)
+    windows = file.windows()
+    next(windows)
+    with start_python("import sys\nopen(sys.argv[1], 'r+b').write(b'EVIL')", model) as writer:
+        while holding.holds_read_lease(file.fileno()):
+            assert writer.poll() is None
+        next(windows)
+        assert writer.wait(timeout=30) == 0
+    with pytest.raises(RefusedError, match="its size or time is not") as refusal:
+        list(windows)
+    assert refusal.value.kind is RefusalKind.LEVEL
+
+
+def test_refuses_an_unguarded_file_that_is_cut_short_during_the_pass(
+    file: LocalFile, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a mapping without a lease would end the process with SIGBUS."""
+    monkeypatch.setattr(measuring, "WINDOW_BYTES", 4096)
+    monkeypatch.setattr(measuring, "READ_BYTES", 4096)
+    windows = file.windows()
+    next(windows)
+    with start_python("import os, sys\nos.truncate(sys.argv[1], 1)", model) as writer:
+        while holding.holds_read_lease(file.fileno()):
+            assert writer.poll() is None
+
+        def rest() -> None:
+            next(windows)
+            assert writer.wait(timeout=30) == 0
+            list(windows)
+
+        with pytest.raises(RefusedError, match=r"became shorter|not as long") as refusal:
+            rest()
+    assert refusal.value.kind is RefusalKind.DIGEST
 
 
 def test_measures_in_a_process_that_may_open_nothing(model: Path) -> None:
@@ -278,6 +346,7 @@ def test_notices_a_writer_in_the_middle_of_a_pass(
     file: LocalFile, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measuring, "WINDOW_BYTES", 4096)
+    monkeypatch.setattr(measuring, "READ_BYTES", 4096)
     file.guard()
     windows = file.windows()
     assert bytes(next(windows)) == CONTENT[:4096]

@@ -24,6 +24,7 @@ from infwasi_sign.adapters.holding import (
     sealed_copy,
     take_read_lease,
 )
+from infwasi_sign.adapters.passing_lease import passing_windows
 from infwasi_sign.adapters.private_copy import private_copy
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.load_level import LoadLevel
@@ -318,9 +319,14 @@ class LocalFile:
 
     def _windows(self) -> Iterator[memoryview]:
         self.require_same()
+        if self._level is LoadLevel.NONE:
+            descriptor, size_bytes = self._descriptor, self.size_bytes
+            yield from passing_windows(descriptor, size_bytes, self._require_unchanged)
+            self.require_same()
+            return
         # Nobody asks us before they cut a foreign owner's file short: it is read, not mapped. With
         # fs-verity a bad page is an error to who reads it, and SIGBUS to who has it mapped.
-        is_held = self._level not in {LoadLevel.NONE, LoadLevel.FOREIGN_OWNER}
+        is_held = self._level is not LoadLevel.FOREIGN_OWNER
         is_mapped = is_held and self._level is not LoadLevel.FS_VERITY
         for window in measuring.file_windows(self._descriptor, self.size_bytes, held=is_mapped):
             # A writer waits `lease-break-time` (45 s) for us, so a look per window is soon enough
