@@ -23,6 +23,7 @@ from infwasi_sign.domain.agreement import agree
 from infwasi_sign.domain.component import ComponentFacts
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
 from infwasi_sign.domain.facts import claim_facts, measured_facts, signer_facts
+from infwasi_sign.domain.fs_verity import FsVerityHash, require_same_verity
 from infwasi_sign.domain.gguf_facts import ModelFacts
 from infwasi_sign.domain.level_demand import LevelDemand, require_rules_and_level
 from infwasi_sign.domain.load_level import LoadLevel
@@ -89,7 +90,7 @@ class MeasuredEntry:
     role: EntryRole
     size_bytes: int
     digests: tuple[Digest, ...]
-    fs_verity: str | None = None  # the digest that the kernel holds every read to, in hex
+    fs_verity: str | None = None  # in hex; by the kernel, or from the bytes
 
 
 _PROOF: Final = object()
@@ -299,12 +300,11 @@ def _measure(
     for entry in sorted(manifest.entries, key=lambda entry: entry.size_bytes):
         file = files[entry.name]
         _require_size(entry, file)
-        verity = None
+        verity: str | None = None
         if entry.role is EntryRole.MODEL:
             if request.hold:
                 file.guard(demand.is_enough, entry.fs_verity, demand.require_possible)
-            verity = entry.fs_verity if file.level is LoadLevel.FS_VERITY else None
-            digests = _measure_model(file, _demanded_digests(request.policy, file), request)
+            digests, verity = _measure_model(entry, file, request)
         else:
             content = file.read(entry.size_bytes)
             digests = measure_bytes(content)
@@ -317,7 +317,7 @@ def _measure(
                 role=entry.role,
                 size_bytes=entry.size_bytes,
                 digests=tuple(digests[algorithm] for algorithm in sorted(digests)),
-                fs_verity=None if verity is None else verity.digest,
+                fs_verity=verity,
             )
         )
     return small, tuple(sorted(measured, key=lambda entry: entry.name))
@@ -329,13 +329,24 @@ def _demanded_digests(policy: Policy, model: GuardedFile) -> frozenset[Algorithm
 
 
 def _measure_model(
-    file: GuardedFile, algorithms: frozenset[Algorithm], request: VerifyRequest
-) -> Mapping[Algorithm, Digest]:
-    if algorithms or file.level is not LoadLevel.FS_VERITY:
-        return file.measure(algorithms, request.progress)
-    if request.progress is not None:
-        request.progress(file.size_bytes)  # what the bar counts is done
-    return {}
+    entry: Entry, file: GuardedFile, request: VerifyRequest
+) -> tuple[Mapping[Algorithm, Digest], str | None]:
+    """The digests that are demanded, and that of fs-verity if the kernel or all of them say it."""
+    algorithms = _demanded_digests(request.policy, file)
+    is_held = file.level is LoadLevel.FS_VERITY
+    stated = entry.fs_verity
+    if is_held and not algorithms:
+        if request.progress is not None:
+            request.progress(file.size_bytes)  # what the bar counts is done
+        return {}, None if stated is None else stated.digest
+    if stated is None or is_held or algorithms != frozenset(Algorithm):
+        found = file.measure(algorithms, request.progress)
+        return found, stated.digest if is_held and stated is not None else None
+    # Who wants every digest to be computed wants this one too: no other pass would tell.
+    verity = FsVerityHash(block_size=stated.block_size, salt=bytes.fromhex(stated.salt))
+    found = file.measure(algorithms, request.progress, verity.update)
+    require_same_verity(stated, verity.hexdigest(), file.name)
+    return found, stated.digest
 
 
 def _require_size(entry: Entry, file: GuardedFile) -> None:

@@ -159,7 +159,7 @@ def test_result_names_exactly_the_digests_that_were_computed(honest: Path) -> No
     for digests, of_model in (
         (frozenset({Algorithm.BLAKE3}), {"blake3"}),
         (frozenset({Algorithm.SHA256}), {"sha256"}),
-        (frozenset(Algorithm), {"blake3", "sha256"}),
+        (frozenset(Algorithm), {"blake3", "fs-verity", "sha256"}),
     ):
         value: Any = result_of(honest, digests).to_json()
         require_fits(value)

@@ -80,7 +80,7 @@ class Circumstances:
 class ComputedEntry:
     """One entry, its size in bytes, and the digests that were computed over it: no others.
 
-    ``fs_verity`` is the digest, in hex, to which the kernel holds every read of it.
+    ``fs_verity`` is that of fs-verity, in hex; where the level says so, by the kernel.
     """
 
     name: str
