@@ -311,6 +311,8 @@ def _measure(
             small[entry.role] = content
         for digest in digests.values():
             _require_digest(entry, file.name, digest)
+        if entry.fs_verity is not None and verity is not None:
+            require_same_verity(entry.fs_verity, verity, file.name)
         measured.append(
             MeasuredEntry(
                 name=entry.name,
@@ -344,9 +346,7 @@ def _measure_model(
         return found, stated.digest if is_held and stated is not None else None
     # Who wants every digest to be computed wants this one too: no other pass would tell.
     verity = FsVerityHash(block_size=stated.block_size, salt=bytes.fromhex(stated.salt))
-    found = file.measure(algorithms, request.progress, verity.update)
-    require_same_verity(stated, verity.hexdigest(), file.name)
-    return found, stated.digest
+    return file.measure(algorithms, request.progress, verity.update), verity.hexdigest()
 
 
 def _require_size(entry: Entry, file: GuardedFile) -> None:
