@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.digest import Algorithm, Digest, Update
 from infwasi_sign.domain.load_level import LoadLevel
 
 if TYPE_CHECKING:  # a seam costs nobody the import of what lies behind it
@@ -120,12 +120,6 @@ class EntryFile(Protocol):
         """Exactly ``size`` bytes from ``offset``."""
         ...
 
-    def measure(
-        self, algorithms: frozenset[Algorithm], progress: Progress | None = None
-    ) -> Mapping[Algorithm, Digest]:
-        """Digests of the whole content, in one pass over the descriptor."""
-        ...
-
     def fileno(self) -> int:
         """The descriptor that was measured; it stays this object's property."""
         ...
@@ -140,10 +134,16 @@ class GuardedFile(EntryFile, Protocol):
         stated: FsVerity | None,
         require_possible: Callable[[LoadLevel, str], None],
     ) -> LoadLevel:
-        """Hold the bytes until closed, at a level that is enough if there is one; then `measure`.
+        """Hold the bytes until closed, at a level that is enough if one is; `measure` is next."""
+        ...
 
-        ``stated`` is the signed fs-verity digest. ``require_possible`` hears the best level.
-        """
+    def measure(
+        self,
+        algorithms: frozenset[Algorithm],
+        progress: Progress | None = None,
+        also: Update | None = None,
+    ) -> Mapping[Algorithm, Digest]:
+        """Digests of the whole content, in one pass over the descriptor, which ``also`` sees."""
         ...
 
     def require_same(self) -> None:
