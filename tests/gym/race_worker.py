@@ -1,0 +1,212 @@
+"""Runs races one after the other: numbers come in line by line, an answer for each goes out."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from tests.gym.race_attacks import Attacker, Strike
+from tests.gym.race_runner import (
+    HANG_SECONDS,
+    PHASES,
+    Board,
+    Ending,
+    Running,
+    import_what_runs_import,
+)
+from tests.gym.race_scene import Ground, Plan, Rung, rungs
+
+ANSWERED, REFUSED, UNDECIDED = "answered", "refused", "undecided"
+LATE: Final = "late"
+HELD: Final = "held back until the run had ended"
+_ENDINGS: Final = {0: ANSWERED, 1: REFUSED, 2: UNDECIDED, 3: "guest failed"}
+_NEVER_SAID: Final = ("Traceback", "internal error", "Exception ignored")
+_FIRST_GUESS_SECONDS: Final = 0.01
+_MEMORY: Final = 0.8  # of what was learned about the length of a phase
+
+
+@dataclass(frozen=True, kw_only=True)
+class Race:
+    """One run, what was done to it and when it landed, how it ended, and what is wrong with that.
+
+    ``landed`` is the phase in which the attacker's call ended, or `LATE`; ``changed_bytes`` are
+    those that llama.cpp had mapped at the end and nobody had signed.
+    """
+
+    number: int
+    rung: str
+    level: str
+    attack: str
+    aimed: str
+    landed: str
+    outcome: str
+    ending: str
+    changed_bytes: int
+    is_answer_same: bool
+    seconds_to_end: float  # from the end of the attack's call; from its beginning if it was held
+    failure: str
+
+    @property
+    def is_unnoticed(self) -> bool:
+        """Other bytes were used, and the run says that all is well: what must never be."""
+        return self.ending == ANSWERED and (self.changed_bytes > 0 or not self.is_answer_same)
+
+
+def judge(plan: Plan, strike: Strike, ending: Ending, signed_answer: str) -> Race:
+    """Hold a run to what must be."""
+    outcome = strike.outcome
+    if strike.began_ns and strike.ended_ns > ending.ended_ns > strike.began_ns:
+        outcome = HELD
+    moment = strike.began_ns if outcome == HELD else strike.ended_ns
+    level = re.search(r"^model held by ([a-z-]+)", ending.said, re.MULTILINE)
+    race = Race(
+        number=plan.number,
+        rung=plan.rung.name,
+        level=level[1] if level else "",
+        attack=plan.attack,
+        aimed=PHASES[plan.phase],
+        landed=_phase_at(moment, ending),
+        outcome=outcome,
+        ending=_ending(ending),
+        changed_bytes=ending.changed_bytes,
+        is_answer_same=ending.answer == signed_answer,
+        seconds_to_end=round((ending.ended_ns - moment) / 1e9, 4) if moment else 0.0,
+        failure="",
+    )
+    failure = _failure(plan.rung, plan.attack, race, ending, signed_answer)
+    return Race(**{**asdict(race), "failure": failure})
+
+
+def _phase_at(moment_ns: int, ending: Ending) -> str:
+    *begins, end = ending.marks
+    if not begins[0] <= moment_ns < (end or ending.ended_ns):
+        return LATE
+    return PHASES[max(n for n, begin in enumerate(begins) if begin and begin <= moment_ns)]
+
+
+def _ending(ending: Ending) -> str:
+    match ending.code:
+        case None:
+            return "hung"
+        case code if code < 0:
+            return signal.Signals(-code).name
+        case code:
+            kind = re.search(r"^refused: ([a-z-]+):", ending.said, re.MULTILINE)
+            word = _ENDINGS.get(code, f"exit {code}")
+            return f"{word}: {kind[1]}" if word == REFUSED and kind else word
+
+
+def _failure(rung: Rung, attack: str, race: Race, ending: Ending, signed_answer: str) -> str:
+    """Why the run is a bad one; empty if it is not."""
+    reasons = []
+    if ending.code is None:
+        reasons.append(f"it hung for {HANG_SECONDS:g} s")
+    elif race.ending == "SIGBUS":
+        if not (rung.is_owner and attack.endswith("truncate")):
+            reasons.append("SIGBUS by nobody who owns the file")
+    elif not race.ending.startswith((ANSWERED, REFUSED, UNDECIDED)):
+        reasons.append(f"it ended with {race.ending}")
+    reasons += [f"it said {words}" for words in _NEVER_SAID if words in ending.said]
+    if race.is_unnoticed:
+        reasons.append("other bytes were used, and nobody noticed")
+    if ending.code == 0 and ending.mapped_bytes == 0:
+        reasons.append("it answered without the model")
+    if ending.code != 0 and ending.answer and not race.ending.startswith(REFUSED):
+        reasons.append("a piece was let out, and the run was not refused")
+    if not rung.is_owner:
+        if ending.changed_bytes:
+            reasons.append("mapped bytes changed while they were held")
+        if not signed_answer.startswith(ending.answer):
+            reasons.append("a piece was let out that the signed bytes do not say")
+    if rung.is_denied and race.outcome == "done":
+        reasons.append("an attack succeeded that the system should deny")
+    return "; ".join(reasons)
+
+
+class Ring:
+    """One worker's attackers, board and ground."""
+
+    def __init__(self, honest: Path, folder: Path, seed: int) -> None:
+        self._seed = seed
+        self._rungs = rungs(is_root=os.geteuid() == 0)
+        self._closing = contextlib.ExitStack()
+        self._board = Board()
+        self._attackers = {
+            user: self._closing.enter_context(Attacker(user, self._board.reader))
+            for user in {rung.attacker for rung in self._rungs}
+        }
+        self._ground = Ground(honest, folder)
+        self._signed = self._ground.signed
+        self._lengths = dict.fromkeys(range(len(PHASES)), _FIRST_GUESS_SECONDS)
+        plan = Plan.of(seed, 0, self._rungs)
+        with self._ground.place(plan) as place:
+            # Of Python's files another user may see none, so who runs the gym imports for all.
+            start = replace(self._ground.start(plan, place), user=None, home=self._ground.home(None))
+            self._answer = import_what_runs_import(self._board, start, self._signed)
+
+    def race(self, number: int, *, is_control: bool) -> Race:
+        """One of them."""
+        make = Plan.control if is_control else Plan.of
+        plan = make(self._seed, number, self._rungs)
+        attacker = self._attackers[plan.rung.attacker]
+        with self._ground.place(plan) as place:
+            self._board.clear()
+            attacker.prepare(self._ground.job(plan, place, self._lengths[plan.phase]))
+            running = Running(self._board, self._ground.start(plan, place), self._signed)
+            attacker.aim(running.process)
+            ending = running.end()
+            strike = attacker.strike()
+        self._learn(ending)
+        return judge(plan, strike, ending, self._answer)
+
+    def denials(self) -> dict[str, str]:
+        """What an attacker is told who opens the model of each rung for writing, before all."""
+        told = {}
+        for number, rung in enumerate(self._rungs):
+            if rung.is_denied:
+                with self._ground.place(Plan.of(self._seed, number, self._rungs)) as place:
+                    model = place / "package" / "capital-1.0.0" / "model.gguf"
+                    told[rung.name] = self._attackers[rung.attacker].denied(model)
+        return told
+
+    def _learn(self, ending: Ending) -> None:
+        for phase in range(len(PHASES)):
+            begin, end = ending.marks[phase : phase + 2]
+            if begin and end:
+                before = _MEMORY * self._lengths[phase]
+                self._lengths[phase] = before + (1 - _MEMORY) * (end - begin) / 1e9
+
+    def __enter__(self) -> "Ring":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+
+def _orders() -> Iterator[dict[str, Any]]:
+    for line in sys.stdin:
+        yield json.loads(line)
+
+
+def main() -> None:
+    """`python -m tests.gym.race_worker HONEST FOLDER SEED`."""
+    honest, folder, seed = sys.argv[1:]
+    with Ring(Path(honest), Path(folder), int(seed)) as ring:
+        _send({"denied": ring.denials()})
+        for order in _orders():
+            _send(asdict(ring.race(order["number"], is_control=order["is_control"])))
+
+
+def _send(value: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
