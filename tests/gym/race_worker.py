@@ -126,6 +126,8 @@ def _failure(rung: Rung, attack: str, race: Race, ending: Ending, signed_answer:
             reasons.append("a piece was let out that the signed bytes do not say")
     if rung.is_denied and race.outcome == "done":
         reasons.append("an attack succeeded that the system should deny")
+    if reasons and ending.said:
+        reasons.append(f"it said {ending.said[-300:]!r}")
     return "; ".join(reasons)
 
 
