@@ -104,7 +104,7 @@ class Ending:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """A run: as whom, with which words on the command line, stretched where, and without which check.
+    """A run: as whom, with which words on the command line, stretched where, without which check.
 
     In ``stretched`` the runner waits for ``stretch_seconds`` where that phase begins.
     """
@@ -296,7 +296,7 @@ def _only_of_models(call: Callable[..., Any], marked: Callable[..., Any]) -> Cal
 def _pretend(level: LoadLevel) -> None:
     """The control: the file is said to be held and to be unchanged, and is not held at all."""
     patches: Any = (
-        ("guard", lambda _, is_enough=None: level),
+        ("guard", lambda *_: level),
         ("level", property(lambda _: level)),
         ("still_held", lambda _: True),
         ("require_same", lambda _: None),

@@ -1,4 +1,4 @@
-"""Where the races are run: who owns the model, who runs it, who attacks, and what is left to try."""
+"""Where races are run: who owns the model, who runs it, who attacks, and what there is to try."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from infwasi_sign.domain.load_level import LoadLevel
 from tests.gym.race_attacks import NEW, OLD, Job
@@ -116,19 +116,17 @@ class Plan:
 
     @staticmethod
     def control(seed: int, number: int, all_rungs: tuple[Rung, ...]) -> "Plan":
-        """As `of`, of what would change mapped bytes if nothing held them: after they are hashed."""
+        """As `of`, with what changes mapped bytes if nothing holds them: after they are hashed."""
         rng = Random(f"{seed}/control/{number}")  # noqa: S311 -- repeatable, not secret
         rung = all_rungs[number % len(all_rungs)]
         turn = number // len(all_rungs)
         attack = WRITING[turn % len(WRITING)]
         phase = PHASES.index("hash to load") + turn % 3
         chance = _chance(rng)
-        return Plan(
-            number=number, rung=rung, attack=attack, phase=phase, is_control=True, **chance
-        )
+        return Plan(number=number, rung=rung, attack=attack, phase=phase, is_control=True, **chance)
 
 
-def _chance(rng: Random) -> dict[str, float]:
+def _chance(rng: Random) -> dict[str, Any]:
     return {
         "moment": rng.random(),
         "share": rng.random(),
@@ -179,7 +177,7 @@ class Ground:
 
     @contextlib.contextmanager
     def place(self, plan: Plan) -> Iterator[Path]:
-        """A folder with the package, and with the other one; in a control they are the attacker's."""
+        """A folder with the package, and the other one; in a control they are the attacker's."""
         rung = plan.rung
         owner = rung.attacker if plan.is_control else rung.owner
         place = self._settled(rung.name, owner) if owner == ROOT else self._fresh(owner)

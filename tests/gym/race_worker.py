@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from tests.gym.race_attacks import Attacker, Strike
+from infwasi_sign.domain.load_level import LoadLevel
+from tests.gym.race_attacks import DONE, WAITING, Attacker, Strike
 from tests.gym.race_runner import (
     HANG_SECONDS,
     PHASES,
@@ -24,7 +25,8 @@ from tests.gym.race_scene import Ground, Plan, Rung, rungs
 
 ANSWERED, REFUSED, UNDECIDED = "answered", "refused", "undecided"
 LATE: Final = "late"
-HELD: Final = "held back until the run had ended"
+HELD: Final = "held back"
+_VERDICTS: Final = (ANSWERED, REFUSED, UNDECIDED)
 _ENDINGS: Final = {0: ANSWERED, 1: REFUSED, 2: UNDECIDED, 3: "guest failed"}
 _NEVER_SAID: Final = ("Traceback", "internal error", "Exception ignored")
 _FIRST_GUESS_SECONDS: Final = 0.01
@@ -60,10 +62,10 @@ class Race:
 
 def judge(plan: Plan, strike: Strike, ending: Ending, signed_answer: str) -> Race:
     """Hold a run to what must be."""
-    outcome = strike.outcome
-    if strike.began_ns and strike.ended_ns > ending.ended_ns > strike.began_ns:
-        outcome = HELD
-    moment = strike.began_ns if outcome == HELD else strike.ended_ns
+    is_held = _was_held(plan, strike, ending)
+    outcome = HELD if is_held else strike.outcome
+    moment = strike.began_ns if is_held else strike.ended_ns
+    landed = _phase_at(moment, ending)
     level = re.search(r"^model held by ([a-z-]+)", ending.said, re.MULTILINE)
     race = Race(
         number=plan.number,
@@ -71,16 +73,26 @@ def judge(plan: Plan, strike: Strike, ending: Ending, signed_answer: str) -> Rac
         level=level[1] if level else "",
         attack=plan.attack,
         aimed=PHASES[plan.phase],
-        landed=_phase_at(moment, ending),
+        landed=landed,
         outcome=outcome,
         ending=_ending(ending),
         changed_bytes=ending.changed_bytes,
         is_answer_same=ending.answer == signed_answer,
-        seconds_to_end=round((ending.ended_ns - moment) / 1e9, 4) if moment else 0.0,
+        seconds_to_end=0.0 if landed == LATE else round((ending.ended_ns - moment) / 1e9, 4),
         failure="",
     )
     failure = _failure(plan.rung, plan.attack, race, ending, signed_answer)
     return Race(**{**asdict(race), "failure": failure})
+
+
+def _was_held(plan: Plan, strike: Strike, ending: Ending) -> bool:
+    """Whether a call that waits had to: it ended when the lease was given back, not before.
+
+    Had it ended before the lease was taken, there would be none.
+    """
+    is_leased = plan.rung.level is LoadLevel.READ_LEASE and not plan.is_control
+    guarded_ns = ending.marks[PHASES.index("lease to hash")]
+    return is_leased and plan.attack in WAITING and 0 < guarded_ns < strike.ended_ns
 
 
 def _phase_at(moment_ns: int, ending: Ending) -> str:
@@ -104,28 +116,23 @@ def _ending(ending: Ending) -> str:
 
 def _failure(rung: Rung, attack: str, race: Race, ending: Ending, signed_answer: str) -> str:
     """Why the run is a bad one; empty if it is not."""
-    reasons = []
-    if ending.code is None:
-        reasons.append(f"it hung for {HANG_SECONDS:g} s")
-    elif race.ending == "SIGBUS":
-        if not (rung.is_owner and attack.endswith("truncate")):
-            reasons.append("SIGBUS by nobody who owns the file")
-    elif not race.ending.startswith((ANSWERED, REFUSED, UNDECIDED)):
-        reasons.append(f"it ended with {race.ending}")
+    may_be_cut = rung.is_owner and attack.endswith("truncate")
+    wrong = {
+        f"it hung for {HANG_SECONDS:g} s": ending.code is None,
+        f"it ended with {race.ending}": not race.ending.startswith(_VERDICTS)
+        and not (race.ending == "SIGBUS" and may_be_cut),
+        "other bytes were used, and nobody noticed": race.is_unnoticed,
+        "it answered without the model": ending.code == 0 and ending.mapped_bytes == 0,
+        "a piece was let out, and the run was not refused": ending.code != 0
+        and bool(ending.answer)
+        and not race.ending.startswith((REFUSED, "SIGBUS")),
+        "mapped bytes changed while they were held": not rung.is_owner and ending.changed_bytes > 0,
+        "a piece was let out that the signed bytes do not say": not rung.is_owner
+        and not signed_answer.startswith(ending.answer),
+        "an attack succeeded that the system should deny": rung.is_denied and race.outcome == DONE,
+    }
+    reasons = [what for what, is_so in wrong.items() if is_so]
     reasons += [f"it said {words}" for words in _NEVER_SAID if words in ending.said]
-    if race.is_unnoticed:
-        reasons.append("other bytes were used, and nobody noticed")
-    if ending.code == 0 and ending.mapped_bytes == 0:
-        reasons.append("it answered without the model")
-    if ending.code != 0 and ending.answer and not race.ending.startswith(REFUSED):
-        reasons.append("a piece was let out, and the run was not refused")
-    if not rung.is_owner:
-        if ending.changed_bytes:
-            reasons.append("mapped bytes changed while they were held")
-        if not signed_answer.startswith(ending.answer):
-            reasons.append("a piece was let out that the signed bytes do not say")
-    if rung.is_denied and race.outcome == "done":
-        reasons.append("an attack succeeded that the system should deny")
     if reasons and ending.said:
         reasons.append(f"it said {ending.said[-300:]!r}")
     return "; ".join(reasons)
@@ -149,7 +156,9 @@ class Ring:
         plan = Plan.of(seed, 0, self._rungs)
         with self._ground.place(plan) as place:
             # Of Python's files another user may see none, so who runs the gym imports for all.
-            start = replace(self._ground.start(plan, place), user=None, home=self._ground.home(None))
+            start = replace(
+                self._ground.start(plan, place), user=None, home=self._ground.home(None)
+            )
             self._answer = import_what_runs_import(self._board, start, self._signed)
 
     def race(self, number: int, *, is_control: bool) -> Race:
