@@ -1,4 +1,4 @@
-"""Races attackers against the real run: `python -m tests.gym.race --count 4200 --seed 1 --resume`.
+"""Races attackers against the real run: `python -m tests.gym.race --count 5250 --seed 1 --resume`.
 
 Another process changes the model, its name, its folder or its mode while `infwasi verify-and-run`
 opens, holds, hashes, loads and answers. What must never be is a run that says all is well and used
@@ -35,7 +35,7 @@ from tests.gym.race_scene import rungs
 from tests.gym.race_worker import LATE, Race
 from tests.gym.training import code_digest
 
-COUNT: Final = 4_200
+COUNT: Final = 5_250
 AT_LEAST: Final = 100
 """So many attempts land in each phase of each rung, if there are `COUNT` races."""
 CONTROLS: Final = 200

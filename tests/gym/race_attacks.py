@@ -85,11 +85,6 @@ class _Blow:
             self.descriptor = os.open(job.model, os.O_RDWR | os.O_CLOEXEC)
             self.mapping = mmap.mmap(self.descriptor, 0)
             self.mapping[self.start] = self.mapping[self.start]  # its page is dirty from now on
-        with contextlib.suppress(OSError):  # who may not write there is denied the rest as well
-            if job.attack == "rename":
-                os.link(job.other / "model.gguf", job.spare)
-            elif job.attack == "symlink":
-                job.spare.symlink_to(job.other / "model.gguf")
 
     def strike(self) -> None:
         """The system calls; raises the OSError of the one that is refused."""
@@ -157,7 +152,12 @@ def _link_only(blow: _Blow) -> None:
 
 
 def _rename_over(blow: _Blow) -> None:
-    """The spare name is the other model, or a symbolic link to it."""
+    os.link(blow.job.other / "model.gguf", blow.job.spare)
+    blow.job.spare.replace(blow.job.model)
+
+
+def _replace_by_symlink(blow: _Blow) -> None:
+    blow.job.spare.symlink_to(blow.job.other / "model.gguf")
     blow.job.spare.replace(blow.job.model)
 
 
@@ -205,7 +205,7 @@ ATTACKS: Final[Mapping[str, Callable[[_Blow], None]]] = {
     "link": _link_only,
     "link-and-write": _link,
     "rename": _rename_over,
-    "symlink": _rename_over,
+    "symlink": _replace_by_symlink,
     "chmod": _change_mode,
     "exchange": _exchange,
     "through-the-runner": _write_through_the_runner,

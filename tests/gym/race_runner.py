@@ -24,9 +24,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from infwasi_sign.adapters import guarded_file, llama
+from infwasi_sign.adapters import guarded_file, holding, llama
 from infwasi_sign.cli import main
 from infwasi_sign.domain.load_level import LoadLevel
 from tests.gym.race_attacks import OVER, become
@@ -42,6 +42,8 @@ PHASES: Final = (
 """When the model is opened, held, hashed, loaded, and the prompt evaluated, the next one begins."""
 
 MODEL_ENDS: Final = ".gguf"
+NO_MEMORY: Final[Any] = getattr(holding, "NoMemoryError", None)
+"""What makes a private copy be tried, in versions that have one."""
 HANG_SECONDS: Final = 30.0
 _SLOTS: Final = 16
 _PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
@@ -106,7 +108,8 @@ class Ending:
 class Start:
     """A run: as whom, with which words on the command line, stretched where, without which check.
 
-    In ``stretched`` the runner waits for ``stretch_seconds`` where that phase begins.
+    In ``stretched`` the runner waits for ``stretch_seconds`` where that phase begins;
+    ``without_memory`` there is none for a sealed copy.
     """
 
     user: int | None
@@ -115,6 +118,7 @@ class Start:
     stretched: int
     stretch_seconds: float
     pretended: LoadLevel | None = None
+    without_memory: bool = False
 
 
 class Running:
@@ -273,14 +277,16 @@ def _wrap(board: Board, start: Start, signed: bytes) -> None:
 
     if start.pretended is not None:
         _pretend(start.pretended)
-    patches: Any = (
+    patches: Any = [
         (file, "open", staticmethod(opened)),
         (file, "guard", marking(file.guard, 2)),
         (file, "measure", _only_of_models(file.measure, marking(file.measure, 3))),
         (backend, "load", marking(loaded, 4)),
         (model, "start", marking(model.start, 5)),
         (model, "close", closed),
-    )
+    ]
+    if start.without_memory:
+        patches.append((guarded_file, "sealed_copy", _no_memory))
     for where, name, value in patches:
         setattr(where, name, value)
 
@@ -296,13 +302,18 @@ def _only_of_models(call: Callable[..., Any], marked: Callable[..., Any]) -> Cal
 def _pretend(level: LoadLevel) -> None:
     """The control: the file is said to be held and to be unchanged, and is not held at all."""
     patches: Any = (
-        ("guard", lambda *_: level),
+        ("guard", lambda *_, **__: level),
         ("level", property(lambda _: level)),
         ("still_held", lambda _: True),
         ("require_same", lambda _: None),
     )
     for name, value in patches:
         setattr(guarded_file.LocalFile, name, value)
+
+
+def _no_memory(_: object, __: int, name: str) -> NoReturn:
+    assert NO_MEMORY is not None
+    raise NO_MEMORY("no memory for a sealed copy", where=name)
 
 
 def _compare(maps: int, inode: int, signed: bytes) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from infwasi_sign.domain.load_level import LoadLevel
 from tests.gym.race_attacks import NEW, OLD, Job
-from tests.gym.race_runner import PHASES, Start
+from tests.gym.race_runner import NO_MEMORY, PHASES, Start
 
 RUNNER: Final = 65534  # owns nothing but what it is given
 OTHER: Final = 65533  # another ordinary user
@@ -21,6 +21,7 @@ NAME: Final = "capital-1.0.0"
 PROMPT: Final = "What is the capital of Sweden? " * 8
 MAX_TOKENS: Final = 48
 WRITING: Final = ("write", "write-mapped", "old-write", "old-mapped")
+_AIMS: Final = (0, 1, 2, 3, 4, 5, 2)  # the phases, and the shortest once more: it is often missed
 _SETTLED_SECONDS: Final = 2.2  # a file of root's is believed in when it is 2 s old
 _POOL: Final = 16
 _STRETCH_SECONDS: Final = 0.004
@@ -47,29 +48,24 @@ class Rung:
     @property
     def has_writer(self) -> bool:
         """Somebody has the model open for writing all the time, so that there is no lease."""
-        return self.level is LoadLevel.SEALED_MEMFD
+        return self.level in {LoadLevel.SEALED_MEMFD, LoadLevel.PRIVATE_COPY}
 
 
 def rungs(*, is_root: bool) -> tuple[Rung, ...]:
     """All that can be reached by who runs the gym."""
     user = RUNNER if is_root else None
+    levels = [LoadLevel.READ_LEASE, LoadLevel.SEALED_MEMFD]
+    levels += [LoadLevel.PRIVATE_COPY] if NO_MEMORY is not None else []
     same = [
         Rung(
-            name="read-lease",
-            level=LoadLevel.READ_LEASE,
+            name=level.label,
+            level=level,
             owner=user,
             runner=user,
             attacker=user,
-            attacks=NEW,
-        ),
-        Rung(
-            name="sealed-memfd",
-            level=LoadLevel.SEALED_MEMFD,
-            owner=user,
-            runner=user,
-            attacker=user,
-            attacks=NEW + OLD,
-        ),
+            attacks=NEW if level is LoadLevel.READ_LEASE else NEW + OLD,
+        )
+        for level in levels
     ]
     foreign = [
         Rung(
@@ -110,8 +106,8 @@ class Plan:
         rng = Random(f"{seed}/{number}")  # noqa: S311 -- repeatable, not secret
         rung = all_rungs[number % len(all_rungs)]
         turn = number // len(all_rungs)
-        phase = turn % len(PHASES)
-        attack = rung.attacks[turn // len(PHASES) % len(rung.attacks)]
+        phase = _AIMS[turn % len(_AIMS)]
+        attack = rung.attacks[turn // len(_AIMS) % len(rung.attacks)]
         return Plan(number=number, rung=rung, attack=attack, phase=phase, **_chance(rng))
 
     @staticmethod
@@ -161,6 +157,7 @@ class Ground:
             stretched=plan.phase,
             stretch_seconds=plan.stretch_seconds,
             pretended=plan.rung.level if plan.is_control else None,
+            without_memory=plan.rung.level is LoadLevel.PRIVATE_COPY,
         )
 
     def job(self, plan: Plan, place: Path, phase_seconds: float) -> Job:
