@@ -1,4 +1,4 @@
-"""Races attackers against the real run: `python -m tests.gym.race --count 5250 --seed 1 --resume`.
+"""Races attackers against the real run: `python -m tests.gym.race --seed 1 --resume`.
 
 Another process changes the model, its name, its folder or its mode while `infwasi verify-and-run`
 opens, holds, hashes, loads and answers. What must never be is a run that says all is well and used
@@ -35,10 +35,11 @@ from tests.gym.race_scene import rungs
 from tests.gym.race_worker import LATE, Race
 from tests.gym.training import code_digest
 
-COUNT: Final = 5_250
+RACES: Final = 1_050
+CONTROLS: Final = 40
+"""So many of each rung."""
 AT_LEAST: Final = 100
-"""So many attempts land in each phase of each rung, if there are `COUNT` races."""
-CONTROLS: Final = 200
+"""So many attempts land in each phase of each rung, if there are `RACES` of it."""
 _WHERE: Final = "/var/tmp"  # other users may enter it, and it is seldom in memory
 
 
@@ -171,7 +172,7 @@ def summary(done: Sequence[Race], controls: Sequence[Race], count: int) -> dict[
     bad = [asdict(one) for one in done if one.failure]
     landed = Counter((one.rung, one.landed) for one in done)
     names = [rung.name for rung in rungs(is_root=os.geteuid() == 0)]
-    least = AT_LEAST * count // COUNT
+    least = AT_LEAST * count // (RACES * len(names))
     found_out = {
         name: sum(one.is_unnoticed for one in controls if one.rung == name) for name in names
     }
@@ -196,6 +197,10 @@ def summary(done: Sequence[Race], controls: Sequence[Race], count: int) -> dict[
         "slowest_end_after_a_refused_attack_seconds": max(
             (one.seconds_to_end for one in refused), default=0.0
         ),
+        "levels_reached": {
+            name: dict(sorted(Counter(one.level for one in done if one.rung == name).items()))
+            for name in names
+        },
         "landed": {name: {phase: landed[name, phase] for phase in PHASES} for name in names},
         "races": _by_attack(done),
         "controls": {
@@ -224,8 +229,9 @@ def _by_attack(done: Sequence[Race]) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> int:
     """Race, write the result; 1 if a run was bad, too few attacks landed, or a control is blind."""
     parser = argparse.ArgumentParser(prog="python -m tests.gym.race")
-    parser.add_argument("--count", type=int, default=COUNT, help=f"races [default: {COUNT}]")
-    parser.add_argument("--controls", type=int, help=f"[default: {CONTROLS} of {COUNT} races]")
+    there = len(rungs(is_root=os.geteuid() == 0))
+    parser.add_argument("--count", type=int, help=f"races [default: {RACES} of each rung]")
+    parser.add_argument("--controls", type=int, help=f"[default: {CONTROLS} where {RACES} races]")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--resume", action="store_true", help="go on where a run was interrupted")
@@ -236,14 +242,15 @@ def main(arguments: list[str] | None = None) -> int:
     started = time.monotonic()
     where = file_system(options.folder)
     record = options.output.with_suffix(".part.jsonl")
-    controls = options.controls
-    if controls is None:
-        controls = max(5, CONTROLS * options.count // COUNT)
+    count = RACES * there if options.count is None else options.count
+    controls = max(there, CONTROLS * count // RACES)
+    if options.controls is not None:
+        controls = options.controls
     done: dict[bool, list[Race]] = {False: [], True: []}
     denied: dict[str, str] = {}
     for answer in races(
         options.seed,
-        options.count,
+        count,
         controls,
         workers=options.workers,
         folder=options.folder,
@@ -256,15 +263,15 @@ def main(arguments: list[str] | None = None) -> int:
         is_control = answer.pop("is_control")
         done[is_control].append(Race(**answer))
         if sys.stderr.isatty():
-            sys.stderr.write(f"\r{len(done[False])} of {options.count} races ")
+            sys.stderr.write(f"\r{len(done[False])} of {count} races ")
             sys.stderr.flush()
     result = {
         "machine": machine(),
         "file_system": where,
         "seed": options.seed,
-        "count": options.count,
+        "count": count,
         "denied_first": denied,
-        **summary(done[False], done[True], options.count),
+        **summary(done[False], done[True], count),
         "seconds": round(time.monotonic() - started, 1),
     }
     options.output.write_text(json.dumps(result, indent=1) + "\n")
