@@ -18,7 +18,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -82,7 +81,8 @@ class _Crew:
     def __init__(self, honest: Path, folder: Path, seed: int, workers: int) -> None:
         self._orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._closing = ExitStack()
+        self._workers: list[subprocess.Popen[str]] = []
+        self._leaders: list[threading.Thread] = []
         for number in range(workers):
             command = (sys.executable, "-m", "tests.gym.race_worker", honest, folder / str(number))
             worker = subprocess.Popen(
@@ -92,22 +92,35 @@ class _Crew:
                 text=True,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
-            self._closing.callback(worker.wait)
-            threading.Thread(target=self._lead, args=(worker,), daemon=True).start()
+            self._workers.append(worker)
+            self._leaders.append(threading.Thread(target=self._lead, args=(worker,)))
+        for leader in self._leaders:
+            leader.start()
 
     def run(self, orders: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """The answers, in the order in which they come; the first of each worker is its denials."""
         for order in orders:
             self._orders.put(order)
-        with self._closing:
-            left = len(orders)
+        left = len(orders)
+        try:
             while left:
                 answer = self._answers.get()
                 assert "lost" not in answer, answer["lost"]
                 left -= "number" in answer
                 yield answer
-            for _ in range(len(orders)):
-                self._orders.put({})
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Nobody needs the workers any more; their attackers end with them."""
+        for worker in self._workers:
+            worker.kill()
+            self._orders.put({})
+        for leader in self._leaders:
+            leader.join()
+        for worker in self._workers:
+            with worker:
+                pass
 
     def _lead(self, worker: "subprocess.Popen[str]") -> None:
         assert worker.stdin is not None
@@ -121,8 +134,6 @@ class _Crew:
                 self._answers.put({**order, **json.loads(worker.stdout.readline())})
         except (OSError, ValueError):
             self._answers.put({"lost": f"a worker is lost at {order}"})
-        finally:
-            worker.stdin.close()
 
 
 def races(
@@ -260,8 +271,9 @@ def main(arguments: list[str] | None = None) -> int:
         if "denied" in answer:
             denied |= answer["denied"]
             continue
-        is_control = answer.pop("is_control")
-        done[is_control].append(Race(**answer))
+        is_control = answer["is_control"]
+        race = {name: value for name, value in answer.items() if name != "is_control"}
+        done[is_control].append(Race(**race))
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{len(done[False])} of {count} races ")
             sys.stderr.flush()

@@ -72,7 +72,7 @@ class Strike:
     ended_ns: int
 
 
-class _Blow:
+class Blow:
     """An attack, as far as it is made ready before the runner starts."""
 
     def __init__(self, job: Job) -> None:
@@ -106,24 +106,24 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _write(blow: _Blow) -> None:
+def _write(blow: Blow) -> None:
     with _opened(blow.job.model, os.O_WRONLY | _AT_ONCE) as descriptor:
         os.pwrite(descriptor, blow.data, blow.start)
 
 
-def _write_waiting(blow: _Blow) -> None:
+def _write_waiting(blow: Blow) -> None:
     with _opened(blow.job.model, os.O_WRONLY | os.O_CLOEXEC) as descriptor:
         os.pwrite(descriptor, blow.data, blow.start)
 
 
-def _write_and_set_times_back(blow: _Blow) -> None:
+def _write_and_set_times_back(blow: Blow) -> None:
     before = blow.job.model.stat()
     with _opened(blow.job.model, os.O_WRONLY | _AT_ONCE) as descriptor:
         os.pwrite(descriptor, blow.data, blow.start)
         os.utime(descriptor, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def _write_mapped(blow: _Blow) -> None:
+def _write_mapped(blow: Blow) -> None:
     with (
         _opened(blow.job.model, os.O_RDWR | _AT_ONCE) as descriptor,
         mmap.mmap(descriptor, 0) as mapping,
@@ -131,48 +131,48 @@ def _write_mapped(blow: _Blow) -> None:
         mapping[blow.start : blow.start + len(blow.data)] = blow.data
 
 
-def _truncate(blow: _Blow) -> None:
+def _truncate(blow: Blow) -> None:
     os.truncate(blow.job.model, blow.start)
 
 
-def _extend(blow: _Blow) -> None:
+def _extend(blow: Blow) -> None:
     with _opened(blow.job.model, os.O_WRONLY | os.O_APPEND | _AT_ONCE) as descriptor:
         os.write(descriptor, blow.data)
 
 
-def _link(blow: _Blow) -> None:
+def _link(blow: Blow) -> None:
     """By another name one can write, too."""
     os.link(blow.job.model, blow.job.spare)
     with _opened(blow.job.spare, os.O_WRONLY | _AT_ONCE) as descriptor:
         os.pwrite(descriptor, blow.data, blow.start)
 
 
-def _link_only(blow: _Blow) -> None:
+def _link_only(blow: Blow) -> None:
     os.link(blow.job.model, blow.job.spare)
 
 
-def _rename_over(blow: _Blow) -> None:
+def _rename_over(blow: Blow) -> None:
     os.link(blow.job.other / "model.gguf", blow.job.spare)
     blow.job.spare.replace(blow.job.model)
 
 
-def _replace_by_symlink(blow: _Blow) -> None:
+def _replace_by_symlink(blow: Blow) -> None:
     blow.job.spare.symlink_to(blow.job.other / "model.gguf")
     blow.job.spare.replace(blow.job.model)
 
 
-def _change_mode(blow: _Blow) -> None:
+def _change_mode(blow: Blow) -> None:
     blow.job.model.chmod(0o666)
 
 
-def _exchange(blow: _Blow) -> None:
+def _exchange(blow: Blow) -> None:
     source, target = os.fsencode(blow.job.package), os.fsencode(blow.job.other)
     if _libc.renameat2(_HERE, source, _HERE, target, _EXCHANGE) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 
 
-def _write_through_the_runner(blow: _Blow) -> None:
+def _write_through_the_runner(blow: Blow) -> None:
     """Every descriptor of the runner's that can be opened again, a copy in memory included."""
     for path in Path(f"/proc/{blow.runner}/fd").iterdir():
         with contextlib.suppress(OSError):
@@ -182,20 +182,20 @@ def _write_through_the_runner(blow: _Blow) -> None:
                     os.pwrite(descriptor, blow.data, blow.start)
 
 
-def _write_old(blow: _Blow) -> None:
+def _write_old(blow: Blow) -> None:
     os.pwrite(blow.descriptor, blow.data, blow.start)
 
 
-def _write_old_mapped(blow: _Blow) -> None:
+def _write_old_mapped(blow: Blow) -> None:
     assert blow.mapping is not None
     blow.mapping[blow.start : blow.start + len(blow.data)] = blow.data
 
 
-def _truncate_old(blow: _Blow) -> None:
+def _truncate_old(blow: Blow) -> None:
     os.ftruncate(blow.descriptor, blow.start)
 
 
-ATTACKS: Final[Mapping[str, Callable[[_Blow], None]]] = {
+ATTACKS: Final[Mapping[str, Callable[[Blow], None]]] = {
     "write": _write,
     "write-waiting": _write_waiting,
     "write-and-set-times-back": _write_and_set_times_back,
@@ -301,7 +301,7 @@ def _serve(pipe: Connection, marks: int) -> None:
 
 
 def _served(job: Job, pipe: Connection, marks: int) -> Strike:
-    blow = _Blow(job)
+    blow = Blow(job)
     try:
         pipe.send("ready")
         blow.runner = pipe.recv()
