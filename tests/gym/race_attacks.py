@@ -28,6 +28,7 @@ _HERE: Final = -100  # fcntl.h, AT_FDCWD
 _PR_SET_TIMERSLACK: Final = 29  # linux/prctl.h; the default is 50 us, longer than some phases
 _AT_ONCE: Final = os.O_NONBLOCK | os.O_CLOEXEC
 _WRITTEN_BYTES: Final = 64 << 10
+_PUT_BACK_SECONDS: Final = 0.01
 _PATIENCE_SECONDS: Final = 60.0
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -123,6 +124,15 @@ def _write_and_set_times_back(blow: Blow) -> None:
         os.utime(descriptor, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+def _write_and_put_back(blow: Blow) -> None:
+    """Of this only the answer can tell, for at the end the bytes are what they were."""
+    with _opened(blow.job.model, os.O_RDWR | _AT_ONCE) as descriptor:
+        before = os.pread(descriptor, len(blow.data), blow.start)
+        os.pwrite(descriptor, blow.data, blow.start)
+        time.sleep(_PUT_BACK_SECONDS)
+        os.pwrite(descriptor, before, blow.start)
+
+
 def _write_mapped(blow: Blow) -> None:
     with (
         _opened(blow.job.model, os.O_RDWR | _AT_ONCE) as descriptor,
@@ -199,6 +209,7 @@ ATTACKS: Final[Mapping[str, Callable[[Blow], None]]] = {
     "write": _write,
     "write-waiting": _write_waiting,
     "write-and-set-times-back": _write_and_set_times_back,
+    "write-and-put-back": _write_and_put_back,
     "write-mapped": _write_mapped,
     "truncate": _truncate,
     "extend": _extend,
