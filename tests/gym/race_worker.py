@@ -123,8 +123,9 @@ def _failure(rung: Rung, attack: str, race: Race, ending: Ending, signed_answer:
         and not (race.ending == "SIGBUS" and may_be_cut),
         "other bytes were used, and nobody noticed": race.is_unnoticed,
         "it was held in another way": race.ending == ANSWERED
+        and race.level != rung.level.label
         and not rung.is_owner  # who changes its mode before it is held has it copied
-        and race.level != rung.level.label,
+        and race.landed not in PHASES[:2],  # as has who has it open just then
         "it answered without the model": ending.code == 0 and ending.mapped_bytes == 0,
         "a piece was let out, and the run was not refused": ending.code != 0
         and bool(ending.answer)
