@@ -78,7 +78,7 @@ guests: $(DEV) $(GUESTS) $(NPM) ## install what the example components are built
 bench: $(PROJECT) $(DEV) $(MODEL) ## measure
 	$(BIN)/python -m benchmarks
 
-gym: $(PROJECT) $(DEV) ## 100,000 spoiled packages, each check switched off, 200 kills, 5,000 races, 1,000,000 fuzzed inputs, 30,000 requests
+gym: $(PROJECT) $(DEV) ## 100,000 spoiled packages, each check switched off, 200 kills, 6,000 races, 1,000,000 fuzzed inputs, 30,000 requests
 	$(BIN)/python -m tests.gym --count 100000 --seed 1 --resume
 	$(BIN)/python -m tests.gym.kills --count 200 --seed 1 --resume
 	$(BIN)/python -m tests.gym.race --seed 1 --resume

@@ -34,7 +34,7 @@ from tests.gym.race_scene import rungs
 from tests.gym.race_worker import LATE, Race
 from tests.gym.training import code_digest
 
-RACES: Final = 1_050
+RACES: Final = 1_200
 CONTROLS: Final = 40
 """So many of each rung."""
 AT_LEAST: Final = 100

@@ -21,7 +21,8 @@ NAME: Final = "capital-1.0.0"
 PROMPT: Final = "What is the capital of Sweden? " * 8
 MAX_TOKENS: Final = 48
 WRITING: Final = ("write", "write-mapped", "old-write", "old-mapped")
-_AIMS: Final = (0, 1, 2, 3, 4, 5, 2)  # the phases, and the shortest once more: it is often missed
+_AIMS: Final = (0, 1, 2, 3, 4, 5, 2, 0)  # the phases, and those once more that are often missed
+_LATEST: Final = 0.9  # of a phase: who aims at its very end is mostly late
 _SETTLED_SECONDS: Final = 2.2  # a file of root's is believed in when it is 2 s old
 _POOL: Final = 16
 _STRETCH_SECONDS: Final = 0.004
@@ -168,7 +169,7 @@ class Ground:
             other=place / "other" / NAME,
             spare=place / "spare",
             phase=plan.phase,
-            delay_seconds=plan.moment * (phase_seconds + plan.stretch_seconds),
+            delay_seconds=_LATEST * plan.moment * (phase_seconds + plan.stretch_seconds),
             share=plan.share,
         )
 
