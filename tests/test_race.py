@@ -13,12 +13,13 @@ from infwasi_sign.adapters.holding import LEASE_FILE_SYSTEMS, file_system_type
 from infwasi_sign.domain.gguf import model_facts, parse
 from infwasi_sign.domain.load_level import LoadLevel
 from tests.gguf_forge import WatchedSource
-from tests.gym import race
-from tests.gym.race import RACES, main, summary
+from tests.gym import race, race_crew
+from tests.gym.race import AT_LEAST, RACES, main, summary
 from tests.gym.race_attacks import ATTACKS, DONE, Blow, Job, Strike
+from tests.gym.race_crew import Course, more_orders
 from tests.gym.race_model import race_model
 from tests.gym.race_runner import PHASES, Ending
-from tests.gym.race_scene import Plan, Rung, rungs
+from tests.gym.race_scene import Order, Plan, Rung, rungs
 from tests.gym.race_worker import HELD, LATE, Race, judge
 
 COUNT = 50
@@ -66,15 +67,21 @@ def test_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.Mo
         def __init__(self, *_: object) -> None:
             pass
 
-        def run(self, orders: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        def run(self, orders: Sequence[Order]) -> Iterator[Race]:
             for order in orders:
-                numbers.append(order["number"])
+                numbers.append(order.number)
                 if numbers == [0, 1]:
                     raise KeyboardInterrupt
-                yield {**order, **vars(one(number=order["number"]))}
+                yield one(number=order.number)
 
-    monkeypatch.setattr(race, "_Crew", Crew)
-    monkeypatch.setattr(race, "make_honest", lambda _: None)
+        def __enter__(self) -> "Crew":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(race_crew, "_Crew", Crew)
+    monkeypatch.setattr(race_crew, "make_honest", lambda _: None)
     monkeypatch.setattr(race, "file_system", lambda _: "ext4")
     command = ["--count", "3", "--controls", "0", "--resume", "--folder", str(tmp_path)]
     command += ["--output", str(tmp_path / "race.json")]
@@ -147,7 +154,7 @@ IN_TOKENS = Strike(outcome="EAGAIN", began_ns=61, ended_ns=62)
 
 
 def plan(rung: Rung = LEASE, attack: str = "write") -> Plan:
-    return replace(Plan.of(SEED, 0, (rung,)), attack=attack)
+    return replace(Plan.of(SEED, Order(number=0), (rung,)), attack=attack)
 
 
 def judged(rung: Rung = LEASE, attack: str = "write", **changes: Any) -> Race:
@@ -254,23 +261,44 @@ def unnoticed() -> list[Race]:
 
 
 def test_the_gym_fails_if_a_race_is_bad_or_too_few_land_or_a_control_is_blind() -> None:
-    full = RACES * len(rungs(is_root=os.geteuid() == 0))
-    good = all_landed(100)
-    assert summary(good, unnoticed(), full)["verdict"] == "passed"
-    assert summary([*good, one(failure="hung")], unnoticed(), full)["verdict"] == (
+    good = all_landed(AT_LEAST)
+    assert summary(good, unnoticed(), AT_LEAST)["verdict"] == "passed"
+    assert summary([*good, one(failure="hung")], unnoticed(), AT_LEAST)["verdict"] == (
         f"1 of {len(good) + 1} runs are bad"
     )
-    assert summary(good[1:], unnoticed(), full)["verdict"] == (
+    assert summary(good[1:], unnoticed(), AT_LEAST)["verdict"] == (
         "99 attempts in before open of read-lease, fewer than 100"
     )
-    assert summary(good, unnoticed()[1:], full)["verdict"] == "nothing noticed without read-lease"
+    assert summary(good, unnoticed()[1:], AT_LEAST)["verdict"] == (
+        "nothing noticed without read-lease"
+    )
+
+
+def test_more_races_aim_where_too_few_attempts_have_landed(tmp_path: Path) -> None:
+    course = Course(
+        seed=SEED,
+        count=0,
+        controls=0,
+        least=10,
+        workers=1,
+        folder=tmp_path,
+        record=tmp_path,
+        resume=False,
+    )
+    raced = [replace(each, number=n) for n, each in enumerate(all_landed(10))]
+    assert more_orders(raced, course) == []
+    orders = more_orders(raced[7:], course)  # of the first phase of the first rung
+    assert {(order.rung, order.phase) for order in orders} == {("read-lease", 0)}
+    assert [order.number for order in orders] == [len(raced) + n for n in range(10)]
+    aimed = Plan.of(SEED, replace(orders[0], rung=MEMFD.name, phase=5), (LEASE, MEMFD))
+    assert (aimed.rung, aimed.phase) == (MEMFD, 5)
 
 
 def test_every_attack_comes_in_every_phase() -> None:
     there = rungs(is_root=True)
     planned = {
         (made.rung.name, made.attack, made.phase)
-        for made in (Plan.of(SEED, number, there) for number in range(RACES * len(there)))
+        for made in (Plan.of(SEED, Order(number=n), there) for n in range(RACES * len(there)))
     }
     assert planned == {
         (rung.name, attack, phase)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from infwasi_sign.domain.load_level import LoadLevel
 from tests.gym.race_attacks import NEW, OLD, Job
@@ -89,8 +89,18 @@ def rungs(*, is_root: bool) -> tuple[Rung, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a worker is told: a number from which all follows, and where to aim if that is given."""
+
+    number: int
+    is_control: bool = False
+    rung: str | None = None
+    phase: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One race: it follows from the seed and the number alone."""
+    """One race: it follows from the seed and the order alone."""
 
     number: int
     rung: Rung
@@ -102,33 +112,34 @@ class Plan:
     is_control: bool = False
 
     @staticmethod
-    def of(seed: int, number: int, all_rungs: tuple[Rung, ...]) -> "Plan":
-        """Rungs, phases and attacks in turn; the moment by chance."""
-        rng = Random(f"{seed}/{number}")  # noqa: S311 -- repeatable, not secret
+    def of(seed: int, order: Order, all_rungs: tuple[Rung, ...]) -> "Plan":
+        """Rungs, phases and attacks in turn, the moment by chance.
+
+        Controls have the attacks that change mapped bytes if nothing holds them, after the hash.
+        """
+        number = order.number
+        rng = Random(f"{seed}/{order.is_control}/{number}")  # noqa: S311 -- repeatable, not secret
         rung = all_rungs[number % len(all_rungs)]
         turn = number // len(all_rungs)
-        phase = _AIMS[turn % len(_AIMS)]
-        attack = rung.attacks[turn // len(_AIMS) % len(rung.attacks)]
-        return Plan(number=number, rung=rung, attack=attack, phase=phase, **_chance(rng))
-
-    @staticmethod
-    def control(seed: int, number: int, all_rungs: tuple[Rung, ...]) -> "Plan":
-        """As `of`, with what changes mapped bytes if nothing holds them: after they are hashed."""
-        rng = Random(f"{seed}/control/{number}")  # noqa: S311 -- repeatable, not secret
-        rung = all_rungs[number % len(all_rungs)]
-        turn = number // len(all_rungs)
-        attack = WRITING[turn % len(WRITING)]
-        phase = PHASES.index("hash to load") + turn % 3
-        chance = _chance(rng)
-        return Plan(number=number, rung=rung, attack=attack, phase=phase, is_control=True, **chance)
-
-
-def _chance(rng: Random) -> dict[str, Any]:
-    return {
-        "moment": rng.random(),
-        "share": rng.random(),
-        "stretch_seconds": rng.choice((0.0, _STRETCH_SECONDS * rng.random())),
-    }
+        if order.is_control:
+            attack = WRITING[turn % len(WRITING)]
+            phase = PHASES.index("hash to load") + turn % 3
+        elif order.rung is None or order.phase is None:
+            phase = _AIMS[turn % len(_AIMS)]
+            attack = rung.attacks[turn // len(_AIMS) % len(rung.attacks)]
+        else:
+            rung = next(one for one in all_rungs if one.name == order.rung)
+            phase, attack = order.phase, rng.choice(rung.attacks)
+        return Plan(
+            number=number,
+            rung=rung,
+            attack=attack,
+            phase=phase,
+            moment=rng.random(),
+            share=rng.random(),
+            stretch_seconds=rng.choice((0.0, _STRETCH_SECONDS * rng.random())),
+            is_control=order.is_control,
+        )
 
 
 class Ground:

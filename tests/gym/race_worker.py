@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +20,7 @@ from tests.gym.race_runner import (
     Running,
     import_what_runs_import,
 )
-from tests.gym.race_scene import Ground, Plan, Rung, rungs
+from tests.gym.race_scene import NAME, Ground, Order, Plan, Rung, rungs
 
 ANSWERED, REFUSED, UNDECIDED = "answered", "refused", "undecided"
 LATE: Final = "late"
@@ -42,6 +41,7 @@ class Race:
     """
 
     number: int
+    is_control: bool
     rung: str
     level: str
     attack: str
@@ -69,6 +69,7 @@ def judge(plan: Plan, strike: Strike, ending: Ending, signed_answer: str) -> Rac
     level = re.search(r"^model held by ([a-z-]+)", ending.said, re.MULTILINE)
     race = Race(
         number=plan.number,
+        is_control=plan.is_control,
         rung=plan.rung.name,
         level=level[1] if level else "",
         attack=plan.attack,
@@ -157,7 +158,7 @@ class Ring:
         self._ground = Ground(honest, folder)
         self._signed = self._ground.signed
         self._lengths = dict.fromkeys(range(len(PHASES)), _FIRST_GUESS_SECONDS)
-        plan = Plan.of(seed, 0, self._rungs)
+        plan = Plan.of(seed, Order(number=0), self._rungs)
         with self._ground.place(plan) as place:
             # Of Python's files another user may see none, so who runs the gym imports for all.
             start = replace(
@@ -165,10 +166,9 @@ class Ring:
             )
             self._answer = import_what_runs_import(self._board, start, self._signed)
 
-    def race(self, number: int, *, is_control: bool) -> Race:
+    def race(self, order: Order) -> Race:
         """One of them."""
-        make = Plan.control if is_control else Plan.of
-        plan = make(self._seed, number, self._rungs)
+        plan = Plan.of(self._seed, order, self._rungs)
         attacker = self._attackers[plan.rung.attacker]
         with self._ground.place(plan) as place:
             self._board.clear()
@@ -185,8 +185,9 @@ class Ring:
         told = {}
         for number, rung in enumerate(self._rungs):
             if rung.is_denied:
-                with self._ground.place(Plan.of(self._seed, number, self._rungs)) as place:
-                    model = place / "package" / "capital-1.0.0" / "model.gguf"
+                plan = Plan.of(self._seed, Order(number=number), self._rungs)
+                with self._ground.place(plan) as place:
+                    model = place / "package" / NAME / "model.gguf"
                     told[rung.name] = self._attackers[rung.attacker].denied(model)
         return told
 
@@ -204,18 +205,13 @@ class Ring:
         self._closing.close()
 
 
-def _orders() -> Iterator[dict[str, Any]]:
-    for line in sys.stdin:
-        yield json.loads(line)
-
-
 def main() -> None:
     """`python -m tests.gym.race_worker HONEST FOLDER SEED`."""
     honest, folder, seed = sys.argv[1:]
     with Ring(Path(honest), Path(folder), int(seed)) as ring:
-        _send({"denied": ring.denials()})
-        for order in _orders():
-            _send(asdict(ring.race(order["number"], is_control=order["is_control"])))
+        _send(ring.denials())
+        for line in sys.stdin:
+            _send(asdict(ring.race(Order(**json.loads(line)))))
 
 
 def _send(value: dict[str, Any]) -> None:
