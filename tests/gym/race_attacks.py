@@ -184,12 +184,18 @@ def _exchange(blow: Blow) -> None:
 
 def _write_through_the_runner(blow: Blow) -> None:
     """Every descriptor of the runner's that can be opened again, a copy in memory included."""
+    is_written, refused = False, OSError(errno.ENOENT, "the runner has no such descriptor")
     for path in Path(f"/proc/{blow.runner}/fd").iterdir():
-        with contextlib.suppress(OSError):
+        try:
             shown = str(path.readlink())
             if "gguf" in shown or ("(deleted)" in shown and "/memfd:" not in shown):
                 with _opened(path, os.O_RDWR | _AT_ONCE) as descriptor:
                     os.pwrite(descriptor, blow.data, blow.start)
+                    is_written = True
+        except OSError as error:
+            refused = error
+    if not is_written:
+        raise refused
 
 
 def _write_old(blow: Blow) -> None:
