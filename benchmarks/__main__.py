@@ -16,7 +16,10 @@ from typing import Any, Final
 from benchmarks.timing import Figure
 
 RESULTS: Final = Path(__file__).parent / "results"
-NAMES: Final = ("start", "packing", "deciding", "gguf_reader", "verifying", "first_token", "tokens")
+NAMES: Final = (
+    *("start", "packing", "deciding", "gguf_reader", "verifying", "memory", "cost"),
+    *("first_token", "tokens", "stopping"),
+)
 _LIBRARIES: Final = ("blake3", "click", "cryptography", "llama-cpp-python", "sigstore", "wasmtime")
 
 

@@ -1,7 +1,7 @@
 """Loads a verified package into a guest with just the permitted imports and streams its answer."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -22,18 +22,36 @@ HOST: Final = "host"
 POLICY: Final = "policy"
 CALLER: Final = "caller"
 
+# Bounds of the host that nobody narrows, by the place that its errors name.
+HOST_LIMITS: Final[Mapping[str, int]] = {
+    "component-bytes": LIMITS.component_bytes,
+    "function-bytes": LIMITS.function_bytes,
+    "function-local-bytes": LIMITS.function_local_bytes,
+    "handles": LIMITS.handles,
+    "list-elements": LIMITS.list_elements,
+    "tensor-bytes": LIMITS.tensor_bytes,
+    "wasm-instances": LIMITS.wasm_instances,
+    "wasm-memories": LIMITS.wasm_memories,
+    "wasm-table-elements": LIMITS.wasm_table_elements,
+    "wasm-tables": LIMITS.wasm_tables,
+}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRequest:
     """What the caller asks of a verified package; each limit can only narrow what it allows.
 
-    ``layers`` are those by which the process is confined now; a policy can demand some.
+    ``layers`` are those by which the process is confined, or will be before the model is parsed;
+    a policy can demand some.
+    ``host_memory_bytes`` is of this process, and ``machine_bytes`` what the machine has for it.
     """
 
     prompt: str | None
     max_tokens: int | None = None
     seed: int | None = None
     timeout_seconds: int | None = None
+    host_memory_bytes: int | None = None
+    machine_bytes: int = LIMITS.host_memory_bytes
     layers: tuple[Layer, ...] = ()
 
 
@@ -59,6 +77,7 @@ class RunPlan:
     memory_bytes: EffectiveLimit
     prompt_bytes: EffectiveLimit
     output_bytes: EffectiveLimit
+    host_memory_bytes: EffectiveLimit
     seed: int
 
 
@@ -72,12 +91,7 @@ def plan(package: VerifiedPackage, request: RunRequest) -> RunPlan:
         UndecidedError: the model cannot chat, or the prompt is not text.
     """
     VerifiedPackage.require(package)
-    # Verifying alone holds nothing, so a rule about the level may not be decided yet.
-    of_this_run: Facts = {
-        LOAD_LEVEL: package.level.label,
-        CONFINEMENT_LAYERS: tuple(str(layer) for layer in request.layers),
-    }
-    require(decide(package.policy, {**package.facts, **of_this_run}))
+    _decide(package, request.layers)
     settings = package.settings
     if not package.model_facts[package.manifest.models[0].name].can_chat:
         raise UndecidedError(
@@ -104,10 +118,25 @@ def plan(package: VerifiedPackage, request: RunRequest) -> RunPlan:
         ),
         prompt_bytes=bound(RunLimit.PROMPT_BYTES, granted.prompt_bytes, LIMITS.prompt_bytes),
         output_bytes=bound(RunLimit.OUTPUT_BYTES, granted.output_bytes, LIMITS.output_bytes),
+        host_memory_bytes=bound(
+            RunLimit.HOST_MEMORY_BYTES,
+            None,  # the statement of a package cannot say
+            min(LIMITS.host_memory_bytes, request.machine_bytes),
+            request.host_memory_bytes,
+        ),
         seed=_seed(settings.seed, request.seed),
     )
     _check_prompt(request.prompt, decided.prompt_bytes)
     return decided
+
+
+def _decide(package: VerifiedPackage, layers: tuple[Layer, ...]) -> None:
+    """Verifying alone holds nothing, so a rule about the level may not be decided yet."""
+    of_this_run: Facts = {
+        LOAD_LEVEL: package.level.label,
+        CONFINEMENT_LAYERS: tuple(str(layer) for layer in layers),
+    }
+    require(decide(package.policy, {**package.facts, **of_this_run}))
 
 
 def _seed(package: int | None, caller: int | None) -> int:
@@ -127,13 +156,19 @@ def _seed(package: int | None, caller: int | None) -> int:
 
 
 def _smallest(
-    policy: Policy, name: RunLimit, package: int, host: int, caller: int | None = None
+    policy: Policy,
+    name: RunLimit,
+    package: int | None,
+    host: int,
+    caller: int | None = None,
 ) -> EffectiveLimit:
-    bounds = [(package, PACKAGE), (host, HOST)]
-    if name in policy.limits:
-        bounds.append((policy.limits[name], POLICY))
-    if caller is not None:
-        bounds.append((caller, CALLER))
+    stated = (
+        (package, PACKAGE),
+        (host, HOST),
+        (policy.limits.get(name), POLICY),
+        (caller, CALLER),
+    )
+    bounds = [(value, whose) for value, whose in stated if value is not None]
     value, whose = min(bounds, key=lambda bound: bound[0])
     return EffectiveLimit(name=name, value=value, whose=whose)
 
@@ -162,11 +197,17 @@ def run(
     backend: InferenceBackend,
     stop: StopFlag,
     on_piece: Callable[[str], None],
+    confine: Callable[[], tuple[Layer, ...]] | None = None,
 ) -> Summary:
     """Answer one prompt; only a `VerifiedPackage` can be run.
 
+    ``confine`` is called once the component is being compiled, before the model is parsed. It gives
+    the layers that are in force from then on, and those decide; until then ``request.layers`` may
+    promise them.
+
     Raises:
-        RefusedError: kinds `limit`, `level`; a limit was reached, or the bytes did not hold still.
+        RefusedError: kinds `limit`, `level`; a limit was reached, the bytes did not hold still, or
+            the process is not confined as the policy demands.
         UndecidedError: the model cannot chat.
         GuestError: the guest trapped or reported a failure.
         KeyboardInterrupt: the caller stopped it.
@@ -175,6 +216,8 @@ def run(
     claim = package.manifest.models[0]
     host.prepare(package.component)  # is compiled while llama.cpp maps the model
     file = package.model_file(claim.name)
+    if confine is not None:
+        _decide(package, confine())
     model = backend.load(file, decided.context_tokens.value)
     try:
         # Where no lease tells of a change, one has to look: now, at each piece, when all is over.
@@ -213,7 +256,13 @@ def _with_whose(error: RefusedError, decided: RunPlan) -> RefusedError:
     reached = {
         "limits.memory-bytes": decided.memory_bytes,
         "limits.output-bytes": decided.output_bytes,
+        "limits.prompt-bytes": decided.prompt_bytes,
         "limits.wall-clock-seconds": decided.timeout_seconds,
+        "max-tokens": decided.max_tokens,
+        "context-tokens": decided.context_tokens,
+    } | {
+        name: EffectiveLimit(name=name, value=value, whose=HOST)
+        for name, value in HOST_LIMITS.items()
     }
     if error.kind is not RefusalKind.LIMIT or error.where not in reached:
         return error

@@ -33,6 +33,8 @@ class FakeStopFlag:
                 raise RefusedError(RefusalKind.LIMIT, "the run took too long")
             case StopReason.LEASE:
                 raise RefusedError(RefusalKind.LEVEL, "the model was opened for writing")
+            case StopReason.MEMORY:
+                raise RefusedError(RefusalKind.LIMIT, "the run took too much memory")
 
     def address(self) -> int:
         return ctypes.addressof(self._buffer)

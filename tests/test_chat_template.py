@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infwasi_sign.adapters import template_sandbox
 from infwasi_sign.adapters.chat_template import Segment, render
+from infwasi_sign.adapters.template_sandbox import SandboxEnvironment
 from infwasi_sign.domain.chat import Message, Role
 from infwasi_sign.errors import UndecidedError
 
@@ -220,11 +222,133 @@ def test_gives_no_verdict_on_a_template_that_fails(template: str, sentence: str)
         "{{ " + "(" * 20_000 + ")" * 20_000 + " }}",
         "{{ " + "-" * 50_000 + "1 }}",
         "{% if x %}" * 5_000 + "{% endif %}" * 5_000,
+        "{{ '' | attr('__class__') }}",
+        "{{ messages | map('attr', '__class__') | list }}",
+        "{{ messages | map(attribute='__class__') | list }}",
+        "{{ '%s' | format(messages) }}",
+        "{{ '{0.__class__}'.format(1) }}",
+        "{{ '{x}'.format_map({}) }}",
+        "{{ self.__init__.__globals__ }}",
+        "{{ joiner().__init__ }}",
+        "{{ namespace.__init__.__globals__ }}",
+        "{{ namespace(a=1).__class__.__mro__ }}",
+        "{{ messages[0].content | attr('_content') }}",
+        "{{ messages[0].pop('content') }}",
+        "{{ dict.fromkeys('a') }}",
+        "{% import 'x' as x %}",
+        "{% from 'x' import y %}",
+        "{% extends 'x' %}",
+        "{% include ['a', 'b'] %}",
+        "{% for x in [[[]]] recursive %}{{ loop(messages) }}{% endfor %}",
+        "{% for x in range(9) recursive %}{{ loop(range(9)) }}{% endfor %}",
+        "{% call(x) raise_exception() %}{% endcall %}{{ caller() }}",
+        "{% filter upper %}{% filter center(999999999) %}a{% endfilter %}{% endfilter %}",
+        "{{ ('a' * 9999) | wordwrap(1) }}",
+        "{{ ('a ' * 9999) | batch(1) | list | pprint }}",
+        "{{ range(4000) | slice(999999999) | list }}",
+        "{{ {'a': 1} | xmlattr }}",
+        "{{ ('http://a ' * 4000) | urlize }}",
     ],
 )
 def test_bounds_a_template_that_would_never_end(template: str) -> None:
     with pytest.raises(UndecidedError, match=r"^chat template"):
         render(template + "{{ messages[0].content }}", [USER], "", "")
+
+
+# A text and a list as large as they may be, and something done with them again and again.
+LONG_WORK = (
+    "{{% set x = 'a ' * 9999 %}}{{% set z = [1] * 9999 %}}"
+    "{{% for a in range(4000) %}}{{% for b in range(4000) %}}{}{{% endfor %}}{{% endfor %}}"
+)
+WORK = [
+    "{% set y = x.title() %}",
+    "{% set y = x | title %}",
+    "{% set y = x.split('a') %}",
+    "{% set y = x.count('b') %}",
+    "{% set y = x ~ 'b' %}",
+    "{% if x == x ~ 'b' %}{% endif %}",
+    "{% if 'b' in x %}{% endif %}",
+    "{% if x is eq('b') %}{% endif %}",
+    "{% set y = [z] %}",
+    "{% if z == [1] %}{% endif %}",
+    "{% if 2 in z %}{% endif %}",
+    "{% set y = z | sort %}",
+    "{% set y = z | sum %}",
+    "{% set y = z | select('in', z) | list %}",
+    "{% set y = [z, z] | map('sum') | list %}",
+]
+
+
+@pytest.mark.parametrize("work", WORK)
+def test_much_work_in_few_steps_is_stopped(work: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each does little for a step, if steps are what is counted and not sizes."""
+    monkeypatch.setattr(template_sandbox, "_STEPS", 20_000)
+    with pytest.raises(UndecidedError, match=r"^chat template "):
+        render(LONG_WORK.format(work) + "{{ messages[0].content }}", [USER], "", "")
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''['__class__'] }}",
+        "{{ self._TemplateReference__context }}",
+        "{{ raise_exception.__globals__ }}",
+        "{{ range.__call__ }}",
+        "{{ messages[0].content.__class__ }}",
+        "{{ messages[0].content._content }}",
+        "{{ messages[0].content['_content'] }}",
+        "{{ messages.__class__ }}",
+    ],
+)
+def test_what_a_template_may_not_reach_is_nothing(template: str) -> None:
+    """What has no such attribute prints nothing, and neither does what must not be had."""
+    segments = render(template + "{{ messages[0].content }}", [USER], "", "")
+    assert [segment.text for segment in segments] == [USER.content]
+
+
+@pytest.mark.parametrize(
+    ("template", "seen"),
+    [("{{ messages.__class__ }}", "list"), ("{{ messages[0].content.__class__ }}", "MessageText")],
+)
+def test_control_without_the_rule_on_attributes_it_is_reached(
+    template: str, seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SandboxEnvironment, "is_safe_attribute", lambda *_: True)
+    with pytest.raises(UndecidedError, match=r"^chat template prints a type$"):
+        render(template + "{{ messages[0].content }}", [USER], "", "")
+    monkeypatch.setattr(template_sandbox, "_text", str)
+    segments = render(
+        template.replace("}}", ".__name__ }}{{ messages[0].content }}"), [USER], "", ""
+    )
+    assert segments[0].text == seen
+
+
+def rounds(work: str, monkeypatch: pytest.MonkeyPatch, *, is_priced: bool) -> int:
+    """How often a template may do this before its steps are used up."""
+    if not is_priced:
+        monkeypatch.setattr(template_sandbox, "_price", lambda _: 0)
+    done = 0
+    original = SandboxEnvironment.tick
+
+    def tick(self: SandboxEnvironment, cost: int) -> str:
+        nonlocal done
+        done += 1
+        return original(self, cost)
+
+    monkeypatch.setattr(SandboxEnvironment, "tick", tick)
+    monkeypatch.setattr(template_sandbox, "_STEPS", 20_000)
+    with pytest.raises(UndecidedError, match="takes more than 20000 steps"):
+        render(LONG_WORK.format(work) + "{{ messages[0].content }}", [USER], "", "")
+    return done
+
+
+def test_work_on_large_values_is_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the control: without a price for sizes there is fifty times as much of it."""
+    work = "{% set y = x.title() %}"
+    with monkeypatch.context() as patch:
+        paid = rounds(work, patch, is_priced=True)
+    with monkeypatch.context() as patch:
+        assert rounds(work, patch, is_priced=False) > 10 * paid
 
 
 ATOMS = st.sampled_from(

@@ -9,12 +9,20 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from infwasi_sign.adapters import llama as llama_adapter
 from infwasi_sign.adapters.chat_template import Segment
-from infwasi_sign.adapters.llama import LlamaBackend, LlamaModel, bindings
+from infwasi_sign.adapters.llama import LlamaBackend, LlamaModel
+from infwasi_sign.adapters.llama_batches import (
+    batch_tokens,
+    batches_can_abort,
+    micro_batch_tokens,
+)
+from infwasi_sign.adapters.llama_bindings import bindings
 from infwasi_sign.adapters.llama_vocabulary import Vocabulary, _without
 from infwasi_sign.adapters.model_source import open_model
 from infwasi_sign.adapters.wasm_host import OFFERED, WasmtimeHost
@@ -23,7 +31,7 @@ from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.gguf import GgufArray, parse
 from infwasi_sign.domain.settings import GuestLimits
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
-from infwasi_sign.ports import GuestGrants, Progress
+from infwasi_sign.ports import GuestGrants, Progress, StopReason
 from tests.fakes import FakeStopFlag
 from tests.guests import probe
 
@@ -281,7 +289,8 @@ def test_gives_no_verdict_on_bytes_that_are_no_model(tmp_path: Path) -> None:
 
 def test_the_bindings_come_without_the_package_around_them() -> None:
     program = (
-        "import sys, json; from infwasi_sign.adapters.llama import bindings; door = bindings();"
+        "import sys, json; from infwasi_sign.adapters.llama_bindings import bindings;"
+        "door = bindings();"
         "print(json.dumps([sorted(m for m in sys.modules if m.split('.')[0] in"
         " ('llama_cpp', 'numpy')), door is bindings()]))"
     )
@@ -291,7 +300,8 @@ def test_the_bindings_come_without_the_package_around_them() -> None:
 
 def test_the_bindings_are_those_of_the_package() -> None:
     program = (
-        "import ctypes; from infwasi_sign.adapters.llama import bindings; door = bindings();"
+        "import ctypes; from infwasi_sign.adapters.llama_bindings import bindings;"
+        "door = bindings();"
         "from llama_cpp import llama_cpp as real; assert door is not real;"
         "names = 'llama_model_params', 'llama_context_params', 'llama_batch';\n"
         "for n in names:\n"
@@ -363,3 +373,123 @@ def test_a_marker_in_a_message_is_cut_whether_or_not_the_template_uses_it(
     # the control: without the cut the text of a message becomes the marker
     assert number in vocabulary.tokenize(segments[-1].text, parse_special=False)
     assert vocabulary.prompt(segments).count(number) == int(template_uses_it)
+
+
+# --- stopping ---------------------------------------------------------------------------------
+
+
+class CountingFlag(FakeStopFlag):
+    """Counts who asks, and stops the run at the nth time."""
+
+    def __init__(self, stop_at: int) -> None:
+        super().__init__()
+        self.asked = 0
+        self._stop_at = stop_at
+
+    def reason(self) -> StopReason | None:
+        self.asked += 1
+        if self.asked == self._stop_at:
+            self.set()
+        return super().reason()
+
+
+def test_batches_are_blind_without_a_callback_or_with_a_device_that_ignores_it() -> None:
+    def llama(**functions: object) -> SimpleNamespace:
+        return SimpleNamespace(**functions)
+
+    def cpu() -> bool:
+        return False
+
+    assert batches_can_abort(bindings())
+    assert batches_can_abort(llama(llama_set_abort_callback=1, llama_supports_gpu_offload=cpu))
+    assert not batches_can_abort(llama(llama_supports_gpu_offload=cpu))
+    assert not batches_can_abort(
+        llama(llama_set_abort_callback=1, llama_supports_gpu_offload=lambda: True)
+    )
+    assert (batch_tokens(True), batch_tokens(False)) == (512, 128)
+
+
+@pytest.mark.parametrize(
+    ("width", "n_threads", "tokens"),
+    [(576, 2, 512), (1024, 2, 512), (2048, 2, 128), (2048, 8, 512), (4096, 2, 32), (8192, 1, 32)],
+)
+def test_a_wider_model_gets_fewer_tokens_at_once(width: int, n_threads: int, tokens: int) -> None:
+    assert micro_batch_tokens(width, n_threads) == tokens
+
+
+@pytest.mark.model
+def test_without_a_callback_the_flag_is_looked_at_every_128_tokens(model_path: Path) -> None:
+    stop = CountingFlag(stop_at=3)
+    file = OpenFile(model_path)
+    model = LlamaBackend(stop, n_threads=1, can_abort=False).load(file, 4096)
+    file.close()
+    stream = model.start(user("word " * 1600), options())
+    assert stream.summary().finish_reason is FinishReason.CANCELLED
+    memory = model._llama.llama_get_memory(model._context)
+    assert model._llama.llama_memory_seq_pos_max(memory, 0) == 2 * 128 - 1
+    assert stop.asked == 3
+    model.close()
+
+
+@pytest.mark.model
+def test_the_stop_flag_ends_a_batch_in_its_middle(model_path: Path) -> None:
+    """With a callback not even the first 512 tokens are done; its control is the next test."""
+    assert _tokens_done_when_stopped(model_path, can_abort=True) < 512
+
+
+@pytest.mark.model
+def test_control_without_the_callback_the_batch_is_done_to_its_end(model_path: Path) -> None:
+    assert _tokens_done_when_stopped(model_path, can_abort=False) == 128
+
+
+def _tokens_done_when_stopped(model_path: Path, *, can_abort: bool) -> int:
+    stop = FakeStopFlag()
+    file = OpenFile(model_path)
+    model = LlamaBackend(stop, n_threads=1, can_abort=can_abort).load(file, 4096)
+    file.close()
+    original = model._llama.llama_decode
+
+    def decode(context: object, batch: object) -> int:
+        stop.set()  # llama.cpp is inside of the batch from here on
+        result: int = original(context, batch)
+        return result
+
+    model._llama = _Instead(model._llama, llama_decode=decode)
+    stream = model.start(user("word " * 1600), options())
+    assert stream.summary().finish_reason is FinishReason.CANCELLED
+    memory = model._llama.llama_get_memory(model._context)
+    done: int = model._llama.llama_memory_seq_pos_max(memory, 0) + 1
+    model.close()
+    return done
+
+
+class _Instead:
+    """A module with some of its functions exchanged."""
+
+    def __init__(self, module: Any, **functions: object) -> None:
+        self._module = module
+        self._functions = functions
+
+    def __getattr__(self, name: str) -> Any:
+        return self._functions.get(name) or getattr(self._module, name)
+
+
+@pytest.mark.model
+def test_the_granted_context_is_not_rounded_up(model_path: Path) -> None:
+    file = OpenFile(model_path)
+    model = LlamaBackend(FakeStopFlag(), n_threads=1).load(file, 300)
+    file.close()
+    with pytest.raises(RefusedError, match=r"expected at most 299 tokens, got \d+ tokens\)$"):
+        model.start(user("word " * 320), options())
+    model.close()
+
+
+@pytest.mark.model
+def test_a_prompt_beyond_the_models_own_context_says_so(model_path: Path) -> None:
+    file = OpenFile(model_path)
+    model = LlamaBackend(FakeStopFlag(), n_threads=1).load(file, 100_000)
+    file.close()
+    with pytest.raises(RefusedError) as caught:
+        model.start(user("word " * 9000), options())
+    assert caught.value.expected == "at most 8191 tokens (context-tokens 8192, the model's)"
+    model.close()

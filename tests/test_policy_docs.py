@@ -9,12 +9,13 @@ from infwasi_sign.adapters.cel import CelCompiler
 from infwasi_sign.adapters.policy_source import expression_rules
 from infwasi_sign.domain import cel_subset
 from infwasi_sign.domain.digest import Digest
-from infwasi_sign.domain.facts import FACT_TYPES, FactType, claim_facts, signer_facts, variable
-from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.facts import FACT_TYPES, claim_facts, signer_facts, variable
+from infwasi_sign.domain.limits import KIB, LIMITS, MIB
 from infwasi_sign.domain.policy import RunLimit
 from infwasi_sign.domain.policy_file import parse_policy
 from infwasi_sign.domain.rules import FactValue
 from infwasi_sign.errors import RefusalKind
+from infwasi_sign.run import HOST_LIMITS
 from tests import forge
 from tests.conftest import ROOT
 from tests.policy_support import LICENSED, MINIMAL, facts_of, load, verify_under
@@ -100,19 +101,12 @@ def test_the_facts_are_those_of_a_package_with_their_types(tmp_path: Path) -> No
     def kind(value: FactValue) -> str:
         return TYPES[type(value)]
 
-    keyless = (
-        "trust-root.age-days",
-        "trust_root_age_days",
-        "number",
-        "statement",
-    )  # of packages that identities sign
-    table = [row for row in (tuple(row[:4]) for row in rows("## Facts")) if row != keyless]
-    assert len(table) == len(rows("## Facts")) - 1
+    table = [tuple(row[:4]) for row in rows("## Facts")]
     assert sorted(table) == sorted(
         (fact, variable(fact), kind(value), when(fact)) for fact, value in everything.items()
     )
     seen = {fact: kind(value) for fact, value in everything.items()}
-    assert {**seen, "trust-root.age-days": FactType.NUMBER} == FACT_TYPES
+    assert seen == FACT_TYPES
 
 
 def test_every_fact_that_a_rule_is_about_exists(tmp_path: Path) -> None:
@@ -172,3 +166,14 @@ def test_every_link_of_the_page_leads_somewhere() -> None:
     links = re.findall(r"\]\(([^)#:]+)[^):]*\)", PAGE)
     assert len(links) > 4
     assert [link for link in links if not (ROOT / "docs" / link).exists()] == []
+
+
+def test_the_bounds_of_the_host_are_those_of_a_run() -> None:
+    said = {row[0]: row[1] for row in rows("## Bounds of the host")}
+    units = {"KiB": KIB, "MiB": MIB}
+    bounds = {}
+    for name, bound in said.items():
+        number, _, unit = bound.replace(",", "").partition(" ")
+        if number.isdigit():
+            bounds[name] = int(number) * units.get(unit, 1)
+    assert bounds == HOST_LIMITS

@@ -11,12 +11,12 @@ from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.domain.chat import FinishReason, Summary
 from infwasi_sign.domain.interfaces import APP_IMPORTS
-from infwasi_sign.domain.limits import LIMITS, MIB
-from infwasi_sign.domain.policy import NamedPackage, Policy
+from infwasi_sign.domain.limits import GIB, LIMITS, MIB
+from infwasi_sign.domain.policy import NamedPackage, Policy, RunLimit
 from infwasi_sign.domain.settings import GuestLimits, Settings
 from infwasi_sign.errors import GuestError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import GuestGrants, StopFlag, StopReason
-from infwasi_sign.run import RunRequest, plan, run
+from infwasi_sign.run import HOST_LIMITS, RunPlan, RunRequest, _smallest, plan, run
 from infwasi_sign.verify import VerifiedPackage, VerifyRequest, verify
 from tests import forge
 from tests.fakes import FakeBackend, FakeStopFlag
@@ -238,12 +238,39 @@ def test_a_model_that_cannot_chat_gives_no_verdict_and_is_not_loaded(
     assert backend.loaded == []
 
 
+@pytest.mark.parametrize(
+    ("policy", "machine", "caller", "decided"),
+    [
+        (None, 3 * GIB, None, "host-memory-bytes 3221225472 (set by the host)"),
+        (2 * GIB, 3 * GIB, None, "host-memory-bytes 2147483648 (set by the policy)"),
+        (2 * GIB, 3 * GIB, GIB, "host-memory-bytes 1073741824 (set by the caller)"),
+        (GIB, 3 * GIB, 2 * GIB, "host-memory-bytes 1073741824 (set by the policy)"),
+    ],
+)
+def test_memory_of_the_host_is_the_least_that_anybody_says(
+    policy: int | None, machine: int, caller: int | None, decided: str, package: VerifiedPackage
+) -> None:
+    limits = {} if policy is None else {RunLimit.HOST_MEMORY_BYTES: policy}
+    bounded = _smallest(
+        replace(package.policy, limits=limits), RunLimit.HOST_MEMORY_BYTES, None, machine, caller
+    )
+    assert str(bounded) == decided
+    request = replace(ASK, machine_bytes=machine, host_memory_bytes=caller)
+    assert plan(package, request).host_memory_bytes.value == min(machine, caller or machine)
+
+
+def test_every_limit_of_a_policy_is_one_of_the_plan() -> None:
+    names = {name.replace("-", "_") for name in RunLimit}
+    assert names | {"seed"} == set(RunPlan.__dataclass_fields__)
+
+
 # --- stopping --------------------------------------------------------------------------------
 
 STOPPED = {
     StopReason.INTERRUPT: (KeyboardInterrupt, None),
     StopReason.DEADLINE: (RefusedError, RefusalKind.LIMIT),
     StopReason.LEASE: (RefusedError, RefusalKind.LEVEL),
+    StopReason.MEMORY: (RefusedError, RefusalKind.LIMIT),
 }
 
 
@@ -292,7 +319,11 @@ def test_model_is_closed_and_the_error_kept_when_the_host_fails(
     [
         ("limits.memory-bytes", "memory-bytes 16777216 (set by the package)"),
         ("limits.output-bytes", "output-bytes 1048576 (set by the package)"),
+        ("limits.prompt-bytes", "prompt-bytes 262144 (set by the package)"),
         ("limits.wall-clock-seconds", "timeout-seconds 9 (set by the caller)"),
+        ("max-tokens", "max-tokens 64 (set by the package)"),
+        ("context-tokens", f"context-tokens {forge.SETTINGS.context_tokens} (set by the package)"),
+        *((name, f"{name} {value} (set by the host)") for name, value in HOST_LIMITS.items()),
     ],
 )
 def test_a_limit_that_was_reached_is_named_with_whose_it_is(

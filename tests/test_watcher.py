@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import mmap
 import os
 import signal
 import threading
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from infwasi_sign.adapters.host_memory import MemoryMeter, usable_memory_bytes
 from infwasi_sign.adapters.watcher import Watcher
-from infwasi_sign.errors import InfwasiError, RefusalKind, RefusedError
+from infwasi_sign.domain.limits import MIB
+from infwasi_sign.errors import InfwasiError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import StopFlag, StopReason
 from tests.unprivileged import TIMEOUT_SECONDS, python_output, run_python, start_python
 
@@ -94,10 +97,47 @@ def test_deadline_sets_the_flag(watcher: Watcher) -> None:
     assert text_at(watcher.address()) == b"!"
 
 
-def test_later_deadline_replaces_an_earlier_one(watcher: Watcher) -> None:
-    watcher.arm(3600)
-    watcher.arm(0)
+@pytest.mark.parametrize("deadlines", [(3600, 0), (0, 3600)])
+def test_the_soonest_deadline_counts(deadlines: tuple[float, float], watcher: Watcher) -> None:
+    for seconds in deadlines:
+        watcher.arm(seconds, f"what gave {seconds}")
     assert wait_for(watcher) is StopReason.DEADLINE
+    with pytest.raises(RefusedError, match=r"expected at most what gave 0\)$"):
+        watcher.raise_if_stopped()
+
+
+def test_memory_over_its_bound_sets_the_flag(watcher: Watcher) -> None:
+    watcher.bound_memory(1, "what was granted")
+    assert wait_for(watcher) is StopReason.MEMORY
+    assert text_at(watcher.address()) == b"!"
+    with pytest.raises(
+        RefusedError, match=r"more memory .* \(expected at most what was granted\)$"
+    ):
+        watcher.raise_if_stopped()
+
+
+def test_mapped_files_are_no_memory_of_our_own(tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(bytes(64 * MIB))
+    meter = MemoryMeter()
+    before = meter.own_bytes()
+    with (tmp_path / "model").open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        assert not any(mapped[at] for at in range(0, len(mapped), 4096))
+        assert abs(meter.own_bytes() - before) < 32 * MIB
+        kept = bytes([1]) * (64 * MIB)
+        assert meter.own_bytes() - before > 32 * MIB
+        del kept
+        mapped.close()
+    meter.close()
+
+
+def test_memory_that_cannot_be_measured_gives_no_verdict(watcher: Watcher) -> None:
+    watcher.close()
+    with pytest.raises(UndecidedError) as caught:
+        watcher.bound_memory(2**40)
+    assert str(caught.value) == (
+        "the memory of this process cannot be measured: Bad file descriptor in /proc/self/statm"
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,6 +147,11 @@ def test_later_deadline_replaces_an_earlier_one(watcher: Watcher) -> None:
             StopReason.DEADLINE,
             RefusalKind.LIMIT,
             "the run took longer than it may (expected at most the time it was given)",
+        ),
+        (
+            StopReason.MEMORY,
+            RefusalKind.LIMIT,
+            "the run took more memory than it may (expected at most what it was given)",
         ),
         (StopReason.LEASE, RefusalKind.LEVEL, "the model was opened for writing while in use"),
     ],
@@ -202,8 +247,11 @@ def test_interrupt_ends_a_native_call_with_130(number: signal.Signals) -> None:
 
 
 def test_deadline_ends_a_native_call_with_1() -> None:
-    result = run_python(START + "watcher.arm(0.01)\n" + RUN_FOR_HOURS)
-    assert (result.returncode, result.stderr) == (1, "ended by deadline\n")
+    result = run_python(START + "watcher.arm(0.01, 'what was granted')\n" + RUN_FOR_HOURS)
+    assert (result.returncode, result.stderr) == (
+        1,
+        "ended by deadline (expected at most what was granted)\n",
+    )
 
 
 def test_broken_lease_ends_a_native_call_with_1(model: Path) -> None:
@@ -246,7 +294,10 @@ def test_last_words_come_out_of_a_process_that_may_open_nothing() -> None:
         "    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))\n"
         "    watcher.arm(0)\n    run_for_hours()"
     )
-    assert (result.returncode, result.stderr) == (1, "ended by deadline\n")
+    assert (result.returncode, result.stderr) == (
+        1,
+        "ended by deadline (expected at most 0 seconds)\n",
+    )
 
 
 def test_full_error_pipe_does_not_hold_the_end() -> None:
@@ -318,3 +369,89 @@ def test_unwatched_interrupt_still_ends_python() -> None:
         child.send_signal(signal.SIGINT)
         _, errors = child.communicate(timeout=TIMEOUT_SECONDS)
     assert errors.endswith("KeyboardInterrupt\n")
+
+
+# --- where the main thread does not listen ----------------------------------------------------
+
+# Blocks that assign 3,000 locals: Cranelift takes seconds for it, and would take them undisturbed.
+COMPILE = """
+from tests.test_component_code import module, many_locals
+import wasmtime
+bomb = module(many_locals(3000, 12000))
+def work():
+    wasmtime.Module(wasmtime.Engine(), bomb)
+"""
+LOOP = """
+def work():
+    while True:
+        pass
+"""
+CONVERT = """
+def work():
+    while True:
+        [bytes(1) for _ in range(10**6)]
+"""
+HASH = "work = run_for_hours"
+BUSY = {"compiling": COMPILE, "looping": LOOP, "converting": CONVERT, "hashing": HASH}
+
+
+@pytest.mark.parametrize("doing", BUSY)
+def test_deadline_ends_the_process_whatever_the_main_thread_does(doing: str) -> None:
+    result = run_python(
+        START + BUSY[doing] + "\nwith watcher:\n    watcher.arm(0.05, 'a moment')\n    work()\n"
+        "    print('was not stopped')\n"
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (
+        1,
+        "",
+        "ended by deadline (expected at most a moment)\n",
+    )
+
+
+HOARD = """
+from infwasi_sign.adapters.host_memory import MemoryMeter, usable_memory_bytes
+kept = []
+def hoard():
+    for _ in range(4096):
+        kept.append(bytes([1]) * 2**20)
+    print('was not stopped')
+"""
+
+
+def test_memory_over_its_bound_ends_the_process() -> None:
+    result = run_python(
+        START + HOARD + "with watcher:\n"
+        "    watcher.bound_memory(MemoryMeter().own_bytes() + 2**26, 'host-memory-bytes 9')\n"
+        "    hoard()"
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (
+        1,
+        "",
+        "ended by memory (expected at most host-memory-bytes 9)\n",
+    )
+
+
+def test_memory_is_measured_in_a_process_that_may_open_nothing() -> None:
+    output = python_output(
+        START_PATIENT + "import resource\nwith watcher:\n"
+        "    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))\n"
+        "    watcher.bound_memory(1)\n    while watcher.reason() is None:\n        pass\n"
+        "print(watcher.reason())"
+    )
+    assert output == "memory"
+
+
+def test_address_space_is_bounded_far_above_the_memory() -> None:
+    """What one call asks for is refused at once; the watcher has not even looked."""
+    output = python_output(
+        "from infwasi_sign.adapters.host_memory import bound_address_space\n"
+        "bound_address_space(2**26)\n"
+        "kept = bytearray(2**28)\n"
+        "try:\n    bytearray(2**32)\nexcept MemoryError:\n    print('refused')"
+    )
+    assert output == "refused"
+
+
+def test_what_the_host_grants_is_less_than_the_machine_has() -> None:
+    pages, page_bytes = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGESIZE")
+    assert 0 < usable_memory_bytes() < pages * page_bytes

@@ -1,4 +1,4 @@
-"""Inference on llama.cpp, by the low-level bindings of llama-cpp-python. Its only door.
+"""Inference on llama.cpp, by the low-level bindings of llama-cpp-python (``llama_bindings``).
 
 The model is mapped from the very descriptor that was measured (``llama_model_load_from_file_ptr``):
 no path is opened. Nothing here is called per graph node: the abort callback is libc's ``strlen`` on
@@ -7,67 +7,36 @@ for the interpreter.
 """
 
 import ctypes
-import functools
-import importlib
-import importlib.util
 import os
-import sys
 from collections.abc import Callable, Sequence
-from types import ModuleType
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from infwasi_sign.adapters.background import Background
 from infwasi_sign.adapters.chat_placeholders import Segment
 from infwasi_sign.adapters.cores import usable_cores
+from infwasi_sign.adapters.llama_batches import (
+    batch_tokens,
+    batches_can_abort,
+    micro_batch_tokens,
+)
+from infwasi_sign.adapters.llama_bindings import bindings
+from infwasi_sign.adapters.llama_sampler import sampler
 from infwasi_sign.adapters.llama_vocabulary import Vocabulary
 from infwasi_sign.domain.chat import FinishReason, GenerationOptions, Message, Summary
 from infwasi_sign.errors import GuestError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import EntryFile, StopFlag
 
-_BATCH_TOKENS: Final = 512  # llama.cpp's default n_ubatch: a cancelled prompt ends within one
-_PENALTY_TOKENS: Final = 64  # llama.cpp's default repeat_last_n
-_MIN_KEEP: Final = 1
+if TYPE_CHECKING:
+    from infwasi_sign.adapters.libraries import Libraries
+
 _NO_TEMPLATE: Final = "the model has no chat template"
 _DECODE_FULL, _DECODE_ABORTED = 1, 2  # llama.h, llama_decode
-_PACKAGE: Final = "llama_cpp"
 
 # Native code keeps these for as long as the process lives.
 _KEPT: list[object] = []
 
 
-@functools.cache
-def bindings() -> ModuleType:
-    """The module ``llama_cpp.llama_cpp`` without the package around it.
-
-    The package's ``__init__`` imports numpy and the high-level API (0.3 s). The module is loaded
-    under a stand-in for the package, which is taken away again: who imports ``llama_cpp`` later
-    gets the real one.
-    """
-    name = f"{_PACKAGE}.llama_cpp"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.find_spec(_PACKAGE)
-    if spec is None or spec.submodule_search_locations is None:
-        raise UndecidedError("llama-cpp-python is not installed")
-    stand_in = ModuleType(_PACKAGE)
-    stand_in.__path__ = list(spec.submodule_search_locations)
-    sys.modules[_PACKAGE] = stand_in
-    try:
-        return importlib.import_module(name)
-    except (OSError, RuntimeError) as e:
-        raise UndecidedError(f"libllama does not load: {e}") from e
-    finally:
-        for loaded in [key for key in list(sys.modules) if key.partition(".")[0] == _PACKAGE]:
-            del sys.modules[loaded]
-
-
 _Renderer: TypeAlias = "Callable[[str, Sequence[Message], str, str], tuple[Segment, ...]]"
-
-
-def _import_renderer() -> _Renderer:
-    from infwasi_sign.adapters.chat_template import render  # noqa: PLC0415 - 30 ms of jinja2
-
-    return render
 
 
 def _set(struct: ctypes.Structure, **values: object) -> None:
@@ -79,24 +48,44 @@ def _set(struct: ctypes.Structure, **values: object) -> None:
 
 
 class LlamaBackend:
-    """The InferenceBackend on llama.cpp; ``log`` gets llama.cpp's own lines."""
+    """The InferenceBackend on llama.cpp; ``log`` gets llama.cpp's own lines.
+
+    With ``libraries`` the template engine waits for its turn, and is not imported before.
+    ``can_abort``: whether a batch can be stopped half-way; found out unless it is said.
+    """
 
     def __init__(
         self,
         stop: StopFlag,
         *,
         n_threads: int | None = None,
+        can_abort: bool | None = None,
         log: Callable[[str], None] | None = None,
+        libraries: "Libraries | None" = None,
     ) -> None:
         self._stop = stop
+        self._libraries = libraries
         self._n_threads = usable_cores() if n_threads is None else n_threads
         self._llama = bindings()
         self._libc = ctypes.CDLL(None)
         self._libc.fdopen.argtypes = (ctypes.c_int, ctypes.c_char_p)
         self._libc.fdopen.restype = ctypes.c_void_p
         self._libc.fclose.argtypes = (ctypes.c_void_p,)
+        # Where it aborts, ggml would start a debugger from the PATH (ggml.c, ggml_print_backtrace).
+        os.environ["GGML_NO_BACKTRACE"] = "1"
         self._send_log_to(log)
         self._llama.llama_backend_init()
+        self.can_abort = batches_can_abort(self._llama) if can_abort is None else can_abort
+        self._renderer = Background(self._import_renderer)
+        self._prepared: tuple[EntryFile, int] | None = None
+
+    def _import_renderer(self) -> _Renderer:
+        if self._libraries is not None:
+            self._libraries.turn()
+        from infwasi_sign.adapters.chat_template import render, warm_up  # noqa: PLC0415 - 30 ms
+
+        warm_up()
+        return render
 
     def _send_log_to(self, log: Callable[[str], None] | None) -> None:
         llama = self._llama
@@ -109,6 +98,26 @@ class LlamaBackend:
             )
         _KEPT.append(sink)
         llama.llama_log_set(sink, None)
+
+    def prepare(self, file: EntryFile) -> None:
+        """Open the stream that `load` will read from; join what is imported in the background.
+
+        Raises:
+            UndecidedError: no descriptor is left for it.
+        """
+        if self._libraries is None:
+            self._renderer.wait()
+        else:
+            self._libraries.require_read()
+        if self._prepared is None or self._prepared[0] is not file:
+            self.close()
+            self._prepared = (file, self._stream(file))
+
+    def close(self) -> None:
+        """Close a stream that was prepared and not loaded from; a second call does nothing."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            self._libc.fclose(prepared[1])
 
     def _stream(self, file: EntryFile) -> int:
         """A ``FILE *`` on a duplicate of the descriptor that was measured."""
@@ -128,8 +137,7 @@ class LlamaBackend:
         Raises:
             UndecidedError: llama.cpp cannot load it, or it is not a model that chats.
         """
-        stream = self._stream(file)
-        renderer = Background(_import_renderer)  # while llama.cpp maps the model
+        self.prepare(file)
         llama = self._llama
         params = llama.llama_model_default_params()
         # Without "extra buffers" the weights stay where they are mapped, as the bytes that were
@@ -142,16 +150,25 @@ class LlamaBackend:
         )
         try:
             os.lseek(file.fileno(), 0, os.SEEK_SET)  # the offset is shared, and read from there
+            stream = None if self._prepared is None else self._prepared[1]
             model = llama.llama_model_load_from_file_ptr(stream, params)
         finally:
-            self._libc.fclose(stream)
+            self.close()
         if not model:
             raise UndecidedError("llama.cpp cannot load the model", where=file.name)
         try:
             if llama.llama_model_has_encoder(model):
                 raise UndecidedError("models with an encoder are not supported", where=file.name)
             context = self._context(model, context_tokens)
-            return LlamaModel(llama, model, context, self._stop, renderer)
+            return LlamaModel(
+                llama,
+                model,
+                context,
+                stop=self._stop,
+                renderer=self._renderer,
+                context_tokens=context_tokens,
+                batch_tokens=batch_tokens(self.can_abort),
+            )
         except BaseException:
             llama.llama_model_free(model)
             raise
@@ -160,11 +177,13 @@ class LlamaBackend:
         llama = self._llama
         trained = llama.llama_model_n_ctx_train(model)
         params = llama.llama_context_default_params()
+        most = batch_tokens(self.can_abort)
+        width = llama.llama_model_n_embd(model)
         _set(
             params,
             n_ctx=min(context_tokens, trained) if trained > 0 else context_tokens,
-            n_batch=_BATCH_TOKENS,
-            n_ubatch=_BATCH_TOKENS,
+            n_batch=most,
+            n_ubatch=min(most, micro_batch_tokens(width, self._n_threads)),
             n_threads=self._n_threads,
             n_threads_batch=self._n_threads,
             flash_attn_type=llama.LLAMA_FLASH_ATTN_TYPE_DISABLED,
@@ -173,6 +192,8 @@ class LlamaBackend:
         context: int | None = llama.llama_init_from_model(model, params)
         if not context:
             raise UndecidedError("llama.cpp has no memory for the context")
+        if not self.can_abort:
+            return context
         # strlen(buffer) is 0 until the stop flag writes its first byte
         strlen = ctypes.cast(self._libc.strlen, llama.ggml_abort_callback)
         _KEPT.append(strlen)
@@ -184,7 +205,15 @@ class LlamaModel:
     """A model with one context: one generation at a time."""
 
     def __init__(
-        self, llama: Any, model: int, context: int, stop: StopFlag, renderer: Background[_Renderer]
+        self,
+        llama: Any,
+        model: int,
+        context: int,
+        *,
+        stop: StopFlag,
+        renderer: Background[_Renderer],
+        context_tokens: int,
+        batch_tokens: int,
     ) -> None:
         self._llama = llama
         self._model: int | None = model
@@ -193,6 +222,10 @@ class LlamaModel:
         self._stream: LlamaStream | None = None
         self._vocabulary = Vocabulary(llama, model)
         self._renderer = renderer
+        # llama.cpp rounds a context up, to a multiple of 256 tokens
+        self._room = min(context_tokens, llama.llama_n_ctx(context))
+        self._is_room_granted = self._room == context_tokens
+        self._batch_tokens = batch_tokens
 
     def start(self, messages: Sequence[Message], options: GenerationOptions) -> "LlamaStream":
         """Render the chat template, evaluate the prompt (see ports.LoadedModel)."""
@@ -201,13 +234,13 @@ class LlamaModel:
         if self._stream is not None and not self._stream.is_closed:
             raise UndecidedError("another generation of this model is running")
         tokens = self._prompt(messages)
-        room = self._llama.llama_n_ctx(self._context)
-        if len(tokens) >= room:
+        if len(tokens) >= self._room:
+            whose = "" if self._is_room_granted else f" (context-tokens {self._room}, the model's)"
             raise RefusedError(
                 RefusalKind.LIMIT,
                 "prompt does not fit the context",
-                where="context-tokens",
-                expected=f"at most {room - 1} tokens",
+                where="context-tokens" if self._is_room_granted else None,
+                expected=f"at most {self._room - 1} tokens{whose}",
                 got=f"{len(tokens)} tokens",
             )
         memory = self._llama.llama_get_memory(self._context)
@@ -219,6 +252,8 @@ class LlamaModel:
             stop=self._stop,
             prompt=tokens,
             options=options,
+            room=self._room,
+            batch_tokens=self._batch_tokens,
         )
         return self._stream
 
@@ -261,13 +296,16 @@ class LlamaStream:
         stop: StopFlag,
         prompt: list[int],
         options: GenerationOptions,
+        room: int,
+        batch_tokens: int,
     ) -> None:
         self._llama = llama
         self._context = context
         self._vocabulary = vocabulary
         self._stop = stop
         self._left = options.max_tokens
-        self._room = llama.llama_n_ctx(context) - len(prompt)
+        self._room = room - len(prompt)
+        self._batch_tokens = batch_tokens
         self._made = 0
         self._input_tokens = len(prompt)
         self._reason: FinishReason | None = None
@@ -275,7 +313,7 @@ class LlamaStream:
         self._last = (llama.llama_token * 1)()
         self._batch = llama.llama_batch_get_one(self._last, 1)
         self.is_closed = False
-        self._sampler = _sampler(llama, options, vocabulary.size, prompt)
+        self._sampler = sampler(llama, options, vocabulary.size, prompt)
         try:
             self._evaluate(prompt)
         except BaseException:
@@ -284,8 +322,11 @@ class LlamaStream:
 
     def _evaluate(self, prompt: list[int]) -> None:
         llama = self._llama
-        for start in range(0, len(prompt), _BATCH_TOKENS):
-            part = prompt[start : start + _BATCH_TOKENS]
+        for start in range(0, len(prompt), self._batch_tokens):
+            if self._stop.reason() is not None:
+                self._reason = FinishReason.CANCELLED
+                return
+            part = prompt[start : start + self._batch_tokens]
             tokens = (llama.llama_token * len(part))(*part)
             if not self._decode(llama.llama_batch_get_one(tokens, len(part))):
                 return
@@ -340,33 +381,3 @@ class LlamaStream:
         if not self.is_closed:
             self.is_closed = True
             self._llama.llama_sampler_free(self._sampler)
-
-
-def _sampler(llama: Any, options: GenerationOptions, size: int, prompt: list[int]) -> int:
-    """The chain: penalties, top-k, top-p, min-p, temperature, then chance or the best token."""
-    chain: int = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
-
-    def add(sampler: int) -> None:
-        llama.llama_sampler_chain_add(chain, sampler)
-
-    if options.repeat_penalty != 1.0:
-        add(
-            llama.llama_sampler_init_penalties(
-                size, _PENALTY_TOKENS, options.repeat_penalty, 0.0, 0.0
-            )
-        )
-    if options.temperature == 0.0:
-        add(llama.llama_sampler_init_greedy())
-    else:
-        if options.top_k > 0:
-            add(llama.llama_sampler_init_top_k(options.top_k))
-        if options.top_p < 1.0:
-            add(llama.llama_sampler_init_top_p(options.top_p, _MIN_KEEP))
-        if options.min_p > 0.0:
-            add(llama.llama_sampler_init_min_p(options.min_p, _MIN_KEEP))
-        add(llama.llama_sampler_init_temp(options.temperature))
-        add(llama.llama_sampler_init_dist(options.seed))
-    if options.repeat_penalty != 1.0:
-        for token in prompt[-_PENALTY_TOKENS:]:
-            llama.llama_sampler_accept(chain, token)
-    return chain

@@ -20,8 +20,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 from wasmtime import StoreContext, WasmtimeError
 from wasmtime.component import Linker, ResourceAny, ResourceHost, ResourceType, Variant
 
+from infwasi_sign.adapters.guest_calls import add_function
 from infwasi_sign.adapters.nn_generation import (
-    OPTIONS_BYTES,
     Generation,
     Inputs,
     Ledger,
@@ -38,8 +38,6 @@ GRAPH: Final = f"wasi:nn/graph@{VERSION}"
 INFERENCE: Final = f"wasi:nn/inference@{VERSION}"
 ERRORS: Final = f"wasi:nn/errors@{VERSION}"
 
-# What a guest may hold in tensors at one time: a system and a user text and the options.
-_TENSOR_BYTES: Final = 2 * LIMITS.prompt_bytes + OPTIONS_BYTES
 _DIMENSIONS: Final = 8  # ggml has 4
 
 _REASONS: Final = {reason: index for index, reason in enumerate(FinishReason)}
@@ -137,7 +135,7 @@ class NnSession:
                 with root.add_instance(interface) as instance:
                     instance.add_resource(name, ResourceType.host(kind), self._guard(self._drop))
                     for function in FUNCTIONS[interface]:
-                        instance.add_func(function, self._guard(functions[function]))
+                        add_function(instance, function, self._guard(functions[function]))
 
     def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def guarded(store: StoreContext, *args: Any) -> Any:
@@ -172,9 +170,9 @@ class NnSession:
             )
         if isinstance(resource, _Tensor):
             self._held_bytes += len(resource.data)
-            if self._held_bytes > _TENSOR_BYTES:
-                at_most = f"at most {_TENSOR_BYTES} bytes"
-                raise limit_error("guest holds too much in tensors", "tensors", at_most)
+            if self._held_bytes > LIMITS.tensor_bytes:
+                at_most = f"at most {LIMITS.tensor_bytes} bytes"
+                raise limit_error("guest holds too much in tensors", "tensor-bytes", at_most)
         self._last += 1
         self._table[self._last] = resource
         return ResourceHost.own(self._last, _KINDS[type(resource)])

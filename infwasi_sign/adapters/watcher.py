@@ -1,4 +1,4 @@
-"""Stops a run from outside: interrupt, deadline, a lease that breaks.
+"""Stops a run from outside: interrupt, deadline, a lease that breaks, too much memory.
 
 A Python signal handler runs in the main thread and only between two bytecodes, so never while that
 thread is inside llama.cpp or wasmtime. Here the signals are blocked in every thread, and one thread
@@ -12,6 +12,7 @@ there (hashing, between two windows) calls `raise_if_stopped`, and gets one from
 
 import contextlib
 import ctypes
+import math
 import os
 import select
 import signal
@@ -22,6 +23,7 @@ from types import TracebackType
 from typing import Final, Self, assert_never
 
 from infwasi_sign.adapters.holding import LEASE_SIGNAL
+from infwasi_sign.adapters.host_memory import MemoryMeter
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import RefusalKind, RefusedError
 from infwasi_sign.ports import StopReason
@@ -30,12 +32,14 @@ EXIT_CODES: Final[Mapping[StopReason, int]] = {
     StopReason.INTERRUPT: 130,  # 128 + SIGINT, as shells report it
     StopReason.DEADLINE: RefusedError.exit_code,
     StopReason.LEASE: RefusedError.exit_code,
+    StopReason.MEMORY: RefusedError.exit_code,
 }
 
 _INTERRUPT_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 # SIGIO stands in for the real-time signal when the queue of those is full (fs/fcntl.c, send_sigio).
 _LEASE_SIGNALS: Final = frozenset({LEASE_SIGNAL, signal.SIGIO})
 _WAKE_SIGNAL: Final = signal.SIGRTMIN + 4  # sent to the watcher thread alone, by us alone
+_SAMPLE_SECONDS: Final = 0.05  # a core fills about 100 MiB in this time; a look takes 10 us
 
 
 class Watcher:
@@ -43,7 +47,7 @@ class Watcher:
 
     ``last_words`` are the lines written to standard error, one per reason, when the process must
     be ended. A library user who keeps their own signal handling leaves `block_signals` out: then
-    only the deadline and `stop` work.
+    only the deadline, the bound on memory and `stop` work.
 
     The flag's memory lives as long as this object: native code must be done with it by then.
     """
@@ -59,8 +63,10 @@ class Watcher:
         self._flag = ctypes.create_string_buffer(8)
         self._lock = threading.Lock()
         self._reason: StopReason | None = None
-        self._limit = "the time it was given"
+        self._limits: dict[StopReason, str] = {}
         self._act_at: float | None = None  # monotonic: the deadline, then the end of the grace
+        self.meter = MemoryMeter()
+        self._most_bytes: int | None = None
         self._mask_before: set[signal.Signals | int] | None = None
         self._is_over = False
         self._is_ready = threading.Event()
@@ -97,14 +103,30 @@ class Watcher:
         self.close()
 
     def arm(self, deadline_seconds: float, limit: str | None = None) -> None:
-        """Stop the run this many seconds from now; replaces an earlier deadline.
+        """Stop the run this many seconds from now; of several deadlines the soonest counts.
 
         ``limit`` says for people which limit that is, and whose.
         """
+        act_at = time.monotonic() + deadline_seconds
         with self._lock:
-            self._limit = limit or f"{deadline_seconds:g} seconds"
-            if self._reason is None:
-                self._act_at = time.monotonic() + deadline_seconds
+            if self._reason is None and (self._act_at is None or act_at < self._act_at):
+                self._act_at = act_at
+                self._limits[StopReason.DEADLINE] = limit or f"{deadline_seconds:g} seconds"
+            self._wake()
+
+    def bound_memory(self, most_bytes: int, limit: str | None = None) -> None:
+        """Stop the run once this process has more memory of its own than so many bytes.
+
+        That is resident memory that no file is behind, so neither the mapped model nor a sealed
+        copy of it. ``limit`` says for people which limit that is, and whose.
+
+        Raises:
+            UndecidedError: the kernel does not say how much that is.
+        """
+        self.meter.own_bytes()
+        with self._lock:
+            self._limits[StopReason.MEMORY] = limit or f"{most_bytes} bytes"
+            self._most_bytes = most_bytes
             self._wake()
 
     def stop(self, reason: StopReason) -> None:
@@ -133,7 +155,7 @@ class Watcher:
 
         Raises:
             KeyboardInterrupt: by the user.
-            RefusedError: kind `limit`, the deadline; kind `level`, the lease.
+            RefusedError: kind `limit`, the deadline or the memory; kind `level`, the lease.
         """
         match self._reason:
             case None:
@@ -144,7 +166,13 @@ class Watcher:
                 raise RefusedError(
                     RefusalKind.LIMIT,
                     "the run took longer than it may",
-                    expected=f"at most {self._limit}",
+                    expected=f"at most {self._limits.get(self._reason, 'the time it was given')}",
+                )
+            case StopReason.MEMORY:
+                raise RefusedError(
+                    RefusalKind.LIMIT,
+                    "the run took more memory than it may",
+                    expected=f"at most {self._limits.get(self._reason, 'what it was given')}",
                 )
             case StopReason.LEASE:
                 raise RefusedError(
@@ -164,6 +192,7 @@ class Watcher:
             self._is_over = True
         if self._thread.ident is not None:
             self._thread.join()
+        self.meter.close()
         if self._mask_before is not None:
             for number in _LEASE_SIGNALS:  # discards those that are pending, too (signal(7))
                 signal.signal(number, signal.SIG_IGN)
@@ -190,10 +219,14 @@ class Watcher:
                 if self._is_over:
                     return
                 act_at = self._act_at
-            if act_at is None:
+                is_metered = self._most_bytes is not None and self._reason is None
+            wait_seconds = math.inf if act_at is None else max(0.0, act_at - time.monotonic())
+            if is_metered:
+                wait_seconds = min(wait_seconds, _SAMPLE_SECONDS)
+            if wait_seconds == math.inf:
                 number = signal.sigwaitinfo(awaited).si_signo
             else:
-                info = signal.sigtimedwait(awaited, max(0.0, act_at - time.monotonic()))
+                info = signal.sigtimedwait(awaited, wait_seconds)
                 number = 0 if info is None else info.si_signo
             if number in _INTERRUPT_SIGNALS:
                 self.stop(StopReason.INTERRUPT)
@@ -201,6 +234,13 @@ class Watcher:
                 self.stop(StopReason.LEASE)
             elif act_at is not None and act_at == self._act_at and time.monotonic() >= act_at:
                 self._time_is_up()
+            elif is_metered:
+                self._look_at_memory()
+
+    def _look_at_memory(self) -> None:
+        most_bytes = self._most_bytes
+        if most_bytes is not None and self.meter.own_bytes() > most_bytes:
+            self.stop(StopReason.MEMORY)
 
     def _time_is_up(self) -> None:
         if self._reason is None:
@@ -208,7 +248,10 @@ class Watcher:
         elif not self._is_over:
             # A full pipe would hold the last words, and us, for ever. poll(2) fails under
             # RLIMIT_NOFILE 0, select(2) does not; a pipe it calls writable takes PIPE_BUF bytes.
-            line = self._last_words[self._reason].encode("utf-8", "replace")[:4000] + b"\n"
+            limit = self._limits.get(self._reason)
+            words = self._last_words[self._reason]
+            words = words if limit is None else f"{words} (expected at most {limit})"
+            line = words.encode("utf-8", "replace")[:4000] + b"\n"
             with contextlib.suppress(OSError, ValueError):
                 if select.select((), (2,), (), 0)[1]:
                     os.write(2, line)
