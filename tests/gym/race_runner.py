@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from infwasi_sign.adapters import guarded_file, holding, llama
+from infwasi_sign.adapters.llama_bindings import bindings
 from infwasi_sign.cli import main
 from infwasi_sign.domain.load_level import LoadLevel
 from tests.gym.race_attacks import OVER, become
@@ -166,7 +167,7 @@ def import_what_runs_import(board: Board, start: Start, signed: bytes) -> str:
     Raises:
         AssertionError: the honest run does not succeed.
     """
-    llama.bindings()
+    bindings()
     reader, writer = os.pipe()
     running = _Listing(writer, board, start, signed)
     os.close(writer)
