@@ -5,7 +5,7 @@ to which the kernel holds every read (fs-verity, ADR 18); and, where the policy 
 file is surely the one of an earlier run, unchanged, what that run computed (ADR 20).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -82,16 +82,7 @@ def measure_entries(
     for entry in entries:
         _require_size(entry, files[entry.name])
     cache = None if demand is None else identities
-    remembered: dict[str, Remembered] = {}
-    if demand is not None:
-        for entry in entries:
-            if entry.role is EntryRole.MODEL:
-                model = files[entry.name]
-                model.guard(demand.is_enough, entry.fs_verity, demand.require_possible)
-                wanted = _recallable(entry, demanded_digests(policy, model), model)
-                known = cache.recall(model, wanted) if cache is not None and wanted else None
-                if known is not None:
-                    remembered[entry.name] = known
+    remembered = {} if demand is None else _hold_models(entries, files, policy, demand, cache)
     if on_held is not None:
         on_held()
     small: dict[EntryRole, bytes] = {}
@@ -100,19 +91,17 @@ def measure_entries(
         file = files[entry.name]
         known = remembered.get(entry.name)
         verity: str | None = None
-        if entry.role is EntryRole.MODEL:
-            wanted = demanded_digests(policy, file)
-            if known is not None:
-                file.require_same()  # still held, as it was when it was recalled
-                found = known.digests
-            else:
-                found, verity = _measure_model(entry, file, wanted, progress)
-                if cache is not None and found:
-                    cache.keep(file, found)
-        else:
+        if entry.role is not EntryRole.MODEL:
             content = file.read(entry.size_bytes)
             found = measure_bytes(content)
             small[entry.role] = content
+        elif known is not None:
+            file.require_same()  # still held, as it was when it was recalled
+            found = known.digests
+        else:
+            found, verity = _measure_model(entry, file, demanded_digests(policy, file), progress)
+            if cache is not None and found:
+                cache.keep(file, found)
         for digest in found.values():
             _require_digest(entry, file.name, digest)
         if entry.fs_verity is not None and verity is not None:
@@ -128,6 +117,26 @@ def measure_entries(
             )
         )
     return small, tuple(sorted(measured, key=lambda entry: entry.name))
+
+
+def _hold_models(
+    entries: Iterable[Entry],
+    files: Mapping[str, GuardedFile],
+    policy: Policy,
+    demand: LevelDemand,
+    cache: IdentityCache | None,
+) -> dict[str, Remembered]:
+    """Guard every model; gives what is remembered of it, by the entry's name."""
+    remembered: dict[str, Remembered] = {}
+    for entry in entries:
+        if entry.role is EntryRole.MODEL:
+            model = files[entry.name]
+            model.guard(demand.is_enough, entry.fs_verity, demand.require_possible)
+            wanted = _recallable(entry, demanded_digests(policy, model), model)
+            known = cache.recall(model, wanted) if cache is not None and wanted else None
+            if known is not None:
+                remembered[entry.name] = known
+    return remembered
 
 
 def demanded_digests(policy: Policy, model: GuardedFile) -> frozenset[Algorithm]:
