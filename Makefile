@@ -80,11 +80,12 @@ guests: $(DEV) $(GUESTS) $(NPM) ## install what the example components are built
 bench: $(PROJECT) $(DEV) $(MODEL) ## measure
 	$(BIN)/python -m benchmarks
 
-gym: $(PROJECT) $(DEV) ## 100,000 spoiled packages, each check switched off, 200 kills, 1,000,000 fuzzed inputs, 30,000 requests
+gym: $(PROJECT) $(DEV) ## 100,000 spoiled packages, each check switched off, 200 kills, 1,000,000 fuzzed inputs, 30,000 requests, fs-verity on its own kernel
 	$(BIN)/python -m tests.gym --count 100000 --seed 1 --resume
 	$(BIN)/python -m tests.gym.kills --count 200 --seed 1 --resume
 	$(BIN)/python -m tests.fuzz all --runs 1000000
 	$(BIN)/python -m tests.wasi_nn --requests 10000
+	$(BIN)/python -m tests.verity --rounds 30 --seed 1 --may-be-missing
 
 fuzz: $(PROJECT) $(DEV) ## fuzz the parsers: TARGET=gguf RUNS=1000000
 	$(BIN)/python -m tests.fuzz $(or $(TARGET),all) --runs $(or $(RUNS),1000000)

@@ -1,29 +1,86 @@
-"""Time to the first token of `verify-and-run` against a bare script that checks nothing.
+"""Time to the first token of `verify-and-run` against two bare scripts that check nothing.
 
-Both are new processes with the same prompt, context size and threads; the files are in the page
-cache. The clock stops at the first byte on standard output.
+One is written with the high-level API of llama-cpp-python, as its README shows; the other makes the
+same low-level calls as infwasi, without verification, guest and confinement. All are new processes
+with the same prompt, context size, threads and parameters; the files are in the page cache. The
+clock stops at the first byte on standard output.
+
+A second set of figures is of a model of 2 GiB: the same one with a tensor that nobody computes with
+(`large_model`). There verifying costs what hashing costs, unless the identity cache is allowed.
 """
 
+import os
 import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.scene import CONTEXT_TOKENS, ENVIRONMENT, MODEL, QUESTION, SYSTEM, command, package
-from benchmarks.timing import Figure, in_turns, seconds_to_first_byte
+from benchmarks.large_model import large_model
+from benchmarks.scene import (
+    CONTEXT_TOKENS,
+    ENVIRONMENT,
+    MODEL,
+    QUESTION,
+    SYSTEM,
+    command,
+    package_of,
+)
+from benchmarks.timing import Figure, Measurement, in_turns, seconds_to_first_byte
 from infwasi_sign.adapters.cores import usable_cores
+from infwasi_sign.domain.limits import GIB
 
-_BARE = Path(__file__).parent / "bare_llama.py"
+_HERE = Path(__file__).parent
+_HIGH, _LOW = "bare, high-level API", "bare, the same calls"
+_IDENTITY_CACHE = "INFWASI_BENCH_IDENTITY_CACHE"
+"""Options with which `verify-and-run` uses the identity cache, if this version has one."""
 
 
 def measure(runs: int) -> list[Figure]:
+    figures = _figures("first token", MODEL, runs, goals={_HIGH: 1.0, _LOW: 1.2})
+    figures += _figures("first token, --no-cache", MODEL, runs, options=["--no-cache"])
+    with _scratch() as folder:
+        large = large_model(MODEL, folder / "large.gguf", 2 * GIB)
+        few = max(3, runs // 2)
+        figures += _figures("first token, 2 GiB", large, few, goals={_HIGH: 1.3, _LOW: 1.3})
+        if options := os.environ.get(_IDENTITY_CACHE, "").split():
+            goals = {_HIGH: 1.05, _LOW: 1.05}
+            what = "first token, 2 GiB, remembered"
+            figures += _figures(what, large, few, goals=goals, options=options)
+    return figures
+
+
+def _figures(
+    what: str,
+    model: Path,
+    runs: int,
+    *,
+    goals: Mapping[str, float] | None = None,
+    options: list[str] | None = None,
+) -> list[Figure]:
+    """Ours in turns with both scripts."""
     threads = str(usable_cores())
-    bare = [sys.executable, str(_BARE), str(MODEL), str(CONTEXT_TOKENS), threads, SYSTEM, QUESTION]
-    with package() as arguments:
-        options = ["--threads", threads, "--max-tokens", "16"]
-        ours = [*command(), "verify-and-run", *arguments, *options, QUESTION]
-        return in_turns(
-            "first token, new process",
-            lambda: seconds_to_first_byte(ours, ENVIRONMENT),
-            {"bare llama-cpp-python": lambda: seconds_to_first_byte(bare, ENVIRONMENT)},
+    given = [str(model), str(CONTEXT_TOKENS), threads, SYSTEM, QUESTION]
+    with package_of(model) as arguments:
+        asked = ["--threads", threads, "--max-tokens", "16", *(options or []), QUESTION]
+        ours = [*command(), "verify-and-run", *arguments, *asked]
+        figures = in_turns(
+            what,
+            _seconds(ours),
+            {
+                _HIGH: _seconds([sys.executable, str(_HERE / "bare_llama.py"), *given]),
+                _LOW: _seconds([sys.executable, str(_HERE / "bare_calls.py"), *given]),
+            },
             runs=runs,
-            goal=1.6,
         )
+    return [figure.with_goal((goals or {}).get(figure.peer_name)) for figure in figures]
+
+
+def _seconds(arguments: list[str]) -> Measurement:
+    return lambda: seconds_to_first_byte(arguments, ENVIRONMENT)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="infwasi-bench-", dir=_HERE / "results") as name:
+        yield Path(name)

@@ -18,7 +18,15 @@ SYSTEM: Final = "Answer in one short sentence."
 QUESTION: Final = "What is the capital of Sweden?"
 
 STATE: Final = tempfile.mkdtemp(prefix="infwasi-bench-state-")
-ENVIRONMENT: Final = {**os.environ, "PYTHONPATH": str(ROOT), "INFWASI_STATE_DIR": STATE}
+CACHE: Final = tempfile.mkdtemp(prefix="infwasi-bench-cache-")
+# Bytecode is written as pip writes it when it installs: a start does not compile our modules.
+_KEPT: Final = {name: v for name, v in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+ENVIRONMENT: Final = {
+    **_KEPT,
+    "PYTHONPATH": str(ROOT),
+    "INFWASI_STATE_DIR": STATE,
+    "INFWASI_CACHE_DIR": CACHE,
+}
 
 _PROJECT: Final = """\
 [package]
@@ -67,7 +75,14 @@ def pack_command(folder: Path) -> list[str]:
 @contextmanager
 def package(*, system: str = SYSTEM) -> Iterator[list[str]]:
     """A signed package of the real model, as the arguments `PACKAGE --key KEY`."""
-    with project(MODEL, system=system) as folder:
+    with package_of(MODEL, system=system) as arguments:
+        yield arguments
+
+
+@contextmanager
+def package_of(model: Path, *, system: str = SYSTEM) -> Iterator[list[str]]:
+    """The same of any model."""
+    with project(model, system=system) as folder:
         subprocess.run(pack_command(folder), env=ENVIRONMENT, check=True, capture_output=True)
         yield [str(folder / "bench-1.0.0"), "--key", str(folder / "release.pub")]
 

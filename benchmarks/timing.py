@@ -5,7 +5,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 Measurement = Callable[[], float]
@@ -37,6 +37,10 @@ class Figure:
             return None
         value = self.ours if self.ratio is None else self.ratio
         return value >= self.goal if self.more_is_better else value <= self.goal
+
+    def with_goal(self, goal: float | None) -> "Figure":
+        """The same figure, held to ``goal``."""
+        return replace(self, goal=goal)
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "is_reached": self.is_reached}

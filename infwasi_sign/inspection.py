@@ -1,5 +1,6 @@
 """Reads what a package says about itself without believing any of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,12 @@ class Inspection:
     models: tuple[tuple[str, ModelFacts], ...]
 
 
-def inspect(location: Path, *, store: PackageStore) -> Inspection:
+def inspect(
+    location: Path, *, store: PackageStore, on_opened: Callable[[], None] | None = None
+) -> Inspection:
     """Parse everything, within the same bounds as verification, and decide nothing.
+
+    ``on_opened`` is called when every file is open, before the first byte of one is read.
 
     Raises:
         RefusedError: something does not parse, or there is no manifest.
@@ -43,6 +48,8 @@ def inspect(location: Path, *, store: PackageStore) -> Inspection:
     """
     opened = store.open(location)
     try:
+        if on_opened is not None:
+            on_opened()
         for name in (MANIFEST_FILE, COMPONENT_FILE, BOM_FILE):
             if name not in opened.files:
                 raise RefusedError(

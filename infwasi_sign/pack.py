@@ -280,6 +280,7 @@ def _model_entry(
         sha256=digests.sha256,
         blake3=digests.blake3,
         is_detached=request.is_detached,
+        fs_verity=digests.fs_verity,
         gguf=GgufEvidence(
             header_bytes=len(header.header_bytes),
             header=header_digest(header),

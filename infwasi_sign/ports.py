@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # a seam costs nobody the import of what lies behind it
     from infwasi_sign.domain.bundle import Bundle
     from infwasi_sign.domain.chat import GenerationOptions, Message, Summary
     from infwasi_sign.domain.gguf import GgufHeader
-    from infwasi_sign.domain.manifest import PartClaim
+    from infwasi_sign.domain.manifest import FsVerity, PartClaim
     from infwasi_sign.domain.model_digests import ModelDigests
     from infwasi_sign.domain.rollback import SequenceRecord
     from infwasi_sign.domain.settings import GuestLimits, Settings
@@ -134,10 +134,15 @@ class EntryFile(Protocol):
 class GuardedFile(EntryFile, Protocol):
     """An entry that can be held still while it is measured and used."""
 
-    def guard(self, is_enough: Callable[[LoadLevel], bool]) -> LoadLevel:
-        """Hold the bytes until closed, at a level that is enough where one can be reached.
+    def guard(
+        self,
+        is_enough: Callable[[LoadLevel], bool],
+        stated: FsVerity | None,
+        require_possible: Callable[[LoadLevel, str], None],
+    ) -> LoadLevel:
+        """Hold the bytes until closed, at a level that is enough if there is one; then `measure`.
 
-        Called before `measure`.
+        ``stated`` is the signed fs-verity digest. ``require_possible`` hears the best level.
         """
         ...
 

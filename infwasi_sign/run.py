@@ -41,7 +41,8 @@ HOST_LIMITS: Final[Mapping[str, int]] = {
 class RunRequest:
     """What the caller asks of a verified package; each limit can only narrow what it allows.
 
-    ``layers`` are those by which the process is confined now; a policy can demand some.
+    ``layers`` are those by which the process is confined, or will be before the model is parsed;
+    a policy can demand some.
     ``host_memory_bytes`` is of this process, and ``machine_bytes`` what the machine has for it.
     """
 
@@ -90,12 +91,7 @@ def plan(package: VerifiedPackage, request: RunRequest) -> RunPlan:
         UndecidedError: the model cannot chat, or the prompt is not text.
     """
     VerifiedPackage.require(package)
-    # Verifying alone holds nothing, so a rule about the level may not be decided yet.
-    of_this_run: Facts = {
-        LOAD_LEVEL: package.level.label,
-        CONFINEMENT_LAYERS: tuple(str(layer) for layer in request.layers),
-    }
-    require(decide(package.policy, {**package.facts, **of_this_run}))
+    _decide(package, request.layers)
     settings = package.settings
     if not package.model_facts[package.manifest.models[0].name].can_chat:
         raise UndecidedError(
@@ -132,6 +128,15 @@ def plan(package: VerifiedPackage, request: RunRequest) -> RunPlan:
     )
     _check_prompt(request.prompt, decided.prompt_bytes)
     return decided
+
+
+def _decide(package: VerifiedPackage, layers: tuple[Layer, ...]) -> None:
+    """Verifying alone holds nothing, so a rule about the level may not be decided yet."""
+    of_this_run: Facts = {
+        LOAD_LEVEL: package.level.label,
+        CONFINEMENT_LAYERS: tuple(str(layer) for layer in layers),
+    }
+    require(decide(package.policy, {**package.facts, **of_this_run}))
 
 
 def _seed(package: int | None, caller: int | None) -> int:
@@ -192,11 +197,17 @@ def run(
     backend: InferenceBackend,
     stop: StopFlag,
     on_piece: Callable[[str], None],
+    confine: Callable[[], tuple[Layer, ...]] | None = None,
 ) -> Summary:
     """Answer one prompt; only a `VerifiedPackage` can be run.
 
+    ``confine`` is called once the component is being compiled, before the model is parsed. It gives
+    the layers that are in force from then on, and those decide; until then ``request.layers`` may
+    promise them.
+
     Raises:
-        RefusedError: kinds `limit`, `level`; a limit was reached, or the bytes did not hold still.
+        RefusedError: kinds `limit`, `level`; a limit was reached, the bytes did not hold still, or
+            the process is not confined as the policy demands.
         UndecidedError: the model cannot chat.
         GuestError: the guest trapped or reported a failure.
         KeyboardInterrupt: the caller stopped it.
@@ -205,6 +216,8 @@ def run(
     claim = package.manifest.models[0]
     host.prepare(package.component)  # is compiled while llama.cpp maps the model
     file = package.model_file(claim.name)
+    if confine is not None:
+        _decide(package, confine())
     model = backend.load(file, decided.context_tokens.value)
     try:
         # Where no lease tells of a change, one has to look: now, at each piece, when all is over.

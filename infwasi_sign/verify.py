@@ -15,7 +15,6 @@ The steps of docs/format.md section 7, in this order; the first failure is the a
 from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Never, Self, final
@@ -25,14 +24,9 @@ from infwasi_sign.domain.component import ComponentFacts
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
 from infwasi_sign.domain.facts import claim_facts, measured_facts, signer_facts
 from infwasi_sign.domain.gguf_facts import ModelFacts
-from infwasi_sign.domain.level_demand import is_enough, require_rules_and_level
+from infwasi_sign.domain.level_demand import LevelDemand, require_rules_and_level
 from infwasi_sign.domain.load_level import LoadLevel
-from infwasi_sign.domain.manifest import (
-    RESERVED_NAMES,
-    Entry,
-    EntryRole,
-    Manifest,
-)
+from infwasi_sign.domain.manifest import EntryRole, Manifest
 from infwasi_sign.domain.policy import (
     DirectoryNamed,
     Policy,
@@ -46,7 +40,14 @@ from infwasi_sign.domain.rules import Facts
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.domain.statement import parse_statement
-from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.errors import UndecidedError
+from infwasi_sign.matching import match_files, require_supported
+from infwasi_sign.measure_entries import (
+    IdentityCache,
+    MeasuredEntry,
+    demanded_digests,
+    measure_entries,
+)
 from infwasi_sign.ports import (
     GuardedFile,
     OpenedPackage,
@@ -65,6 +66,9 @@ class VerifyRequest:
     result is closed. ``progress`` hears every block of bytes that was hashed. ``libraries`` gives
     the digests of the native libraries, and is asked only if a rule is about them. ``on_facts``
     hears what the statement says before a rule is held to it; it is not known to be true yet.
+    ``identities`` is used if a model is held and the policy allows it.
+    ``on_held`` is called when every model is held, before the first byte of one is measured: the
+    last moment to give up what measuring and parsing do not need.
     ``renewing``: that the package has ended is no obstacle; everything else is judged by ``now``.
     """
 
@@ -77,20 +81,12 @@ class VerifyRequest:
     progress: Progress | None = None
     on_claims: Callable[[Manifest, SignerIdentity], None] | None = None
     on_facts: Callable[[Facts], None] | None = None
+    on_held: Callable[[], None] | None = None
     libraries: Callable[[], tuple[str, ...]] = tuple
     known: Callable[[str], SequenceRecord | None] | None = None
     accept_jump: bool = False
+    identities: IdentityCache | None = None
     renewing: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MeasuredEntry:
-    """What was computed over one entry: exactly these digests and no others."""
-
-    name: str
-    role: EntryRole
-    size_bytes: int
-    digests: tuple[Digest, ...]
 
 
 _PROOF: Final = object()
@@ -200,9 +196,9 @@ def _verify_opened(
     signed = check_signatures(opened, signatures, measure_bytes)
     # 3. statement
     manifest = parse_statement(signed.payload)
-    files = _match_files(manifest, opened)
+    files = match_files(manifest, opened)
     check_companion(opened, manifest, signed.packer, signatures, measure_bytes)
-    _require_supported(manifest)
+    require_supported(manifest)
     # 4. policy on the statement's facts
     statement = measure_bytes(signed.payload)[Algorithm.SHA256]
     claims = {
@@ -225,8 +221,17 @@ def _verify_opened(
     if request.on_claims is not None:
         request.on_claims(manifest, signed.packer)
     # 5. measure
-    enough = partial(is_enough, caller=request.demanded, policy=request.policy, claims=claims)
-    small, measured = _measure(request, manifest, files, measure_bytes, enough)
+    demand = LevelDemand(caller=request.demanded, policy=request.policy, claims=claims)
+    small, measured = measure_entries(
+        manifest,
+        files,
+        measure_bytes,
+        policy=request.policy,
+        progress=request.progress,
+        demand=demand if request.hold else None,
+        on_held=request.on_held,
+        identities=request.identities if request.policy.may_use_identity_cache else None,
+    )
     component = small[EntryRole.COMPONENT]
     # 6. agree
     agreed = agree(manifest, component, small[EntryRole.BOM], files, measure_bytes)
@@ -244,7 +249,7 @@ def _verify_opened(
         reached=held.level,
         reason=held.level_reason,
     )
-    decide_measured(request.policy, computed)
+    decide_measured(demanded_digests(request.policy, held), computed)
 
     return VerifiedPackage(
         proof=_PROOF,  # type: ignore[arg-type]  # the one place that makes one
@@ -282,119 +287,3 @@ def _require_named_directory(policy: Policy, opened: OpenedPackage) -> None:
             )
         case _:
             pass
-
-
-# --- step 3 ----------------------------------------------------------------------------------
-
-
-def _match_files(manifest: Manifest, opened: OpenedPackage) -> dict[str, GuardedFile]:
-    """Each entry its file, each file its entry; detached ones are the caller's, by size."""
-    files: dict[str, GuardedFile] = {}
-    present = {name for name in opened.files if name.split("/")[0] not in RESERVED_NAMES}
-    detached = {file.size_bytes: file for file in opened.detached}
-    for entry in manifest.entries:
-        if entry.is_own_file:
-            if entry.name not in present:
-                raise RefusedError(
-                    RefusalKind.MISSING, "a file of the package is missing", where=entry.name
-                )
-            present.remove(entry.name)
-            files[entry.name] = opened.files[entry.name]
-        elif entry.is_detached:
-            if not opened.detached:
-                raise RefusedError(
-                    RefusalKind.MISSING,
-                    "the model is not in the package",
-                    where=entry.name,
-                    hint="say where it is with --model FILE",
-                )
-            files[entry.name] = detached.get(entry.size_bytes, opened.detached[0])
-    _require_nothing_else(present)
-    if opened.detached and not any(entry.is_detached for entry in manifest.entries):
-        raise UndecidedError("the package holds its model itself", hint="leave out --model")
-    return files
-
-
-def _require_nothing_else(unsigned: set[str]) -> None:
-    if unsigned:
-        raise RefusedError(
-            RefusalKind.EXTRA, "the package has a file that nobody signed", where=min(unsigned)
-        )
-
-
-def _require_supported(manifest: Manifest) -> None:
-    """Format v1 has places that this version cannot use yet; it says so and stops."""
-    unsupported = (
-        ("LoRA adapters", bool(manifest.loras)),
-        ("projectors", bool(manifest.projectors)),
-        ("several models", len(manifest.models) > 1),
-        ("a model in several shards", any(len(m.shards) > 1 for m in manifest.models)),
-        ("an embedded model", any(e.offset is not None for e in manifest.entries)),
-    )
-    for what, is_there in unsupported:
-        if is_there:
-            raise UndecidedError(f"{what} cannot be verified by this version yet")
-
-
-# --- step 5 ----------------------------------------------------------------------------------
-
-
-def _measure(
-    request: VerifyRequest,
-    manifest: Manifest,
-    files: Mapping[str, GuardedFile],
-    measure_bytes: MeasureBytes,
-    enough: Callable[[LoadLevel], bool],
-) -> tuple[dict[EntryRole, bytes], tuple[MeasuredEntry, ...]]:
-    """Digests of every entry; the small ones are read once and used from memory."""
-    small: dict[EntryRole, bytes] = {}
-    measured: list[MeasuredEntry] = []
-    for entry in sorted(manifest.entries, key=lambda entry: entry.size_bytes):
-        file = files[entry.name]
-        _require_size(entry, file)
-        if entry.role is EntryRole.MODEL:
-            if request.hold:
-                file.guard(enough)
-            digests = file.measure(request.policy.digests, request.progress)
-        else:
-            content = file.read(entry.size_bytes)
-            digests = measure_bytes(content)
-            small[entry.role] = content
-        for digest in digests.values():
-            _require_digest(entry, file.name, digest)
-        measured.append(
-            MeasuredEntry(
-                name=entry.name,
-                role=entry.role,
-                size_bytes=entry.size_bytes,
-                digests=tuple(digests[algorithm] for algorithm in sorted(digests)),
-            )
-        )
-    return small, tuple(sorted(measured, key=lambda entry: entry.name))
-
-
-def _require_size(entry: Entry, file: GuardedFile) -> None:
-    if file.size_bytes != entry.size_bytes:
-        raise RefusedError(
-            RefusalKind.DIGEST,
-            "size differs",
-            where=file.name,
-            expected=f"{entry.size_bytes} bytes",
-            got=f"{file.size_bytes} bytes",
-        )
-
-
-def _require_digest(entry: Entry, where: str, digest: Digest) -> None:
-    match digest.algorithm:
-        case Algorithm.SHA256:
-            expected = entry.sha256
-        case Algorithm.BLAKE3:
-            expected = entry.blake3
-    if digest != expected:
-        raise RefusedError(
-            RefusalKind.DIGEST,
-            f"the {entry.role} differs from what was signed",
-            where=where,
-            expected=str(expected),
-            got=str(digest),
-        )

@@ -216,6 +216,8 @@ class Stamp:
     imprint: str = "sha256"
     digest: str = "sha256"  # of the CMS signature
     names: bytes | None = None  # the certificate that the signed attributes name
+    is_named: bool = True  # they name one
+    signers: int = 1
     content_type: bytes = _TST_INFO
     has_attributes: bool = True
     certificates: tuple[Issued, ...] | None = None
@@ -259,7 +261,7 @@ class TimestampAuthority:
             tlv(0x31, algorithm),
             tlv(0x30, _TST_INFO, tlv(0xA0, tlv(0x04, stamp.change(info)))),
             tlv(0xA0, shown) if shown else b"",
-            tlv(0x31, self._signer(stamp, info, algorithm)),
+            tlv(0x31, *[self._signer(stamp, info, algorithm)] * stamp.signers),
         )
         return tlv(0x30, status, tlv(0x30, _SIGNED_DATA, tlv(0xA0, data)))
 
@@ -272,7 +274,8 @@ class TimestampAuthority:
             (_MESSAGE_DIGEST, tlv(0x04, hashlib.new(stamp.digest, info).digest())),
             (_SIGNING_CERTIFICATE_V2, tlv(0x30, tlv(0x30, tlv(0x30, tlv(0x04, named))))),
         )
-        attributes = b"".join(sorted(tlv(0x30, kind, tlv(0x31, value)) for kind, value in values))
+        said = values if stamp.is_named else values[:2]
+        attributes = b"".join(sorted(tlv(0x30, kind, tlv(0x31, value)) for kind, value in said))
         key = self.own.key
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         digest = {"sha256": hashes.SHA256(), "sha1": hashes.SHA1()}[stamp.digest]  # noqa: S303 -- an attack

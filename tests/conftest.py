@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import Phase, settings
 
+from infwasi_sign.adapters.confinement import Confinement
+
 if TYPE_CHECKING:
     from tests.interop_support import SignedPackages
 
@@ -37,9 +39,22 @@ def model_path() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def state_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing that a test accepts gets into the developer's own state."""
+    """Nothing that a test accepts gets into the developer's own state, and nothing into a cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INFWASI_STATE_DIR", str(tmp_path_factory.mktemp("state") / "infwasi"))
+        patch.setenv("INFWASI_CACHE_DIR", str(tmp_path_factory.mktemp("cache") / "infwasi"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def process_of_the_tests_stays_free() -> Iterator[None]:
+    """A command that a test calls in its own process must not confine the tests after it.
+
+    Children are not touched: what confinement does is tested in those.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Confinement, "before_measuring", lambda _: None)
+        patch.setattr(Confinement, "before_loading", lambda _: None)
         yield
 
 

@@ -656,6 +656,11 @@ def test_names_of_others_are_shown_safely() -> None:
             "name, without a wildcard, got '')",
         ),
         (
+            trusting(identity="release\u200b@example.com"),
+            "not an identity in signer 'release' (expected exactly one email address, URI or DNS "
+            "name, without a wildcard, got 'release\\u200b@example.com')",
+        ),
+        (
             trusting(identity="*@example.com"),
             "not an identity in signer 'release' (expected exactly one email address, URI or DNS "
             "name, without a wildcard, got '*@example.com')",

@@ -10,7 +10,18 @@ from tests.command_line import infwasi
 from tests.gguf_forge import tiny_gguf
 
 COMMANDS = (
-    *("init", "keygen", "pack", "sign", "renew", "verify", "verify-and-run", "policy", "trust"),
+    *(
+        "init",
+        "keygen",
+        "pack",
+        "sign",
+        "renew",
+        "verify",
+        "install",
+        "verify-and-run",
+        "policy",
+        "trust",
+    ),
     "inspect",
     "state",
 )
@@ -247,6 +258,7 @@ def test_force_does_not_remove_what_is_no_package(project: Path) -> None:
         ("-1", "not a time in SOURCE_DATE_EPOCH (expected seconds since 1970, got -1)"),
         ("", "not a time in SOURCE_DATE_EPOCH (expected seconds since 1970, got )"),
         ("9" * 30, "not a time in SOURCE_DATE_EPOCH (expected seconds since 1970, got 99999"),
+        ("0" * 20 + "9" * 20, "not a time in SOURCE_DATE_EPOCH (expected seconds since 1970, got "),
         ("0", "the package would be expired already in package.valid-days (got issued 1970-01-01"),
         ("253402300799", "the package would expire after the year 9999 in package.valid-days (g"),
     ],

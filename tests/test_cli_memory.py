@@ -67,6 +67,27 @@ def test_sequence_6_of_one_key_is_refused_after_sequence_9_of_another(folder: Pa
     assert verify(folder, "old", *policy) == (0, [])  # the control: its signature is good
 
 
+def test_a_policy_that_is_replaced_behind_its_link_keeps_what_was_accepted(folder: Path) -> None:
+    """As Kubernetes puts the files of a ConfigMap, and each new version of them, in their place."""
+    policy = (folder / "policy.toml").read_text()
+    mounted = folder / "mounted"
+    for version in ("..1", "..2"):
+        (mounted / version).mkdir(parents=True)
+        (mounted / version / "policy.toml").write_text(f"{policy}# {version}\n")
+    (mounted / "..data").symlink_to("..1")
+    for name in ("trusted.pub", "stranger.pub"):
+        shutil.copy(folder / name, mounted)
+    (mounted / "policy.toml").symlink_to("..data/policy.toml")
+    (folder / "linked").symlink_to("mounted")
+    assert verify(folder, "new", "--policy", "mounted/policy.toml", "--commit") == (0, [])
+    (mounted / "..data").unlink()
+    (mounted / "..data").symlink_to("..2")
+    for named in ("mounted/policy.toml", "linked/policy.toml"):
+        code, said = verify(folder, "old", "--policy", named)
+        assert code == 1
+        assert said[0].startswith("refused: rollback: ")
+
+
 def test_eight_commands_at_once_end_with_the_newest_release(folder: Path) -> None:
     packages = {}
     for sequence in range(1, 9):
@@ -108,8 +129,10 @@ def test_an_audit_at_another_time_asks_no_state(folder: Path) -> None:
     policy = ("--policy", "policy.toml")
     assert verify(folder, "new", *policy, "--commit") == (0, [])
     assert verify(folder, "old", *policy, "--at", "2026-11-20T00:00:00Z") == (0, [])
-    code, said = verify(folder, "old", *policy, "--at", "2026-11-20T00:00:00Z", "--commit")
-    assert (code, said[0]) == (2, "error: an audit at another time is not remembered")
+    audit = ("--at", "2026-11-20T00:00:00Z", "--commit", "--json")
+    done = infwasi("verify", "old/capital-1.0.0", *policy, *audit, cwd=folder)
+    assert (done.code, done.said[0]) == (2, "error: an audit at another time is not remembered")
+    assert done.documents[0]["what"] == "an audit at another time is not remembered"
 
 
 def test_a_pinned_key_is_trusted_later_without_being_named(folder: Path) -> None:

@@ -482,6 +482,23 @@ def test_an_expression_refuses_with_its_message_its_line_and_what_it_saw(
     )
 
 
+def test_an_expression_about_the_trust_root_decides_where_only_a_key_signed(
+    place: Path, tmp_path: Path
+) -> None:
+    """Who demands a fresh trust root and an identity must not be answered by a key."""
+    demand = 'cel = \'"keyless" in signer_modes && trust_root_age_days < 7\'\nmessage = "no key"\n'
+    path = write_policy(tmp_path, f"{MINIMAL}[[rule]]\n{demand}")
+    done = infwasi("verify", place / PACKAGE, "--policy", path)
+    assert (done.code, done.said[0]) == (
+        1,
+        "refused: policy: the policy refuses signer.modes, trust-root.age-days: no key in "
+        'policy.toml:8 rule[0].cel (expected "keyless" in signer_modes && '
+        "trust_root_age_days < 7, got signer.modes key; trust-root.age-days 0)",
+    )
+    path.write_text(path.read_text().replace('"keyless" in', '"key" in'))
+    assert infwasi("verify", place / PACKAGE, "--policy", path).code == 0
+
+
 def test_an_expression_that_has_no_answer_refuses(place: Path, tmp_path: Path) -> None:
     path = write_policy(tmp_path, MINIMAL + RULES)
     done = infwasi("verify", place / PACKAGE, "--policy", path)
@@ -603,19 +620,8 @@ def test_a_memory_that_nobody_demands_is_a_note(place: Path, tmp_path: Path) -> 
     assert done.said[0].startswith("note: no state can be kept: not a directory in ")
 
 
-def test_a_layer_that_the_runner_does_not_have_refuses_the_run(place: Path, tmp_path: Path) -> None:
-    path = write_policy(tmp_path, MINIMAL + '[confinement]\nrequire = ["seccomp", "no-dumps"]\n')
-    done = infwasi("verify-and-run", place / PACKAGE, "--policy", path)
-    assert (done.code, done.said[0]) == (
-        1,
-        "refused: level: the policy refuses confinement.layers in policy.toml:8 "
-        "confinement.require (expected all of seccomp, no-dumps, got without seccomp)",
-    )
-    # it is about runs, and nothing runs here
-    assert infwasi("verify", place / PACKAGE, "--policy", path).code == 0
-
-
 def test_a_layer_that_the_runner_has_does_not_refuse(place: Path, tmp_path: Path) -> None:
-    path = write_policy(tmp_path, MINIMAL + '[confinement]\nrequire = ["no-dumps"]\n')
+    demand = '[confinement]\nrequire = ["no-dumps", "no-new-privs"]\n'
+    path = write_policy(tmp_path, MINIMAL + demand)
     done = infwasi("verify-and-run", place / PACKAGE, "--policy", path)
     assert not done.said[0].startswith("refused: level")

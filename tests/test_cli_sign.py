@@ -293,6 +293,13 @@ def test_the_time_can_be_fixed(folder: Path) -> None:
     assert (document["issuedAt"], document["sequence"]) == ("2023-11-14T22:14:20Z", PACKED + 60)
     # as long as before
     assert document["expiresAt"] == "2123-10-21T22:14:20Z"
+    done = infwasi(*renew, "--json", cwd=folder, env={"SOURCE_DATE_EPOCH": "noon"})
+    (document,) = done.documents
+    assert (done.code, document["what"], document["where"]) == (
+        2,
+        "not a time",
+        "SOURCE_DATE_EPOCH",
+    )
 
 
 def test_for_ever_is_said(folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infwasi_sign import signatures
+from infwasi_sign import matching, measure_entries, signatures
 from infwasi_sign import verify as verification
 from infwasi_sign.adapters import keys
 from infwasi_sign.domain import agreement, bundle, manifest, policy, statement
@@ -51,7 +51,7 @@ def equal_to_all(_: object) -> EqualToAll:
 BUNDLE_FORM = (bundle, "encode_bundle", equal_to_all)
 SIGNATURE = (keys.KeyVerifier, "verify", anybody)
 BYTE_FORM = (statement, "_require_byte_form", nothing)
-NOTHING_ELSE = (verification, "_require_nothing_else", nothing)
+NOTHING_ELSE = (matching, "_require_nothing_else", nothing)
 
 
 def believed(_: object, data: bytes, __: object) -> bytes:
@@ -66,13 +66,13 @@ COMPANION_STATED = (signatures, "_require_payload", nothing)
 COMPANION_FILES = (signatures, "_require_same_files", nothing)
 OWN_NAME = (signatures, "_require_own_name", nothing)
 SAME_PAYLOAD = (signatures, "_require_same_payload", nothing)
-SUPPORTED = (verification, "_require_supported", nothing)
+SUPPORTED = (verification, "require_supported", nothing)
 TIMES = (manifest, "_check_times", nothing)
 NAME = (policy, "_require_name", nothing)
 IMPORTS = (policy, "_require_imports", nothing)
 TIME = (policy, "_require_time", nothing)
-SIZE = (verification, "_require_size", nothing)
-DIGEST = (verification, "_require_digest", nothing)
+SIZE = (measure_entries, "_require_size", nothing)
+DIGEST = (measure_entries, "_require_digest", nothing)
 PARTS = (agreement, "_require_parts", nothing)
 DECLARED = (agreement, "_require_declared_model", nothing)
 EVIDENCE = (agreement, "_require_evidence", nothing)

@@ -95,12 +95,13 @@ def answer(done: Done) -> str:
 def test_answers_from_verified_bytes_and_says_whose_they_are(place: Path) -> None:
     done = run(place, QUESTION)
     assert (done.code, done.out) == (0, "The capital of Sweden is Stockholm.\n")
-    verified, held = done.said
+    verified, held, confined = done.said
     assert re.fullmatch(
         r"verified: capital 1\.0\.0, signed by release \(ecdsa-p256-sha256 sha256:[0-9a-f]{16}\)",
         verified,
     )
     assert re.fullmatch(r"model held by [a-z-]+( \(.*\))?; max-tokens 2000 .*", held)
+    assert confined.startswith("confined by ")
 
 
 def test_name_version_and_signer_are_shown_before_the_first_token(place: Path) -> None:
@@ -148,7 +149,7 @@ def test_max_tokens_narrow_the_answer(place: Path) -> None:
     done = run(place, "--max-tokens", "3", "--json", QUESTION)
     result = done.documents[-1]
     assert (done.code, result["finishReason"], result["outputTokens"]) == (0, "length", 3)
-    assert done.said[-1].endswith("; max-tokens 3 (set by the caller)")
+    assert done.said[-2].endswith("; max-tokens 3 (set by the caller)")
     text = run(place, "--max-tokens", "3", "-", stdin=QUESTION.encode())
     assert text.transcript[:2] == (0, "The capital of\n")
     assert text.said[-1] == "answer ended early: length after 3 tokens"
@@ -244,7 +245,7 @@ def test_the_classify_example_answers_one_of_its_labels(
     narrowed = (*command[:2], "--policy", "policy.toml", "--threads", "1")
     done = infwasi(*narrowed, "I love this, it is wonderful!", cwd=tmp_path)
     assert (done.code, done.out) == (1, "")
-    assert done.said[2] == (
+    assert done.said[3] == (
         "refused: limit: answer is too long"
         f" (expected at most output-bytes {size_bytes - 1} (set by the policy))"
     )

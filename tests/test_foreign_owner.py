@@ -104,7 +104,8 @@ def test_holds_a_file_of_roots_without_a_copy(model: Path) -> None:
     )
     assert output.splitlines() == [
         ALL_DENIED,
-        "foreign-owner / a lease is denied: the file belongs to another user; "
+        "foreign-owner / the package states no fs-verity digest; "
+        "a lease is denied: the file belongs to another user; "
         "no copy is made of what only root can change",
         "True True 12000",
         "True",

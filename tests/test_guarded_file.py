@@ -18,6 +18,7 @@ from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, Undec
 from tests.unprivileged import python_output, run_python, start_python, unprivileged_output
 
 CONTENT = b"model bytes " * 1000
+UNSTATED = "the package states no fs-verity digest"
 BOTH = frozenset({Algorithm.SHA256, Algorithm.BLAKE3})
 MIB = 1 << 20
 
@@ -220,6 +221,7 @@ def test_measures_every_byte_once_at_every_level(
     level: LoadLevel, size_bytes: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measuring, "WINDOW_BYTES", 4096)
+    monkeypatch.setattr(measuring, "READ_BYTES", 4096)
     if level is LoadLevel.SEALED_MEMFD:
         monkeypatch.setattr(holding, "LEASE_FILE_SYSTEMS", {})
     path = folder / "any"
@@ -235,6 +237,73 @@ def test_measures_every_byte_once_at_every_level(
     assert set(digests) == BOTH
     assert sum(seen) == size_bytes
     file.close()
+
+
+# --- a pass over what nobody holds ------------------------------------------------------------
+
+
+def test_takes_a_lease_for_the_pass_over_an_unguarded_file_and_gives_it_back(
+    file: LocalFile, model: Path
+) -> None:
+    held: list[bool] = []
+    digests = file.measure(BOTH, lambda _: held.append(holding.holds_read_lease(file.fileno())))
+    assert digests[Algorithm.SHA256].hex == hashlib.sha256(CONTENT).hexdigest()
+    assert held == [True]
+    assert (file.level, holding.holds_read_lease(file.fileno())) == (LoadLevel.NONE, False)
+    assert python_output(TRY_TO_WRITE, model) == "opened"
+
+
+def test_lets_a_writer_in_during_a_pass_over_an_unguarded_file_and_reads_the_rest(
+    file: LocalFile, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "WINDOW_BYTES", 4096)
+    monkeypatch.setattr(measuring, "READ_BYTES", 4096)
+    windows = file.windows()
+    seen = bytes(next(windows))
+    assert python_output(TRY_TO_WRITE, model) == "EAGAIN"
+    seen += bytes(next(windows))
+    assert not holding.holds_read_lease(file.fileno())
+    assert python_output(TRY_TO_WRITE, model) == "opened"  # and wrote nothing
+    assert seen + b"".join(bytes(window) for window in windows) == CONTENT
+
+
+def test_refuses_an_unguarded_file_that_is_written_during_the_pass(
+    file: LocalFile, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "WINDOW_BYTES", 4096)
+    monkeypatch.setattr(measuring, "READ_BYTES", 4096)
+    windows = file.windows()
+    next(windows)
+    with start_python("import sys\nopen(sys.argv[1], 'r+b').write(b'EVIL')", model) as writer:
+        while holding.holds_read_lease(file.fileno()):
+            assert writer.poll() is None
+        next(windows)
+        assert writer.wait(timeout=30) == 0
+    with pytest.raises(RefusedError, match="its size or time is not") as refusal:
+        list(windows)
+    assert refusal.value.kind is RefusalKind.LEVEL
+
+
+def test_refuses_an_unguarded_file_that_is_cut_short_during_the_pass(
+    file: LocalFile, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a mapping without a lease would end the process with SIGBUS."""
+    monkeypatch.setattr(measuring, "WINDOW_BYTES", 4096)
+    monkeypatch.setattr(measuring, "READ_BYTES", 4096)
+    windows = file.windows()
+    next(windows)
+    with start_python("import os, sys\nos.truncate(sys.argv[1], 1)", model) as writer:
+        while holding.holds_read_lease(file.fileno()):
+            assert writer.poll() is None
+
+        def rest() -> None:
+            next(windows)
+            assert writer.wait(timeout=30) == 0
+            list(windows)
+
+        with pytest.raises(RefusedError, match=r"became shorter|not as long") as refusal:
+            rest()
+    assert refusal.value.kind is RefusalKind.DIGEST
 
 
 def test_measures_in_a_process_that_may_open_nothing(model: Path) -> None:
@@ -258,7 +327,7 @@ def test_holds_an_own_file_by_a_lease(file: LocalFile) -> None:
     assert file.guard() is LoadLevel.READ_LEASE
     assert file.guard() is LoadLevel.READ_LEASE
     file.measure(BOTH)
-    assert (file.level_reason, file.still_held(), file.fileno()) == ("", True, before)
+    assert (file.level_reason, file.still_held(), file.fileno()) == (UNSTATED, True, before)
 
 
 def test_notices_a_writer_who_does_not_wait(file: LocalFile, model: Path) -> None:
@@ -277,6 +346,7 @@ def test_notices_a_writer_in_the_middle_of_a_pass(
     file: LocalFile, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measuring, "WINDOW_BYTES", 4096)
+    monkeypatch.setattr(measuring, "READ_BYTES", 4096)
     file.guard()
     windows = file.windows()
     assert bytes(next(windows)) == CONTENT[:4096]
@@ -371,7 +441,10 @@ def test_copies_a_file_that_is_open_for_writing(file: LocalFile, model: Path) ->
     with model.open("r+b") as writer:
         assert file.guard() is LoadLevel.SEALED_MEMFD
         writer.write(b"EVIL")
-    assert file.level_reason == "a lease is denied: the file is open for writing somewhere"
+    assert (
+        file.level_reason
+        == f"{UNSTATED}; a lease is denied: the file is open for writing somewhere"
+    )
     assert file.still_held()
     assert file.read(20_000) == CONTENT
 
@@ -381,7 +454,10 @@ def test_copies_a_file_on_a_file_system_where_a_lease_means_nothing(
 ) -> None:
     monkeypatch.setattr(holding, "LEASE_FILE_SYSTEMS", {0xEF53: "ext4"})
     assert file.guard() is LoadLevel.SEALED_MEMFD
-    assert file.level_reason == "a lease means nothing on this file system (type 0x1021994)"
+    assert (
+        file.level_reason
+        == f"{UNSTATED}; a lease means nothing on this file system (type 0x1021994)"
+    )
 
 
 def test_copies_a_file_of_another_user(model: Path) -> None:
@@ -394,7 +470,7 @@ def test_copies_a_file_of_another_user(model: Path) -> None:
         model,
         preload=("infwasi_sign.adapters.guarded_file",),
     )
-    reason = "a lease is denied: the file belongs to another user"
+    reason = f"{UNSTATED}; a lease is denied: the file belongs to another user"
     assert output == f"sealed-memfd / {reason} / 12000"
 
 
@@ -430,8 +506,9 @@ def test_is_undecided_when_a_copy_is_larger_than_memory(folder: Path) -> None:
     file = open_file(path, most_bytes=1 << 42)
     with path.open("r+b"), pytest.raises(UndecidedError) as undecided:
         file.guard()
-    assert (
-        str(undecided.value) == "no memory for a sealed copy of 4398046511104 bytes in model.gguf"
+    assert str(undecided.value) == (
+        "no memory for a sealed copy of 4398046511104 bytes, and no room for one on disk in "
+        "model.gguf (got the process can be looked into)"
     )
     assert undecided.value.hint is not None
     assert "read lease" in undecided.value.hint
@@ -449,7 +526,10 @@ def test_is_undecided_when_a_copy_may_not_be_written(model: Path) -> None:
         "    print(type(e).__name__, e)",
         model,
     )
-    assert output == "UndecidedError no memory for a sealed copy of 12000 bytes in model.gguf"
+    assert output == (
+        "UndecidedError no memory for a sealed copy of 12000 bytes, and no room for one on disk in "
+        "model.gguf (got the process can be looked into)"
+    )
 
 
 # --- what we assume of the kernel ------------------------------------------------------------

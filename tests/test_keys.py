@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from infwasi_sign.adapters.key_files import load_private_key, write_key_pair
 from infwasi_sign.adapters.keys import (
+    Ecdsa,
     KeyKind,
     KeyVerifier,
     PrivateKey,
@@ -300,3 +302,17 @@ def test_verifying_loads_nothing_that_only_private_keys_need(tmp_path: Path) -> 
         check=True,
     ).stdout
     assert shown == "a\n[]\n"
+
+
+@pytest.mark.parametrize("digest", [hashes.SHA256(), hashes.SHA384()])
+def test_our_ecdsa_verifies_what_the_library_signs_and_nothing_else(
+    digest: hashes.HashAlgorithm,
+) -> None:
+    """`keys.Ecdsa` overrides what `ec.ECDSA` says of itself; the library must listen to that."""
+    secret = ec.generate_private_key(ec.SECP384R1())
+    signature = secret.sign(b"data", ec.ECDSA(digest))
+    secret.public_key().verify(signature, b"data", Ecdsa(digest))
+    with pytest.raises(InvalidSignature):
+        secret.public_key().verify(signature, b"other", Ecdsa(digest))
+    with pytest.raises(InvalidSignature):
+        secret.public_key().verify(signature, b"data", Ecdsa(hashes.SHA512()))

@@ -151,10 +151,64 @@ def test_a_refusal_names_the_higher_demand(
     assert "got sealed-memfd" in str(refusal.value)
 
 
-def test_what_else_a_policy_refuses_is_said_before_a_level(place: Path, tmp_path: Path) -> None:
-    policy = policy_of(tmp_path, "[model]\nmax-parameters = 1\n")
-    with pytest.raises(RefusedError, match=r"model\.max-parameters"):
+def test_what_the_policy_refuses_of_the_claims_is_said_before_a_level(
+    place: Path, tmp_path: Path
+) -> None:
+    policy = policy_of(tmp_path, "[model]\nmax-bytes = 1\n")
+    with pytest.raises(RefusedError, match=r"model\.max-bytes"):
         held(place / "capital-1.0.0", policy, LoadLevel.FS_VERITY)
+
+
+def is_reached(*_: object) -> int:
+    raise AssertionError("the work was done, and the level was known before")
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing may be copied or hashed."""
+    monkeypatch.setattr(guarded_file, "sealed_copy", is_reached)
+    monkeypatch.setattr(guarded_file.LocalFile, "measure", is_reached)
+
+
+@pytest.mark.usefixtures("copied", "idle")
+@pytest.mark.parametrize(
+    ("rules", "demanded", "message"),
+    [
+        ("", LoadLevel.READ_LEASE, "in --require-level"),
+        (MINIMUM.format("read-lease"), LoadLevel.NONE, r"load\.minimum-level"),
+        (EXPRESSION.format('load_level == "fs-verity"'), LoadLevel.NONE, "rule"),
+    ],
+)
+def test_a_level_out_of_reach_is_refused_before_anything_is_copied_or_hashed(
+    rules: str,
+    demanded: LoadLevel,
+    message: str,
+    place: Path,
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(RefusedError, match=message) as refusal:
+        held(place / "capital-1.0.0", policy_of(tmp_path, rules), demanded)
+    assert refusal.value.kind is RefusalKind.LEVEL
+    assert "sealed-memfd" in str(refusal.value)
+
+
+@pytest.mark.usefixtures("copied")
+def test_a_level_that_depends_on_what_is_measured_is_decided_after_it(
+    place: Path, tmp_path: Path
+) -> None:
+    rule = EXPRESSION.format('model_parameters > 1 && load_level == "read-lease"')
+    with pytest.raises(RefusedError, match=r"load\.level sealed-memfd"):
+        held(place / "capital-1.0.0", policy_of(tmp_path, rule))
+
+
+@pytest.mark.usefixtures("copied")
+def test_control_without_the_early_question_it_is_copied_and_hashed_first(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(level_demand, "require_possible", ruled)
+    monkeypatch.setattr(guarded_file, "sealed_copy", is_reached)
+    with pytest.raises(AssertionError, match="the work was done"):
+        held(place / "capital-1.0.0", policy_of(tmp_path, ""), LoadLevel.READ_LEASE)
 
 
 def ruled(*_: object, **__: object) -> None:
@@ -166,6 +220,7 @@ def test_control_without_the_check_no_level_is_refused(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verification, "require_rules_and_level", ruled)
+    monkeypatch.setattr(level_demand, "require_rules_and_level", ruled)
     policy = policy_of(tmp_path, MINIMUM.format("read-lease"))
     assert held(place / "capital-1.0.0", policy, LoadLevel.FS_VERITY) is LoadLevel.SEALED_MEMFD
 
@@ -184,7 +239,7 @@ def test_control_without_the_comparison_the_lower_demand_is_named(
 def test_control_without_asking_no_copy_is_made_and_the_policy_refuses(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verification, "is_enough", lambda *_, **__: True)
+    monkeypatch.setattr(level_demand, "is_enough", lambda *_, **__: True)
     policy = policy_of(tmp_path, MINIMUM.format("sealed-memfd"))
     with pytest.raises(RefusedError, match="got foreign-owner"):
         held(place / "capital-1.0.0", policy)
@@ -201,7 +256,7 @@ def test_a_level_that_is_not_reached_is_refused_with_the_one_that_is(place: Path
         "refused: level: the model is not held as surely as the caller demands in --require-level "
         "(expected fs-verity, got "
     )
-    assert "reaches none better)" in done.said[0] or "a lease" in done.said[0]
+    assert "fs-verity" in done.said[0].split(", got ")[1]
 
 
 def test_a_level_that_is_reached_is_no_obstacle(place: Path) -> None:

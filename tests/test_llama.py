@@ -16,12 +16,13 @@ import pytest
 
 from infwasi_sign.adapters import llama as llama_adapter
 from infwasi_sign.adapters.chat_template import Segment
-from infwasi_sign.adapters.llama import LlamaBackend, LlamaModel, bindings
+from infwasi_sign.adapters.llama import LlamaBackend, LlamaModel
 from infwasi_sign.adapters.llama_batches import (
     batch_tokens,
     batches_can_abort,
     micro_batch_tokens,
 )
+from infwasi_sign.adapters.llama_bindings import bindings
 from infwasi_sign.adapters.llama_vocabulary import Vocabulary, _without
 from infwasi_sign.adapters.model_source import open_model
 from infwasi_sign.adapters.wasm_host import OFFERED, WasmtimeHost
@@ -288,7 +289,8 @@ def test_gives_no_verdict_on_bytes_that_are_no_model(tmp_path: Path) -> None:
 
 def test_the_bindings_come_without_the_package_around_them() -> None:
     program = (
-        "import sys, json; from infwasi_sign.adapters.llama import bindings; door = bindings();"
+        "import sys, json; from infwasi_sign.adapters.llama_bindings import bindings;"
+        "door = bindings();"
         "print(json.dumps([sorted(m for m in sys.modules if m.split('.')[0] in"
         " ('llama_cpp', 'numpy')), door is bindings()]))"
     )
@@ -298,7 +300,8 @@ def test_the_bindings_come_without_the_package_around_them() -> None:
 
 def test_the_bindings_are_those_of_the_package() -> None:
     program = (
-        "import ctypes; from infwasi_sign.adapters.llama import bindings; door = bindings();"
+        "import ctypes; from infwasi_sign.adapters.llama_bindings import bindings;"
+        "door = bindings();"
         "from llama_cpp import llama_cpp as real; assert door is not real;"
         "names = 'llama_model_params', 'llama_context_params', 'llama_batch';\n"
         "for n in names:\n"

@@ -1,6 +1,7 @@
 """Digests in one pass: right, and refused when the file is not the same all the while."""
 
 import base64
+import ctypes
 import hashlib
 import mmap
 import os
@@ -41,6 +42,7 @@ BOTH = frozenset(Algorithm)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> int:
     """A window of a page: small files then take several, and mappings stay aligned."""
     monkeypatch.setattr(measuring, "WINDOW_BYTES", 4096)
+    monkeypatch.setattr(measuring, "READ_BYTES", 4096)
     return 4096
 
 
@@ -81,6 +83,52 @@ def test_measures_files_of_any_size(held: bool, size: int, tmp_path: Path) -> No
     with path.open("rb") as file:
         found = measure(file_windows(file.fileno(), size, held=held), BOTH)
     assert found == expected(path.read_bytes())
+
+
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("start", [4096, 8192])
+def test_measures_the_rest_of_a_file(held: bool, start: int, descriptor: int) -> None:
+    windows = file_windows(descriptor, 10_000, held=held, start=start)
+    assert measure(windows, BOTH) == expected(forge.pattern(10_000, 1)[start:])
+
+
+def cached_pages(fd: int, size_bytes: int) -> int:
+    """How many pages of an open file are in the page cache (mincore(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    found = (ctypes.c_ubyte * (-(-size_bytes // mmap.PAGESIZE)))()
+    # ctypes gives the address of what can be written; nobody does, and it would be a copy.
+    with mmap.mmap(fd, size_bytes, flags=mmap.MAP_PRIVATE) as mapping:
+        start = ctypes.c_ubyte.from_buffer(mapping)
+        address = ctypes.c_void_p(ctypes.addressof(start))
+        assert libc.mincore(address, ctypes.c_size_t(size_bytes), found) == 0
+        del start, address
+    return sum(flag & 1 for flag in found)
+
+
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("is_larger", [True, False])
+def test_gives_back_the_pages_of_a_file_that_is_larger_than_memory(
+    is_larger: bool, held: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And of no other. A window is 2 MiB, the largest piece in which the kernel caches a file."""
+    window = 2 << 20
+    monkeypatch.setattr(measuring, "WINDOW_BYTES", window)
+    monkeypatch.setattr(measuring, "READ_BYTES", window)
+    content = os.urandom(1000) * 7000
+    with (tmp_path / "model").open("w+b") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())  # what is not on disk yet stays
+        fd, size, pages = file.fileno(), len(content), len(content) // mmap.PAGESIZE
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        if cached_pages(fd, size) > pages / 10:
+            pytest.skip("this file system keeps what was just written")
+        memory = size - is_larger
+        found = measure(file_windows(fd, size, held=held, memory_bytes=memory), BOTH)
+        assert found == expected(content)
+        # The kernel may pass over pages that it is busy with just then.
+        cached = cached_pages(fd, size)
+        assert cached < pages / 4 if is_larger else cached > pages * 3 / 4
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)

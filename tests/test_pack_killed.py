@@ -73,10 +73,11 @@ def test_moments_are_spread_over_the_whole_life() -> None:
 # --- at every call ---------------------------------------------------------------------------
 
 KILLED_AT_EACH_CALL = """
-import errno, json, os, shutil, signal, sys
+import errno, json, shutil, sys
 from pathlib import Path
 from infwasi_sign.adapters import atomic, package_writer
 from infwasi_sign.adapters.package_writer import Existing, PackageWriter
+from tests.killing import die_at, is_killed_in_child
 
 folder, is_old_kernel = Path(sys.argv[1]), sys.argv[2] == "old kernel"
 target = folder / "dist" / "capital"
@@ -89,22 +90,12 @@ class OldKernel:
     def renameat2(self, *_):
         return -1
 
-def die_at(number):
-    left = number
-    def wrap(call):
-        def counted(*arguments, **named):
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return call(*arguments, **named)
-        return counted
+def be_killed(number):
     if is_old_kernel:
         atomic._libc = OldKernel()
         atomic.ctypes.get_errno = lambda: errno.EINVAL
-    package_writer.rename_at = wrap(package_writer.rename_at)
-    for name in CALLS:
-        setattr(os, name, wrap(getattr(os, name)))
+    die_at(number, CALLS, [(package_writer, "rename_at")])
+    pack(NEW)
 
 def pack(files):
     with PackageWriter(target, existing=Existing.REPLACE) as writer:
@@ -118,14 +109,6 @@ def seen():
     files = {path.name: path.read_bytes() for path in target.iterdir()}
     return {str(OLD): "old", str(NEW): "new"}.get(str(dict(sorted(files.items()))), "half")
 
-def in_child(number, files):
-    child = os.fork()
-    if child == 0:
-        die_at(number)
-        pack(files)
-        os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
-
 for there in ("absent", "old"):
     number, is_killed = 0, True
     while is_killed:
@@ -133,7 +116,7 @@ for there in ("absent", "old"):
         shutil.rmtree(folder / "dist", ignore_errors=True)
         if there == "old":
             pack(OLD)
-        is_killed = in_child(number, NEW)
+        is_killed = is_killed_in_child(lambda: be_killed(number))
         found = seen()
         # a run that fails late brings nothing back and takes nothing away
         try:

@@ -9,10 +9,11 @@ import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from infwasi_sign.adapters import atomic
+from infwasi_sign.adapters import atomic, package_directory
 from infwasi_sign.adapters.atomic import RenameFlag, rename_at, write_atomic
 from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.adapters.package_writer import Existing, PackageWriter
@@ -124,6 +125,20 @@ def test_is_undecided_where_there_is_nothing(tmp_path: Path) -> None:
 def test_is_undecided_about_a_file(package: Path) -> None:
     path = package / "app.wasm"
     assert undecided_of(path) == f"not a package in {path} (expected a directory)"
+
+
+def test_is_undecided_about_a_package_that_is_just_being_signed(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its manifest was not there when the directory was listed, and is now."""
+    listed = package_directory._list
+
+    def earlier(*words: Any) -> tuple[list[str], list[str]]:
+        names, folders = listed(*words)
+        return [name for name in names if name != "manifest.sigstore.json"], folders
+
+    monkeypatch.setattr(package_directory, "_list", earlier)
+    assert undecided_of(package) == f"the package was changed while it was opened in {package}"
 
 
 def test_is_undecided_about_a_path_with_a_nul_byte() -> None:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pkcs11
 import pytest
 
 from infwasi_sign.adapters import pkcs11_signer
@@ -155,6 +156,35 @@ def not_one(what: str, found: int) -> str:
 def test_refuses_a_key_that_is_not_exactly_the_one(reference: str, message: str) -> None:
     assert str(failure(reference)) == message
     opened(f"{TOKEN}release").close()  # and is logged out again
+
+
+class TwoReaders:
+    """A module that shows each token twice, as with two cards of one kind."""
+
+    load = staticmethod(pkcs11.lib)
+
+    def __init__(self, module: str) -> None:
+        self._slots = [*self.load(module).get_slots(token_present=True)]
+
+    def get_slots(self, *, token_present: bool) -> list[pkcs11.Slot]:
+        assert token_present
+        return self._slots * 2
+
+
+def test_never_chooses_between_two_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pkcs11, "lib", TwoReaders)
+    assert str(failure("pkcs11:object=release")) == not_one("token", 2)
+
+
+def test_a_signature_of_another_length_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    signer = opened(f"{TOKEN}release")
+    try:
+        monkeypatch.setattr(pkcs11_signer, "_SIGNATURE_BYTES", 96)  # as that of P-384
+        assert str(undecided(lambda: signer.sign(b"x"))) == (
+            "the token made a signature of a wrong length (expected 96 bytes, got 64)"
+        )
+    finally:
+        signer.close()
 
 
 def test_a_public_key_of_another_pair_is_noticed_before_anything_is_written() -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.domain.facts import SIGNER_NAMES
 from infwasi_sign.domain.interfaces import APP_IMPORTS
 from infwasi_sign.domain.manifest import Manifest
 from infwasi_sign.domain.policy import (
@@ -15,7 +16,9 @@ from infwasi_sign.domain.policy import (
     Policy,
     decide_claims,
     decide_measured,
+    without_thresholds,
 )
+from infwasi_sign.domain.rules import CountAtLeast, Holds, OneOf, Rule
 from infwasi_sign.errors import RefusalKind, RefusedError
 from tests.manifest_samples import MANIFEST
 
@@ -33,6 +36,16 @@ def refusal(
     with pytest.raises(RefusedError) as caught:
         decide_claims(Policy(package=package), manifest, now)
     return caught.value
+
+
+def test_who_is_about_to_sign_is_held_to_all_rules_but_thresholds() -> None:
+    def rule(test: OneOf | CountAtLeast | Holds) -> Rule:
+        return Rule(name="x", fact=SIGNER_NAMES, test=test, place="policy.toml:1")
+
+    names = rule(OneOf(values=("release",)))
+    said = rule(Holds(text="x", facts=(SIGNER_NAMES,), evaluate=lambda _: False))
+    policy = Policy(package=NAMED, rules=(rule(CountAtLeast(number=2)), names, said))
+    assert without_thresholds(policy).rules == (names, said)
 
 
 def test_clocks_may_differ_by_five_minutes() -> None:
@@ -113,10 +126,10 @@ def test_refuses_imports_that_no_guest_is_granted() -> None:
 
 def test_demanded_digests_must_have_been_computed() -> None:
     both = Policy(package=NAMED, digests=frozenset(Algorithm))
-    decide_measured(both, frozenset(Algorithm))
-    decide_measured(Policy(package=NAMED), frozenset(Algorithm))
+    decide_measured(both.digests, frozenset(Algorithm))
+    decide_measured(Policy(package=NAMED).digests, frozenset(Algorithm))
     with pytest.raises(RefusedError) as caught:
-        decide_measured(both, frozenset({Algorithm.BLAKE3}))
+        decide_measured(both.digests, frozenset({Algorithm.BLAKE3}))
     assert caught.value.kind is RefusalKind.POLICY
     assert str(caught.value) == (
         "a demanded digest was not computed (expected blake3, sha256, got without sha256)"

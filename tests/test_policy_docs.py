@@ -9,7 +9,7 @@ from infwasi_sign.adapters.cel import CelCompiler
 from infwasi_sign.adapters.policy_source import expression_rules
 from infwasi_sign.domain import cel_subset
 from infwasi_sign.domain.digest import Digest
-from infwasi_sign.domain.facts import FACT_TYPES, FactType, claim_facts, signer_facts, variable
+from infwasi_sign.domain.facts import FACT_TYPES, claim_facts, signer_facts, variable
 from infwasi_sign.domain.limits import KIB, LIMITS, MIB
 from infwasi_sign.domain.policy import RunLimit
 from infwasi_sign.domain.policy_file import parse_policy
@@ -101,19 +101,12 @@ def test_the_facts_are_those_of_a_package_with_their_types(tmp_path: Path) -> No
     def kind(value: FactValue) -> str:
         return TYPES[type(value)]
 
-    keyless = (
-        "trust-root.age-days",
-        "trust_root_age_days",
-        "number",
-        "statement",
-    )  # of packages that identities sign
-    table = [row for row in (tuple(row[:4]) for row in rows("## Facts")) if row != keyless]
-    assert len(table) == len(rows("## Facts")) - 1
+    table = [tuple(row[:4]) for row in rows("## Facts")]
     assert sorted(table) == sorted(
         (fact, variable(fact), kind(value), when(fact)) for fact, value in everything.items()
     )
     seen = {fact: kind(value) for fact, value in everything.items()}
-    assert {**seen, "trust-root.age-days": FactType.NUMBER} == FACT_TYPES
+    assert seen == FACT_TYPES
 
 
 def test_every_fact_that_a_rule_is_about_exists(tmp_path: Path) -> None:

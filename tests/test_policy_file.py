@@ -63,6 +63,7 @@ def test_the_smallest_policy_has_one_rule() -> None:
     assert (signer.name, key.file, key.pem, key.not_after) == ("release", "release.pub", None, None)
     assert (key.path, key.place) == ("signer[0].keys[0]", "p.toml:4")
     assert (file.limits, file.digests) == ({}, frozenset({Algorithm.BLAKE3}))
+    assert file.named_digests == frozenset()
 
 
 RULES: list[tuple[str, str, str, Test, RefusalKind]] = [
@@ -313,6 +314,20 @@ def test_a_demand_of_a_memory_is_its_place() -> None:
     assert parse_policy(MINIMAL.encode(), where="p.toml").memory_demanded_at is None
     file = parse_policy((MINIMAL + "[state]\nrequire = true").encode(), where="p.toml")
     assert file.memory_demanded_at == "p.toml:8 state.require"
+
+
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [
+        ("", None),
+        ("[model]\nmax-bytes = 7", None),
+        ("[model]\nidentity-cache = false", None),
+        ("[model]\nidentity-cache = true", "p.toml:8 model.identity-cache"),
+    ],
+)
+def test_the_identity_cache_is_off_unless_the_policy_says_so(more: str, place: str | None) -> None:
+    assert parse_policy((MINIMAL + more).encode(), where="p.toml").identity_cache_at == place
+    assert "model.identity-cache" not in {rule.name for rule in parse(MINIMAL + more)}
 
 
 def test_limits_of_runs_are_read() -> None:
@@ -667,6 +682,10 @@ ERRORS: list[tuple[str, str]] = [
         "wrong type in p.toml:8 state.require (expected true, got bool False)",
     ),
     (
+        f"{MINIMAL}[model]\nidentity-cache = 1",
+        "wrong type in p.toml:8 model.identity-cache (expected true or false, got int 1)",
+    ),
+    (
         f"{MINIMAL}[state]\nrequire = 1",
         "wrong type in p.toml:8 state.require (expected true, got int 1)",
     ),
@@ -831,6 +850,8 @@ GOOD = [
     *(TWO + text for text, *_ in THRESHOLDS),
     *WAYS,
     f"{MINIMAL}[state]\nrequire = true",
+    f"{MINIMAL}[model]\nidentity-cache = true",
+    f"{MINIMAL}[model]\nidentity-cache = false",
     f'{MINIMAL}[[rule]]\ncel = "now > 1"\nmessage = "x"',
     f'{MINIMAL}[[rule]]\ncel = "now > 1"\nmessage = "x"\nkind = "level"\npackage = "*"',
     MINIMAL + '[[rule]]\ncel = "true"\nmessage = "x"\n' * LIMITS.expressions,
@@ -1001,10 +1022,6 @@ WARNINGS = [
     (
         f'[model]\ndigests = ["blake3:{"0" * 64}"]',
         "p.toml:8 model.digests is to be filled in",
-    ),
-    (
-        '[confinement]\nrequire = ["no-dumps", "landlock"]',
-        "p.toml:8 confinement.require can never hold with this version",
     ),
     (
         '[component]\nimports = ["wasi:nn/*", "wasi:filesystem/*"]',

@@ -286,6 +286,18 @@ class Nameless(KeySealer):
         return None
 
 
+class Unasked(KeySealer):
+    """Signs nothing: a signature of an identity is published when it is made."""
+
+    def seal(self, payload: bytes) -> Bundle:
+        raise AssertionError(payload)
+
+
+def test_somebody_else_is_told_before_they_sign(package: Path) -> None:
+    said = refused(package, lambda: renewed(package, at=ENDED, sealer=Unasked(signer=LEGAL)))
+    assert said.what == "the package has ended, and only its own packer can renew it"
+
+
 def test_nobody_else_does_whatever_they_say_before(package: Path) -> None:
     said = refused(package, lambda: renewed(package, at=ENDED, sealer=Nameless(signer=LEGAL)))
     assert said.what == "the package has ended, and only its own packer can renew it"
@@ -360,6 +372,22 @@ def test_a_package_that_changed_meanwhile_is_not_replaced(package: Path, change:
             package, lambda: written(verified, store, KeySealer(signer=TRUSTED), request)
         )
     assert str(said) == f"the package is not what was verified any more in {package}"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_one_that_changes_while_the_new_one_is_written_is_not_replaced(
+    package: Path, change: str
+) -> None:
+    """A signature that was just added would be lost, and a model that was just changed signed."""
+    verified, store = opened(package, now=LATER)
+    with verified, PackageRenewal(store) as target:
+        target.write("app.wasm", verified.component)
+        CHANGES[change](package)
+        changed = {name: seen.content for name, seen in tree(package).items()}
+        with pytest.raises(UndecidedError) as caught:
+            target.commit()
+    assert str(caught.value) == f"the package is not what was verified any more in {package}"
+    assert {name: seen.content for name, seen in tree(package).items()} == changed
 
 
 @pytest.mark.parametrize("change", ["signed", "directory"])

@@ -8,6 +8,7 @@ from infwasi_sign.domain.rules import (
     AnyOf,
     AtLeast,
     AtMost,
+    CountAtLeast,
     FactValue,
     Including,
     Matching,
@@ -59,6 +60,10 @@ EDGES: list[tuple[Test, FactValue, bool]] = [
     (Matching(patterns=("a*", "?")), ("abc", "x"), True),
     (Matching(patterns=("a*",)), ("abc", "b"), False),
     (Matching(patterns=("a",)), "abc", False),  # the whole text
+    (CountAtLeast(number=2), ("a", "b"), True),
+    (CountAtLeast(number=2), ("a", "a"), False),  # who stands there twice is one
+    (CountAtLeast(number=1, values=("b",)), ("a", "b"), True),
+    (CountAtLeast(number=2, values=("b", "c")), ("a", "b"), False),
     (Matching(patterns=("A*",)), "abc", False),  # with case
     (Matching(patterns=("a[bc]",)), "ac", True),
     (Matching(patterns=("a*",)), "a\nb", True),

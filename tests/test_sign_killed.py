@@ -8,14 +8,15 @@ import pytest
 from tests.unprivileged import python_output
 
 KILLED_AT_EACH_CALL = """
-import errno, fcntl, json, os, shutil, signal, sys
+import errno, json, os, shutil, sys
 from datetime import timedelta
 from pathlib import Path
-from infwasi_sign.adapters import atomic, package_writer
+from infwasi_sign.adapters import package_writer
 from infwasi_sign.adapters.sealing import KeySealer
 from infwasi_sign.errors import InfwasiError
 from infwasi_sign.renew import RenewRequest
 from tests import forge
+from tests.killing import die_at, is_killed_in_child
 from tests.signing_support import SECURITY, add_signature, opened
 from tests.test_renew import LATER, written
 
@@ -37,24 +38,10 @@ def old_open(path, flags, *arguments, **named):
 def old_link(*arguments, **named):
     raise PermissionError(errno.EPERM, "no")
 
-def die_at(number):
-    left = number
-    def wrap(call):
-        def counted(*arguments, **named):
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return call(*arguments, **named)
-        return counted
-    package_writer.rename_at = wrap(package_writer.rename_at)
-    for name in CALLS:
-        setattr(os, name, wrap(getattr(os, name)))
-
 def act(number=None):
     verified, store = opened(target, now=LATER)
     if number is not None:
-        die_at(number)
+        die_at(number, CALLS, [(package_writer, "rename_at")])
     if what == "sign":
         add_signature(verified, store, KeySealer(signer=SECURITY))
     else:
@@ -71,13 +58,6 @@ def seen():
     except InfwasiError as error:
         return str(error)
 
-def in_child(number):
-    child = os.fork()
-    if child == 0:
-        act(number)
-        os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
-
 if system == "old":
     os.open, os.link = old_open, old_link
 number, is_killed = 0, True
@@ -86,7 +66,7 @@ while is_killed:
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     shutil.copytree(package, target)
-    is_killed = in_child(number)
+    is_killed = is_killed_in_child(lambda: act(number))
     found = seen()
     if found == "old":
         act()  # whoever tries again succeeds, and clears up

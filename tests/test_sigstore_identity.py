@@ -13,9 +13,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from infwasi_sign.adapters import sigstore_signer
 from infwasi_sign.adapters.keys import sign_payload
 from infwasi_sign.adapters.sigstore_identity import (
     KeylessVerifier,
+    OmsKeylessVerifier,
     TrustedIdentity,
     _algorithm,
     subject_of,
@@ -23,12 +25,17 @@ from infwasi_sign.adapters.sigstore_identity import (
 from infwasi_sign.adapters.sigstore_signer import KeylessSigner, read_token
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import Bundle, encode_bundle, parse_bundle
+from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.material import Logged, SigningMode
+from infwasi_sign.domain.oms import encode_oms_payload
+from infwasi_sign.domain.oms_bundle import parse_oms_bundle
 from infwasi_sign.domain.trust_root import TrustRoot, parse_trust_root
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.testing.sigstore import Fault, Notice, PrivateSigstore
 from tests import forge
 from tests.certificate_authority import alternative, leaf, rsa_key
+from tests.trust_support import silent_server
 
 ALICE = "alice@example.test"
 PAYLOAD = strict_json.canonical(
@@ -95,6 +102,35 @@ def test_says_who_signed_without_a_socket(instance: PrivateSigstore, bundle: Bun
     assert (signer.identity, signer.issuer) == (ALICE, instance.issuer)
     assert signer.trust_root is not None
     assert signer.trust_root.age_days == 0
+
+
+def test_a_model_directory_of_many_files_has_a_longer_bundle_than_a_package() -> None:
+    """With Rekor v1 the log would have to take all of it."""
+    digest = Digest(algorithm=Algorithm.SHA256, hex="0" * 64)
+    payload = encode_oms_payload("model", ((f"shard-{n}", digest) for n in range(8000)))
+    with PrivateSigstore(rekor_version=2) as instance:
+        token = read_token(instance.token(ALICE))
+        document = KeylessSigner(token, trust(instance), now())._signed(payload)
+        assert LIMITS.bundle_bytes < len(document) < LIMITS.oms_bundle_bytes
+        verified = OmsKeylessVerifier(verifier(instance))
+        assert verified.verify(parse_oms_bundle(document, SigningMode.KEYLESS)).identity == ALICE
+
+
+@pytest.mark.parametrize("service", ["caUrls", "rekorTlogUrls"])
+def test_who_signs_waits_for_no_service_without_end(
+    service: str, instance: PrivateSigstore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sigstore-python would: of its clients only that of timestamp authorities has a bound."""
+    monkeypatch.setattr(sigstore_signer, "LIMITS", replace(LIMITS, sigstore_total_seconds=0.2))
+    token, config = read_token(instance.token(ALICE)), json.loads(instance.trust_config())
+    with silent_server() as url:
+        config["signingConfig"][service][0]["url"] = url
+        root = parse_trust_root(json.dumps(config).encode(), source="test", written_at=now())
+        with pytest.raises(UndecidedError) as caught:
+            KeylessSigner(token, root, now()).sign(PAYLOAD)
+    assert str(caught.value) == (
+        "the Sigstore instance did not sign (got no whole answer in 0.2 s)"
+    )
 
 
 @pytest.mark.parametrize(

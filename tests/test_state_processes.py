@@ -114,34 +114,22 @@ def test_without_the_lock_the_same_eight_processes_are_caught(folder: Path) -> N
 # --- killed ----------------------------------------------------------------------------------
 
 KILLED_AT_EACH_CALL = f"""{PRELUDE}
+from tests.killing import die_at, is_killed_in_child
+
 CALLS = ("mkdir", "open", "write", "fsync", "replace", "unlink", "close")
 
-def die_at(number):
-    left = number
-    def wrap(call):
-        def counted(*arguments, **named):
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return call(*arguments, **named)
-        return counted
-    for name in CALLS:
-        setattr(os, name, wrap(getattr(os, name)))
+def advance_killed(number, sequence):
+    die_at(number, CALLS)
+    state().advance(POLICY, record(sequence))
 
 number, before = 0, None
 while True:
     number += 1
-    child = os.fork()
-    if child == 0:
-        die_at(number)
-        state().advance(POLICY, record((before or 0) + 1))
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
+    is_killed = is_killed_in_child(lambda: advance_killed(number, (before or 0) + 1))
     known = state().read(POLICY, "capital")
     now = known.sequence if known else None
-    print(json.dumps([before, now, os.WIFSIGNALED(status)]))
-    if not os.WIFSIGNALED(status):
+    print(json.dumps([before, now, is_killed]))
+    if not is_killed:
         break
     before = now
 """
@@ -158,10 +146,10 @@ def test_killed_at_any_call_it_leaves_the_old_state_or_the_new_one(folder: Path)
 
 
 KILLED_AT_RANDOM = f"""{PRELUDE}
-import random, time
+import random, select, time
 random.seed(3)
 sequence = 0
-for _ in range(200):
+for turn in range(200):
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -171,6 +159,8 @@ for _ in range(200):
             state().advance(POLICY, record(sequence))
             os.write(writer, b"%d\\n" % sequence)
     os.close(writer)
+    if turn % 2:  # on a slow disk nothing else would be accepted before the kill
+        select.select([reader], [], [])
     time.sleep(random.uniform(0, 0.01))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -187,6 +177,6 @@ def test_killed_at_200_random_moments_it_loses_nothing_that_it_accepted(folder: 
     rounds = [json.loads(line) for line in python_output(KILLED_AT_RANDOM, folder).splitlines()]
     assert len(rounds) == 200
     assert all(now in (accepted, accepted + 1) for accepted, now, _ in rounds)
-    assert sum(count for _, _, count in rounds) > 0
+    assert sum(count for _, _, count in rounds) >= 100
     state(folder).advance(POLICY, record(rounds[-1][1] + 1))
     assert names(folder) == [FILE, "lock"]

@@ -36,6 +36,7 @@ from tests.certificate_authority import (
     OTHER_TIME_ROOT,
     OVER,
     SIGNS,
+    STAMPS,
     TIME,
     TIME_CA,
     TIME_ROOT,
@@ -249,6 +250,34 @@ def test_refuses_token_that_names_another_certificate() -> None:
 def test_refuses_token_without_signed_attributes() -> None:
     assert refusal(TIME.answer(replace(STAMP, has_attributes=False))) == (
         "the timestamp has no signed attributes in timestamp"
+    )
+
+
+def test_refuses_token_that_names_no_certificate() -> None:
+    """Its attributes are there, and none of them says whose they are (RFC 5816 section 2.2.1)."""
+    assert refusal(TIME.answer(replace(STAMP, is_named=False))) == (
+        "the timestamp's signature does not name the authority's certificate in timestamp"
+    )
+
+
+@pytest.mark.parametrize("signers", [0, 2])
+def test_refuses_token_without_exactly_one_signer(signers: int) -> None:
+    assert refusal(TIME.answer(replace(STAMP, signers=signers))) == (
+        f"the timestamp has not one signer in timestamp (got {signers})"
+    )
+
+
+def test_refuses_two_certificates_that_could_be_the_signers() -> None:
+    """Issuer and serial number say which it is, and the library might take the other."""
+    twin = certify(
+        TIME.own.certificate.subject,
+        TIME_CA,
+        STAMPS,
+        key=p256("thief"),
+        serial=TIME.own.certificate.serial_number,
+    )
+    assert refusal(TIME.answer(replace(STAMP, certificates=(TIME.own, twin, TIME_CA)))) == (
+        "the timestamp does not bring its signer's one certificate in timestamp"
     )
 
 
@@ -653,6 +682,7 @@ def test_nobody_answers() -> None:
         "http://tsa.example.com:99999/",
         "http://tsa.example.com/a b",
         "http://tsa.example.com/\r\nX: y",
+        "http://tsa.example.com/\r\nX:y",
         "http://[::1/",
         "http://tsä.example.com/",
     ],

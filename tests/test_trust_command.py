@@ -5,17 +5,16 @@ import importlib.resources
 import json
 import os
 import shutil
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from sigstore.models import ClientTrustConfig
+from tuf.ngclient import Updater
 
 from infwasi_sign.adapters import trust_fetch
 from infwasi_sign.adapters.trust_fetch import (
@@ -29,7 +28,7 @@ from infwasi_sign.errors import UndecidedError
 from infwasi_sign.testing.sigstore import Fault, Notice, PrivateSigstore
 from tests.command_line import Done, infwasi
 from tests.test_result import require_fits
-from tests.trust_support import Signed, keyless
+from tests.trust_support import Signed, keyless, silent_server
 from tests.unprivileged import NOBODY, unprivileged_output
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -220,32 +219,6 @@ def test_says_what_it_cannot_fetch(words: tuple[str, ...], said: str, home: Path
     assert "secret" not in done.errors
 
 
-@contextmanager
-def silent_server() -> Iterator[str]:
-    """Takes connections and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        stop = threading.Event()
-        server.settimeout(0.05)
-        held: list[socket.socket] = []
-
-        def accept() -> None:
-            while not stop.is_set():
-                try:
-                    held.append(server.accept()[0])
-                except TimeoutError:
-                    continue
-
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.getsockname()[1]}"
-        finally:
-            stop.set()
-            thread.join()
-            for one in held:
-                one.close()
-
-
 def test_nobody_is_waited_for_without_end(
     tmp_path: Path, instance: PrivateSigstore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +230,49 @@ def test_nobody_is_waited_for_without_end(
     assert caught.value.sentence() == (
         f"the trust root cannot be fetched in {url} (got no whole answer in 0.2 s)"
     )
+
+
+def test_what_is_used_is_what_was_verified(
+    tmp_path: Path, instance: PrivateSigstore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client leaves a verified file behind, which somebody could exchange before it is read."""
+    download = Updater.download_target
+
+    def exchanged(self: Updater, *words: Any) -> str:
+        path = download(self, *words)
+        Path(path).write_bytes(b"{}")
+        return path
+
+    monkeypatch.setattr(Updater, "download_target", exchanged)
+    with pytest.raises(UndecidedError) as caught:
+        fetch_trust_root(
+            instance.tuf_url,
+            environment={"HOME": str(tmp_path)},
+            now=NOW,
+            root=instance.tuf_root(),
+        )
+    assert caught.value.what == "the trust root cannot be fetched"
+    assert caught.value.got is not None
+    assert caught.value.got.startswith("Observed length 2 does not match expected length")
+
+
+def test_what_is_too_long_is_not_loaded(
+    tmp_path: Path, instance: PrivateSigstore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loaded(*_: object) -> str:
+        raise AssertionError
+
+    monkeypatch.setattr(Updater, "download_target", loaded)
+    monkeypatch.setattr(trust_fetch, "LIMITS", replace(LIMITS, trust_root_bytes=10))
+    with pytest.raises(UndecidedError) as caught:
+        fetch_trust_root(
+            instance.tuf_url,
+            environment={"HOME": str(tmp_path)},
+            now=NOW,
+            root=instance.tuf_root(),
+        )
+    assert caught.value.got is not None
+    assert caught.value.got.startswith("too long in trusted_root.json (expected at most 10 bytes")
 
 
 # --- what we assume of sigstore-python -------------------------------------------------------

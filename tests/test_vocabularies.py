@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from infwasi_sign.adapters.chat_template import render
-from infwasi_sign.adapters.llama import bindings
+from infwasi_sign.adapters.llama_bindings import bindings
 from infwasi_sign.adapters.llama_vocabulary import Vocabulary, _within_reach
 from infwasi_sign.domain.chat import Message, Role
 from tests.conftest import ROOT

@@ -13,7 +13,13 @@ import pytest
 import wasmtime
 from wasmtime.component import Component
 
-from infwasi_sign.adapters import nn_interface, wasm_host, wasm_limits
+from infwasi_sign.adapters import (
+    nn_interface,
+    wasm_code,
+    wasm_host,
+    wasm_limits,
+    wasm_settings,
+)
 from infwasi_sign.adapters.composer import WasmToolsComposer
 from infwasi_sign.adapters.nn_generation import NnError, parse_options
 from infwasi_sign.adapters.wasm_host import OFFERED, WasmtimeHost
@@ -510,7 +516,7 @@ def test_keeps_the_compiled_component_for_the_next_request(
         compiled.append(len(wasm))
         return Component(engine, wasm)
 
-    monkeypatch.setattr(wasm_host, "Component", counted)
+    monkeypatch.setattr(wasm_code, "Component", counted)
     host = WasmtimeHost()
     host.prepare(probe())
     for _ in range(2):
@@ -521,7 +527,7 @@ def test_keeps_the_compiled_component_for_the_next_request(
 def test_a_large_component_is_compiled_in_another_way_and_does_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(wasm_host, "_LARGE_BYTES", 0)
+    monkeypatch.setattr(wasm_settings, "_LARGE_BYTES", 0)
     pieces: list[str] = []
     WasmtimeHost().run(probe(), grants(FakeModel()), "sone two", FakeStopFlag(), pieces.append)
     assert "".join(pieces) == "one two"

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 NOBODY = 65534
 """The user and group that own nothing (nobody on Debian, the overflow id of the kernel)."""
 
-TIMEOUT_SECONDS = 60  # a child that is to be stopped and is not; nothing waits this long
+TIMEOUT_SECONDS = 180  # a child that is to be stopped and is not; nothing waits this long
 
 _BECOME_NOBODY = f"""
 import os

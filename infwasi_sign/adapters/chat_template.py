@@ -7,6 +7,7 @@ control tokens.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from jinja2 import TemplateError
@@ -17,9 +18,11 @@ from infwasi_sign.domain.chat import Message, Role
 from infwasi_sign.domain.limits import KIB, LIMITS
 from infwasi_sign.errors import UndecidedError
 
-__all__ = ["Segment", "render"]
+__all__ = ["Segment", "render", "warm_up"]
 
 _COPIES: Final = 16
+_WARM: Final = """{% for m in messages %}{{ m.content + '\\n' }}{% endfor %}"""
+_FAILS: Final = "{{ 1 // 0 }}"
 
 
 def render(template: str, messages: Sequence[Message], bos: str, eos: str) -> tuple[Segment, ...]:
@@ -48,6 +51,16 @@ def render(template: str, messages: Sequence[Message], bos: str, eos: str) -> tu
         return _render(template, folded, bos, eos)
     except RaisedByTemplateError as e:
         raise _undecided(e) from e
+
+
+def warm_up() -> None:
+    """Have imported all that `render` imports at its first template, and at the first that fails.
+
+    jinja2 and the codecs do so late, and in a process that opens no files any more it is too late.
+    """
+    for template in (_WARM, _FAILS):
+        with suppress(UndecidedError):
+            render(template, (Message(role=Role.USER, content="warm"),), "", "")
 
 
 def _fold_system(messages: Sequence[Message]) -> tuple[Message, ...] | None:

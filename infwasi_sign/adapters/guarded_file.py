@@ -1,9 +1,9 @@
 """One file, opened once: the descriptor that is checked, measured and then used.
 
-How still a file is held is a ladder (`ports.LoadLevel`), of which three rungs are reached here: a
-read lease, a file of root's (see `foreign_owner`), and a sealed copy in memory (see `holding`).
-
-NOTE: the rung above them (fs-verity) is decided in `guard()`, before the lease.
+How still a file is held is a ladder (`domain.load_level`), and `guard` tries its rungs by what they
+cost: fs-verity (`fs_verity`), a read lease (`holding`), a file of root's (`foreign_owner`), a copy
+in memory that is sealed (`holding`), and where that has no room, a private one on disk
+(`private_copy`).
 """
 
 import errno
@@ -16,14 +16,19 @@ from typing import Final, assert_never
 from infwasi_sign.adapters import measuring
 from infwasi_sign.adapters.atomic import storage_error
 from infwasi_sign.adapters.foreign_owner import obstacle_to_foreign_owner
+from infwasi_sign.adapters.fs_verity import obstacle_to_fs_verity
 from infwasi_sign.adapters.holding import (
+    NoMemoryError,
     drop_lease,
     holds_read_lease,
     sealed_copy,
     take_read_lease,
 )
+from infwasi_sign.adapters.passing_lease import passing_windows
+from infwasi_sign.adapters.private_copy import private_copy
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.load_level import LoadLevel
+from infwasi_sign.domain.manifest import FsVerity
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import Progress
 
@@ -41,6 +46,10 @@ _KINDS: Final = {
 
 def _is_any_enough(_: LoadLevel) -> bool:
     return True
+
+
+def _is_any_possible(_: LoadLevel, __: str) -> None:
+    pass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,41 +159,73 @@ class LocalFile:
 
     @property
     def level_reason(self) -> str:
-        """Why not a better level; empty when it is the best this module knows."""
+        """Why not a better level, the best one first; empty when it is the best."""
         return self._reason
 
     def fileno(self) -> int:
         """The descriptor that is measured and used; only `guard` may replace it."""
         return self._descriptor
 
-    def guard(self, is_enough: Callable[[LoadLevel], bool] = _is_any_enough) -> LoadLevel:
-        """Hold the bytes until `close`: by a read lease, as root's file, or in a sealed copy.
+    def guard(
+        self,
+        is_enough: Callable[[LoadLevel], bool] = _is_any_enough,
+        stated: FsVerity | None = None,
+        require_possible: Callable[[LoadLevel, str], None] = _is_any_possible,
+    ) -> LoadLevel:
+        """Hold the bytes until `close`, by the first rung of the ladder that is enough.
 
         ``is_enough`` says whether a level meets what is demanded; a copy is made where it is not.
+        ``stated`` is the signed fs-verity digest. ``require_possible`` hears the best level that
+        can be reached, and why none better, before anything is copied; it may refuse.
 
         Raises:
-            RefusedError: kind `level`; the file changed since it was opened.
-            UndecidedError: there is no memory for the copy.
+            RefusedError: kind `digest`; fs-verity holds the file to other bytes than the signed.
+                Kind `level`; the file changed since it was opened.
+            UndecidedError: there is no room for a copy.
         """
         if self._is_measured:
             raise RuntimeError("guard() after measure(): the measured bytes were not held")
         if self._level is not LoadLevel.NONE:
             return self._level
-        obstacle = take_read_lease(self._descriptor)
-        if obstacle is None:
-            self._level, self._reason = LoadLevel.READ_LEASE, ""
+        no_verity = obstacle_to_fs_verity(self._descriptor, stated, self._name)
+        if no_verity is None:
+            self._hold(LoadLevel.FS_VERITY, "", require_possible)
+            self._require_size_unchanged()
+            return self._level
+        no_lease = take_read_lease(self._descriptor)
+        if no_lease is None:
+            self._hold(LoadLevel.READ_LEASE, no_verity, require_possible)
             self._require_held()
             self._require_unchanged()
-        elif is_enough(LoadLevel.FOREIGN_OWNER) and not obstacle_to_foreign_owner(self._descriptor):
-            self._level = LoadLevel.FOREIGN_OWNER
-            self._reason = f"{obstacle}; no copy is made of what only root can change"
+            return self._level
+        obstacles = f"{no_verity}; {no_lease}"
+        if is_enough(LoadLevel.FOREIGN_OWNER) and not obstacle_to_foreign_owner(self._descriptor):
+            reason = f"{obstacles}; no copy is made of what only root can change"
+            self._hold(LoadLevel.FOREIGN_OWNER, reason, require_possible)
             self._require_held()
-        else:
-            copy = sealed_copy(self._windows(), self.size_bytes, self._name)
-            os.close(self._descriptor)
-            self._descriptor = copy
-            self._level, self._reason = LoadLevel.SEALED_MEMFD, obstacle
+            return self._level
+        require_possible(LoadLevel.SEALED_MEMFD, obstacles)
+        self._copy(obstacles, is_enough(LoadLevel.PRIVATE_COPY))
         return self._level
+
+    def _hold(
+        self, level: LoadLevel, reason: str, require_possible: Callable[[LoadLevel, str], None]
+    ) -> None:
+        self._level, self._reason = level, reason
+        require_possible(level, reason)
+
+    def _copy(self, obstacles: str, is_private_enough: bool) -> None:
+        level, reason = LoadLevel.SEALED_MEMFD, obstacles
+        try:
+            copy = sealed_copy(self._windows(), self.size_bytes, self._name)
+        except NoMemoryError as no_memory:
+            if not is_private_enough:
+                raise
+            copy = private_copy(self._windows, self.size_bytes, self._name, no_memory)
+            level, reason = LoadLevel.PRIVATE_COPY, f"{obstacles}; no memory for a sealed copy"
+        os.close(self._descriptor)
+        self._descriptor = copy
+        self._level, self._reason = level, reason
 
     def still_held(self) -> bool:
         """Whether nobody has asked to write since `guard`; false at once when a lease breaks.
@@ -193,13 +234,13 @@ class LocalFile:
         opened, which ctime tells, and nobody but root can set that.
         """
         match self._level:
-            case LoadLevel.READ_LEASE:
+            case LoadLevel.READ_LEASE | LoadLevel.PRIVATE_COPY:
                 return holds_read_lease(self._descriptor)
             case LoadLevel.SEALED_MEMFD | LoadLevel.FS_VERITY:
                 return True
             case LoadLevel.FOREIGN_OWNER:
                 return FileIdentity.of(self._descriptor) == self.identity
-            case LoadLevel.NONE | LoadLevel.PRIVATE_COPY:
+            case LoadLevel.NONE:
                 return False
             case _:
                 assert_never(self._level)
@@ -272,15 +313,22 @@ class LocalFile:
         if self._is_closed:
             return
         self._is_closed = True
-        if self._level is LoadLevel.READ_LEASE:
+        if self._level in {LoadLevel.READ_LEASE, LoadLevel.PRIVATE_COPY}:
             drop_lease(self._descriptor)
         os.close(self._descriptor)
 
     def _windows(self) -> Iterator[memoryview]:
         self.require_same()
-        # Nobody asks us before they cut a foreign owner's file short: it is read, not mapped.
-        is_held = self._level not in {LoadLevel.NONE, LoadLevel.FOREIGN_OWNER}
-        for window in measuring.file_windows(self._descriptor, self.size_bytes, held=is_held):
+        if self._level is LoadLevel.NONE:
+            descriptor, size_bytes = self._descriptor, self.size_bytes
+            yield from passing_windows(descriptor, size_bytes, self._require_unchanged)
+            self.require_same()
+            return
+        # Nobody asks us before they cut a foreign owner's file short: it is read, not mapped. With
+        # fs-verity a bad page is an error to who reads it, and SIGBUS to who has it mapped.
+        is_held = self._level is not LoadLevel.FOREIGN_OWNER
+        is_mapped = is_held and self._level is not LoadLevel.FS_VERITY
+        for window in measuring.file_windows(self._descriptor, self.size_bytes, held=is_mapped):
             # A writer waits `lease-break-time` (45 s) for us, so a look per window is soon enough
             # to be gone before the file can be cut short under the mapping (SIGBUS).
             if is_held:
@@ -298,6 +346,10 @@ class LocalFile:
             self._require_unchanged()
         else:
             self._require_held()
+
+    def _require_size_unchanged(self) -> None:
+        if os.fstat(self._descriptor).st_size != self.size_bytes:
+            raise self._changed("its size is not what it was opened with")
 
     def _require_unchanged(self) -> None:
         if not FileIdentity.of(self._descriptor).has_bytes_of(self.identity):

@@ -1,4 +1,4 @@
-"""Two ways to hold the bytes of an open file still.
+"""Two ways to hold the bytes of an open file still (`private_copy` joins them to a third).
 
 - A *read lease*: the kernel tells us when anybody opens the file for writing or truncates it, and
   makes them wait for us, for `lease-break-time` seconds at most (fcntl(2), F_SETLEASE).
@@ -38,6 +38,10 @@ _MFD_NOEXEC_SEAL: Final = 0x0008  # linux/memfd.h, since Linux 6.3; not in the o
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _NO_MEMORY: Final = frozenset({errno.ENOMEM, errno.ENOSPC, errno.EFBIG})
 _libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+class NoMemoryError(UndecidedError):
+    """There is no memory for a sealed copy; on disk there may be room for one."""
 
 
 def take_read_lease(descriptor: int) -> str | None:
@@ -89,7 +93,8 @@ def sealed_copy(windows: Iterable[memoryview], size_bytes: int, name: str) -> in
     """A new descriptor of the same bytes, which nobody can write, grow, shrink or unseal.
 
     Raises:
-        UndecidedError: there is no memory for ``size_bytes``; ``name`` says of what.
+        NoMemoryError: there is no memory for ``size_bytes``; ``name`` says of what.
+        UndecidedError: the system refuses otherwise.
     """
     _require_memory(size_bytes, name)
     try:
@@ -142,8 +147,8 @@ def _require_memory(size_bytes: int, name: str) -> None:
         raise _no_memory(name, size_bytes)
 
 
-def _no_memory(name: str, size_bytes: int) -> UndecidedError:
-    return UndecidedError(
+def _no_memory(name: str, size_bytes: int) -> NoMemoryError:
+    return NoMemoryError(
         f"no memory for a sealed copy of {size_bytes} bytes",
         where=name,
         hint="own the file and keep it on ext4, xfs, btrfs or tmpfs: a read lease needs no copy",

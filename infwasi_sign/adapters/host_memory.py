@@ -65,18 +65,15 @@ def usable_memory_bytes() -> int:
     return total * _HOST_PERCENT // 100
 
 
-def bound_address_space(most_bytes: int) -> None:
+def bound_address_space(most_bytes: int, meter: MemoryMeter) -> None:
     """The last line, far above ``most_bytes``: the kernel gives no more, whoever asks.
 
     The watcher looks every 50 ms, and one call can ask for much more than fits in between (the
     cache of a long context). llama.cpp and the interpreter take the kernel's no well; wasmtime's
     compiler does not (it aborts), so what it asks for, little by little, must meet the watcher.
+    ``meter`` is from before the process was confined, which can open none any more.
     """
-    meter = MemoryMeter()
-    try:
-        most = meter.data_bytes() + 2 * most_bytes + _ROOM_BYTES
-    finally:
-        meter.close()
+    most = meter.data_bytes() + 2 * most_bytes + _ROOM_BYTES
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard != resource.RLIM_INFINITY:
         most = min(most, hard)

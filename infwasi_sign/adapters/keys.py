@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, assert_never
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA256, HashAlgorithm
 
 from infwasi_sign.domain.bundle import (
     PAYLOAD_TYPE,
@@ -107,7 +107,7 @@ class PublicKey:
         try:
             match self.kind:
                 case KeyKind.P256:
-                    _p256(self._raw).verify(signature, data, ec.ECDSA(SHA256()))
+                    _p256(self._raw).verify(signature, data, Ecdsa(SHA256()))
                 case KeyKind.ED25519:
                     ed25519.Ed25519PublicKey.from_public_bytes(self._raw).verify(signature, data)
                 case _:
@@ -328,6 +328,26 @@ class KeyVerifier:
             expected=" or ".join(f"sha256:{key.public_key.fingerprint}" for key in self._trusted),
             got=f"sha256:{claimed}",
         )
+
+
+class Ecdsa(ec.ECDSA):
+    """ECDSA that verifies: `ec.ECDSA` without what its constructor imports.
+
+    That asks the OpenSSL backend about signing, whose import costs every start 5 ms.
+    """
+
+    def __init__(self, algorithm: HashAlgorithm) -> None:
+        self._hash = algorithm
+
+    @property
+    def algorithm(self) -> HashAlgorithm:
+        """The hash of what was signed."""
+        return self._hash
+
+    @property
+    def deterministic_signing(self) -> bool:
+        """It signs nothing."""
+        return False
 
 
 def _p256(point: bytes) -> ec.EllipticCurvePublicKey:

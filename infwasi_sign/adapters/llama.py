@@ -1,4 +1,4 @@
-"""Inference on llama.cpp, by the low-level bindings of llama-cpp-python. Its only door.
+"""Inference on llama.cpp, by the low-level bindings of llama-cpp-python (``llama_bindings``).
 
 The model is mapped from the very descriptor that was measured (``llama_model_load_from_file_ptr``):
 no path is opened. Nothing here is called per graph node: the abort callback is libc's ``strlen`` on
@@ -7,14 +7,9 @@ for the interpreter.
 """
 
 import ctypes
-import functools
-import importlib
-import importlib.util
 import os
-import sys
 from collections.abc import Callable, Sequence
-from types import ModuleType
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from infwasi_sign.adapters.background import Background
 from infwasi_sign.adapters.chat_placeholders import Segment
@@ -24,53 +19,26 @@ from infwasi_sign.adapters.llama_batches import (
     batches_can_abort,
     micro_batch_tokens,
 )
+from infwasi_sign.adapters.llama_bindings import bindings
 from infwasi_sign.adapters.llama_sampler import sampler
 from infwasi_sign.adapters.llama_vocabulary import Vocabulary
 from infwasi_sign.domain.chat import FinishReason, GenerationOptions, Message, Summary
 from infwasi_sign.errors import GuestError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import EntryFile, StopFlag
 
+if TYPE_CHECKING:
+    from infwasi_sign.adapters.libraries import Libraries
+
+__all__ = ["LlamaBackend", "LlamaModel", "LlamaStream", "bindings"]
+
 _NO_TEMPLATE: Final = "the model has no chat template"
 _DECODE_FULL, _DECODE_ABORTED = 1, 2  # llama.h, llama_decode
-_PACKAGE: Final = "llama_cpp"
 
 # Native code keeps these for as long as the process lives.
 _KEPT: list[object] = []
 
 
-@functools.cache
-def bindings() -> ModuleType:
-    """The module ``llama_cpp.llama_cpp`` without the package around it.
-
-    The package's ``__init__`` imports numpy and the high-level API (0.3 s). The module is loaded
-    under a stand-in for the package, which is taken away again: who imports ``llama_cpp`` later
-    gets the real one.
-    """
-    name = f"{_PACKAGE}.llama_cpp"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.find_spec(_PACKAGE)
-    if spec is None or spec.submodule_search_locations is None:
-        raise UndecidedError("llama-cpp-python is not installed")
-    stand_in = ModuleType(_PACKAGE)
-    stand_in.__path__ = list(spec.submodule_search_locations)
-    sys.modules[_PACKAGE] = stand_in
-    try:
-        return importlib.import_module(name)
-    except (OSError, RuntimeError) as e:
-        raise UndecidedError(f"libllama does not load: {e}") from e
-    finally:
-        for loaded in [key for key in list(sys.modules) if key.partition(".")[0] == _PACKAGE]:
-            del sys.modules[loaded]
-
-
 _Renderer: TypeAlias = "Callable[[str, Sequence[Message], str, str], tuple[Segment, ...]]"
-
-
-def _import_renderer() -> _Renderer:
-    from infwasi_sign.adapters.chat_template import render  # noqa: PLC0415 - 30 ms of jinja2
-
-    return render
 
 
 def _set(struct: ctypes.Structure, **values: object) -> None:
@@ -84,6 +52,7 @@ def _set(struct: ctypes.Structure, **values: object) -> None:
 class LlamaBackend:
     """The InferenceBackend on llama.cpp; ``log`` gets llama.cpp's own lines.
 
+    With ``libraries`` the template engine waits for its turn, and is not imported before.
     ``can_abort``: whether a batch can be stopped half-way; found out unless it is said.
     """
 
@@ -94,17 +63,31 @@ class LlamaBackend:
         n_threads: int | None = None,
         can_abort: bool | None = None,
         log: Callable[[str], None] | None = None,
+        libraries: "Libraries | None" = None,
     ) -> None:
         self._stop = stop
+        self._libraries = libraries
         self._n_threads = usable_cores() if n_threads is None else n_threads
         self._llama = bindings()
         self._libc = ctypes.CDLL(None)
         self._libc.fdopen.argtypes = (ctypes.c_int, ctypes.c_char_p)
         self._libc.fdopen.restype = ctypes.c_void_p
         self._libc.fclose.argtypes = (ctypes.c_void_p,)
+        # Where it aborts, ggml would start a debugger from the PATH (ggml.c, ggml_print_backtrace).
+        os.environ["GGML_NO_BACKTRACE"] = "1"
         self._send_log_to(log)
         self._llama.llama_backend_init()
         self.can_abort = batches_can_abort(self._llama) if can_abort is None else can_abort
+        self._renderer = Background(self._import_renderer)
+        self._prepared: tuple[EntryFile, int] | None = None
+
+    def _import_renderer(self) -> _Renderer:
+        if self._libraries is not None:
+            self._libraries.turn()
+        from infwasi_sign.adapters.chat_template import render, warm_up  # noqa: PLC0415 - 30 ms
+
+        warm_up()
+        return render
 
     def _send_log_to(self, log: Callable[[str], None] | None) -> None:
         llama = self._llama
@@ -117,6 +100,26 @@ class LlamaBackend:
             )
         _KEPT.append(sink)
         llama.llama_log_set(sink, None)
+
+    def prepare(self, file: EntryFile) -> None:
+        """Open the stream that `load` will read from; join what is imported in the background.
+
+        Raises:
+            UndecidedError: no descriptor is left for it.
+        """
+        if self._libraries is None:
+            self._renderer.wait()
+        else:
+            self._libraries.require_read()
+        if self._prepared is None or self._prepared[0] is not file:
+            self.close()
+            self._prepared = (file, self._stream(file))
+
+    def close(self) -> None:
+        """Close a stream that was prepared and not loaded from; a second call does nothing."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            self._libc.fclose(prepared[1])
 
     def _stream(self, file: EntryFile) -> int:
         """A ``FILE *`` on a duplicate of the descriptor that was measured."""
@@ -136,8 +139,7 @@ class LlamaBackend:
         Raises:
             UndecidedError: llama.cpp cannot load it, or it is not a model that chats.
         """
-        stream = self._stream(file)
-        renderer = Background(_import_renderer)  # while llama.cpp maps the model
+        self.prepare(file)
         llama = self._llama
         params = llama.llama_model_default_params()
         # Without "extra buffers" the weights stay where they are mapped, as the bytes that were
@@ -150,9 +152,10 @@ class LlamaBackend:
         )
         try:
             os.lseek(file.fileno(), 0, os.SEEK_SET)  # the offset is shared, and read from there
+            stream = None if self._prepared is None else self._prepared[1]
             model = llama.llama_model_load_from_file_ptr(stream, params)
         finally:
-            self._libc.fclose(stream)
+            self.close()
         if not model:
             raise UndecidedError("llama.cpp cannot load the model", where=file.name)
         try:
@@ -164,7 +167,7 @@ class LlamaBackend:
                 model,
                 context,
                 stop=self._stop,
-                renderer=renderer,
+                renderer=self._renderer,
                 context_tokens=context_tokens,
                 batch_tokens=batch_tokens(self.can_abort),
             )

@@ -1,8 +1,9 @@
 """Digests of files in one pass, and the one door of ``blake3``.
 
-A file comes as a *stream of windows*: memoryviews of 16 MiB, in order, each good until the next
+A file comes as a *stream of windows*: memoryviews of some MiB, in order, each good until the next
 one is asked for. Each hash has a thread of its own (both libraries let go of the interpreter while
-they work), so that a pass costs about as much as its slowest hash.
+they work), so that a pass costs about as much as its slowest hash. What was measured of this is in
+docs/performance.md.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from blake3 import blake3
 
 from infwasi_sign.adapters.atomic import hint_for_error
 from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.fs_verity import FsVerityHash
 from infwasi_sign.domain.gguf_header import GgufHeader
 from infwasi_sign.domain.limits import KIB, MIB
 from infwasi_sign.domain.model_digests import ModelDigests, TensorDigests, tensor_root
@@ -26,7 +28,10 @@ from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import Progress
 
 WINDOW_BYTES: Final = 16 * MIB
-"""What is read or mapped at a time; from 16 MiB on, BLAKE3 with two threads gets no faster."""
+"""What is mapped at a time; from 16 MiB on, BLAKE3 with two threads gets no faster."""
+
+READ_BYTES: Final = 4 * MIB
+"""What is read at a time, twice: more leaves the processor's cache before it is used."""
 
 _THREADED_BYTES: Final = 128 * KIB  # blake3-py README: below it more threads only cost time
 _Update: TypeAlias = Callable[[memoryview], object]
@@ -58,22 +63,35 @@ def blake3_digest(data: bytes) -> Digest:
     return Digest(algorithm=Algorithm.BLAKE3, hex=blake3(data).hexdigest())
 
 
-def file_windows(fd: int, size_bytes: int, *, held: bool) -> Iterator[memoryview]:
-    """The stream of windows over a file that is ``size_bytes`` long.
+def keyed_blake3(key: bytes, parts: Iterable[bytes]) -> bytes:
+    """BLAKE3 with a key of 32 bytes over all ``parts``: a MAC (see local_key)."""
+    made = blake3(key=key)
+    for part in parts:
+        made.update(part)
+    return made.digest()
+
+
+def file_windows(
+    fd: int, size_bytes: int, *, held: bool, start: int = 0, memory_bytes: int | None = None
+) -> Iterator[memoryview]:
+    """The stream of windows over a file that is ``size_bytes`` long, from byte ``start`` on.
 
     With ``held`` the caller says that nobody can shorten the file meanwhile (a lease, a seal,
     fs-verity), and it is mapped. Otherwise it is read into two buffers that take turns: a page
     that goes away under a mapping ends the process with SIGBUS.
+
+    A file that is larger than the machine's memory, or ``memory_bytes``, does not stay in the page
+    cache whatever we do; its pages are given back behind us and not those of others.
 
     Raises:
         RefusedError: kind `digest`; the file is not, or no longer, so long.
         UndecidedError: the file cannot be read.
     """
     _require_size(fd, size_bytes)
-    if held:
-        yield from _mapped_windows(fd, size_bytes)
-    else:
-        yield from _read_windows(fd, 0, size_bytes)
+    windows = (_mapped_windows if held else _read_windows)(fd, start, size_bytes)
+    if size_bytes > (_memory_bytes() if memory_bytes is None else memory_bytes):
+        windows = _given_back(windows, fd, start)
+    yield from windows
     _require_size(fd, size_bytes)
 
 
@@ -105,19 +123,24 @@ def measure_model(
 ) -> ModelDigests:
     """All digests of a model in one pass: of the whole file by both algorithms, and per tensor.
 
+    And the digest that fs-verity gives the file, which takes about as long as its SHA-256.
+
     Also holds the pass to ``header``, which was read earlier: the same bytes, as many of them.
 
     Raises:
         RefusedError: kind `digest`; the file changed since its header was read.
     """
     sha256, whole = _new_hash(Algorithm.SHA256), _new_hash(Algorithm.BLAKE3)
+    verity = FsVerityHash()
     tensors, check = _TensorHashes(header), _HeaderCheck(header)
-    _feed(windows, [check.update, sha256.update, tensors.update, whole.update], progress)
+    updates = [check.update, sha256.update, verity.update, tensors.update, whole.update]
+    _feed(windows, updates, progress)
     check.require_end()
     digests = TensorDigests(concatenated=bytes(tensors.digests))
     return ModelDigests(
         sha256=_digest(Algorithm.SHA256, sha256),
         blake3=_digest(Algorithm.BLAKE3, whole),
+        fs_verity=verity.stated(),
         tensors=digests,
         tensor_root=tensor_root(digests, blake3_digest),
     )
@@ -263,8 +286,28 @@ class _Lane:
 # --- reading ---------------------------------------------------------------------------------
 
 
-def _mapped_windows(fd: int, size_bytes: int) -> Iterator[memoryview]:
-    for offset in range(0, size_bytes, WINDOW_BYTES):
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _given_back(windows: Iterator[memoryview], fd: int, offset: int) -> Iterator[memoryview]:
+    """The same windows; each one's pages leave the cache when it is done (posix_fadvise(2)).
+
+    Pages that others have mapped stay, and so do those that are not written to disk yet.
+    """
+    done = 0
+    for window in windows:  # the one before is unmapped by now, as it must be
+        if done:
+            os.posix_fadvise(fd, offset, done, os.POSIX_FADV_DONTNEED)
+        offset, done = offset + done, len(window)
+        yield window
+    if done:  # a length of 0 would mean the whole file
+        os.posix_fadvise(fd, offset, done, os.POSIX_FADV_DONTNEED)
+
+
+def _mapped_windows(fd: int, start: int, size_bytes: int) -> Iterator[memoryview]:
+    # Neither MADV_SEQUENTIAL nor POSIX_FADV_WILLNEED: both only cost processor time.
+    for offset in range(start, size_bytes, WINDOW_BYTES):
         length = min(WINDOW_BYTES, size_bytes - offset)
         try:
             mapping = mmap.mmap(fd, length, prot=mmap.PROT_READ, offset=offset)
@@ -279,18 +322,18 @@ def _mapped_windows(fd: int, size_bytes: int) -> Iterator[memoryview]:
 
 def _read_windows(fd: int, start: int, size_bytes: int) -> Iterator[memoryview]:
     """Windows over the bytes [start, size_bytes); the next is read while one is being used."""
-    length = min(WINDOW_BYTES, size_bytes - start)
+    length = min(READ_BYTES, size_bytes - start)
     buffers = [memoryview(bytearray(length)), memoryview(b"")]
     if start + length < size_bytes:
         buffers[1] = memoryview(bytearray(length))
     with _Lane() as reader:
-        for offset in range(start, size_bytes, WINDOW_BYTES):
+        for offset in range(start, size_bytes, READ_BYTES):
             window = buffers[0][: size_bytes - offset]
             if offset == start:
                 _read_into(fd, offset, window)
             else:
                 reader.wait()
-            following = offset + WINDOW_BYTES
+            following = offset + READ_BYTES
             if following < size_bytes:
                 reader.start(
                     partial(_read_into, fd, following, buffers[1][: size_bytes - following])

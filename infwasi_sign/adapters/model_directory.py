@@ -31,6 +31,10 @@ class ModelDirectory:
         self._descriptor = descriptor
         self._shown = shown
 
+    def fileno(self) -> int:
+        """The descriptor from which everything is opened; it stays this object's property."""
+        return self._descriptor
+
     def signature(self) -> bytes:
         """The content of `model.sig`.
 

@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from wasmtime import StoreContext, WasmtimeError
 from wasmtime.component import Linker, ResourceAny, ResourceHost, ResourceType, Variant
 
+from infwasi_sign.adapters.guest_calls import add_function
 from infwasi_sign.adapters.nn_generation import (
     Generation,
     Inputs,
@@ -134,7 +135,7 @@ class NnSession:
                 with root.add_instance(interface) as instance:
                     instance.add_resource(name, ResourceType.host(kind), self._guard(self._drop))
                     for function in FUNCTIONS[interface]:
-                        instance.add_func(function, self._guard(functions[function]))
+                        add_function(instance, function, self._guard(functions[function]))
 
     def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def guarded(store: StoreContext, *args: Any) -> Any:

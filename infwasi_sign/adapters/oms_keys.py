@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 
 from infwasi_sign.adapters.key_files import public_key_der
+from infwasi_sign.adapters.keys import Ecdsa
 from infwasi_sign.adapters.trusted_file import read_trusted
 from infwasi_sign.domain.bundle import PAYLOAD_TYPE, Envelope, pae
 from infwasi_sign.domain.limits import LIMITS
@@ -84,7 +85,7 @@ class OmsKey:
         point = self.spki_der[len(_FORMS[self.curve][0]) :]
         key = ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
         try:
-            key.verify(signature, data, ec.ECDSA(digest))
+            key.verify(signature, data, Ecdsa(digest))
         except InvalidSignature:
             return False
         return True

@@ -78,6 +78,10 @@ class DirectoryStore:
             _require_manifest(directory, location)
             _require_count(len(names) + len(folders), LIMITS.package_files, str(location))
             _require_folders(folders)
+            if MANIFEST_FILE not in names:  # it came between the two looks
+                raise UndecidedError(
+                    "the package was changed while it was opened", where=str(location)
+                )
             # 3. each file
             files: dict[str, GuardedFile] = {}
             for name in names:

@@ -15,6 +15,7 @@ from infwasi_sign.adapters.guarded_file import FileIdentity
 from infwasi_sign.adapters.package_directory import DirectoryStore, OpenedDirectory
 from infwasi_sign.domain.manifest import SIGNATURES_FOLDER
 from infwasi_sign.errors import UndecidedError
+from infwasi_sign.ports import GuardedFile
 
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_UNNAMED_FILES: Final = frozenset(
@@ -46,6 +47,11 @@ class EditableStore:
     def path(self) -> Path:
         """The real path of the package."""
         return self._package.real
+
+    @property
+    def files(self) -> Mapping[str, GuardedFile]:
+        """The files of the package that was opened last."""
+        return self._package.files
 
     @property
     def _package(self) -> OpenedDirectory:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from infwasi_sign.adapters import fs_verity
 from infwasi_sign.adapters.atomic import ASIDE, RenameFlag, rename_at, storage_error, write_all
 from infwasi_sign.adapters.guarded_file import LocalFile
 from infwasi_sign.domain.bundle import parse_bundle
@@ -95,6 +96,26 @@ class PackageWriter:
         """Write a file of the package."""
         with self._new_file(name) as descriptor:
             write_all(descriptor, data)
+
+    @property
+    def path(self) -> Path:
+        """Where everything lies until `commit`."""
+        return self._target.parent / self._temporary
+
+    def make_folder(self, name: str) -> None:
+        """Make a folder of the package, for files whose names begin with its."""
+        with self._explained():
+            os.mkdir(name, 0o755, dir_fd=self._directory)
+
+    def protect(self, name: str) -> str | None:
+        """Switch fs-verity on for a file that is written; says why if that is not to be."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        with self._explained():
+            descriptor = os.open(name, flags, dir_fd=self._directory)
+            try:
+                return fs_verity.enable(descriptor)
+            finally:
+                os.close(descriptor)
 
     def link(self, name: str, descriptor: int) -> bool:
         """Give an open file a name in the package too; false where the system lets us not.

@@ -61,14 +61,17 @@ class LoadedPolicy:
         self, package: NamedPackage | DirectoryNamed, digests: frozenset[Algorithm]
     ) -> Policy:
         """The rules for one package; ``digests`` are computed besides those the file demands."""
+        of_expressions = _digests_of_expressions(self.expression_rules)
         return Policy(
             package=package,
-            digests=self.file.digests | digests | _digests_of_expressions(self.expression_rules),
+            digests=self.file.digests | digests | of_expressions,
+            named_digests=self.file.named_digests | of_expressions,
             rules=self.rules,
             limits=self.file.limits,
             source=str(self.path),
             digest=self.digest,
             is_file=True,
+            may_use_identity_cache=self.file.identity_cache_at is not None,
         )
 
 

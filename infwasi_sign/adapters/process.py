@@ -5,16 +5,21 @@ import ctypes
 import os
 import resource
 import signal
+from collections.abc import Iterable
 from types import FrameType, TracebackType
 from typing import Final, NoReturn, Self
 
-from infwasi_sign.domain.confinement import Layer
+from infwasi_sign.domain.confinement import Layer, LayerReport, Standing
 from infwasi_sign.ports import StopReason
 
 _ENDINGS: Final = (signal.SIGTERM, signal.SIGHUP)
 _PR_GET_DUMPABLE: Final = 3  # linux/prctl.h
 _PR_SET_DUMPABLE: Final = 4
+_PR_GET_SECCOMP: Final = 21
 _PR_GET_NO_NEW_PRIVS: Final = 39
+_FILTERED: Final = 2  # SECCOMP_MODE_FILTER
+
+_INSTALLED: Final[set[Layer]] = set()
 
 
 def forbid_dumps() -> None:
@@ -30,16 +35,25 @@ def forbid_dumps() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def remember_layers(reports: Iterable[LayerReport]) -> None:
+    """Take note of layers that this process put on itself and the kernel tells nobody about."""
+    _INSTALLED.update(report.layer for report in reports if report.standing is Standing.IN_FORCE)
+
+
 def layers_in_force() -> tuple[Layer, ...]:
     """By which layers this process is confined now, as a policy may demand (fact of a run).
 
-    Each is what the kernel says, not what was asked for; what cannot be asked is not in force.
-    A new layer is put in force before `infwasi_sign.run.plan` and reported here.
+    Each is what the kernel says, not what was asked for; what cannot be asked is not in force. Of
+    Landlock the kernel says nothing, and a filter may be somebody else's: they count if they were
+    installed in this process (`remember_layers`). Opens no file: late in a run none can be.
     """
     in_force = {
         Layer.NO_DUMPS: resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)
         and _prctl(_PR_GET_DUMPABLE) == 0,
         Layer.NO_NEW_PRIVS: _prctl(_PR_GET_NO_NEW_PRIVS) == 1,
+        Layer.RLIMITS: resource.getrlimit(resource.RLIMIT_NOFILE) == (0, 0),
+        Layer.LANDLOCK: Layer.LANDLOCK in _INSTALLED,
+        Layer.SECCOMP: Layer.SECCOMP in _INSTALLED and _prctl(_PR_GET_SECCOMP) == _FILTERED,
     }
     return tuple(sorted(layer for layer, is_there in in_force.items() if is_there))
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from infwasi_sign.adapters.unprobed import unprobed
 from infwasi_sign.domain.bundle import PAYLOAD_TYPE, Bundle, encode_bundle, read_bundle
+from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.material import Logged, SigningMode, wrong_mode
 from infwasi_sign.domain.oms_bundle import OmsBundle, OmsKeylessMaterial
 from infwasi_sign.domain.signer import SignerIdentity, require_same_certificate
@@ -351,4 +352,5 @@ class OmsKeylessVerifier:
         """The trusted identity; the bundle may have any form that its maker gave it."""
         if not isinstance(bundle.material, OmsKeylessMaterial):
             raise MalformedError("not signed by an identity", where="bundle", got=str(bundle.mode))
-        return self._verifier.verify(read_bundle(bundle.material.document))
+        read = read_bundle(bundle.material.document, limit_bytes=LIMITS.oms_bundle_bytes)
+        return self._verifier.verify(read)

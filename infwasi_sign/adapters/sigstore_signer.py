@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from infwasi_sign.adapters.online import in_time
 from infwasi_sign.adapters.sigstore_identity import KeylessVerifier, TrustedIdentity, said
 from infwasi_sign.domain.bundle import Bundle, encode_bundle, parse_bundle, read_bundle
 from infwasi_sign.domain.limits import LIMITS
@@ -163,8 +164,16 @@ class KeylessSigner:
             ) from e
         return bundle
 
-    @_foreign("the Sigstore instance did not sign")
     def _signed(self, payload: bytes) -> bytes:
+        return in_time(
+            lambda: self._asked(payload),
+            LIMITS.sigstore_total_seconds,
+            lambda reason: UndecidedError("the Sigstore instance did not sign", got=reason),
+        )
+
+    @_foreign("the Sigstore instance did not sign")
+    def _asked(self, payload: bytes) -> bytes:
+        """NOTE: sigstore-python waits for certificate authority and log without an end."""
         from sigstore.dsse import Statement  # noqa: PLC0415
 
         if self._signer is None:

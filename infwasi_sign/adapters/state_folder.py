@@ -68,6 +68,12 @@ class StateFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def made(self) -> Path:
+        """The path, after the folder was made where that can be done; `update` says why not."""
+        with suppress(OSError, UndecidedError), ExitStack() as opened:
+            self._open_or_make(opened)
+        return self.path
+
     def read(self, name: str) -> bytes | None:
         """The whole file, or ``None`` if there is none.
 

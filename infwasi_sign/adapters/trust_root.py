@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from infwasi_sign.adapters.atomic import storage_error, write_atomic
 from infwasi_sign.adapters.trusted_file import (
@@ -17,15 +17,17 @@ from infwasi_sign.adapters.trusted_file import (
 )
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import format_time
-from infwasi_sign.domain.trust_root import TrustRoot, parse_trust_root
 from infwasi_sign.errors import UndecidedError
+
+if TYPE_CHECKING:
+    from infwasi_sign.domain.trust_root import TrustRoot
 
 FILE: Final = "trust-root.json"
 SYSTEM: Final = Path("/etc/infwasi") / FILE
 _CLOCKS_DIFFER: Final = timedelta(days=1)  # of two machines, with a time zone that is wrong
 
 
-def load_trust_root(path: Path) -> TrustRoot:
+def load_trust_root(path: Path) -> "TrustRoot":
     """Read a trust root that nobody else could have changed; it is as old as it says, or its file.
 
     One that says it was fetched in the future would never be old, and is refused.
@@ -33,6 +35,8 @@ def load_trust_root(path: Path) -> TrustRoot:
     Raises:
         UndecidedError: it cannot be read or trusted, or is none.
     """
+    from infwasi_sign.domain.trust_root import parse_trust_root  # noqa: PLC0415 - not for keys
+
     data = read_trusted(path, LIMITS.trust_root_bytes, "trust root")
     try:
         written_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
@@ -81,7 +85,7 @@ def user_trust_root(environment: Mapping[str, str]) -> Path | None:
     return None if folder is None else folder / FILE
 
 
-def default_trust_root() -> TrustRoot:
+def default_trust_root() -> "TrustRoot":
     """`find_trust_root` and `load_trust_root` for this process."""
     return load_trust_root(find_trust_root(os.environ))
 
@@ -92,12 +96,12 @@ class JudgingRoot:
     One that lies in the package is refused, whoever named it.
     """
 
-    def __init__(self, load: Callable[[], TrustRoot], package: Path) -> None:
+    def __init__(self, load: Callable[[], "TrustRoot"], package: Path) -> None:
         self._load = load
         self._package = package
         self.root: TrustRoot | None = None
 
-    def __call__(self) -> TrustRoot:
+    def __call__(self) -> "TrustRoot":
         """The trust root.
 
         Raises:

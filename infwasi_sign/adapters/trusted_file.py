@@ -140,6 +140,19 @@ def read_secret(path: Path, most_bytes: int) -> bytes:
         return _read_own(descriptor, most_bytes, rule)
 
 
+def read_secret_at(folder: int, name: str, most_bytes: int, *, where: str) -> bytes:
+    """The same for a name in a folder that was judged already; here no link is followed.
+
+    Raises:
+        UndecidedError: as `read_secret`.
+        OSError: it cannot be read; FileNotFoundError, there is none.
+    """
+    if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        raise _not_regular(where)
+    descriptor = os.open(name, _READ | os.O_NOFOLLOW, dir_fd=folder)
+    return _read_own(descriptor, most_bytes, ("file", where, _SHARED_SECRET, "be accessed", "600"))
+
+
 def read_descriptor(descriptor: int, most_bytes: int) -> bytes:
     """Everything up to the end, or ``most_bytes`` and one more that tells it was too long."""
     data = b""

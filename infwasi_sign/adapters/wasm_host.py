@@ -1,20 +1,17 @@
 """Runs one component for one request on wasmtime: the permitted imports, the limits, no more.
 
-Together with ``nn_interface`` the only door to wasmtime. Code is compiled from bytes in memory;
-nothing precompiled is ever accepted.
+Together with ``nn_interface`` and ``wasm_code`` the only door to wasmtime.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from wasmtime import Config, Engine, Store, WasmtimeError
+from wasmtime import Engine, Store, WasmtimeError
 from wasmtime.component import (
     BorrowType,
-    Component,
     ComponentInstanceType,
     EnumType,
     Func,
@@ -33,28 +30,27 @@ from wasmtime.component import (
     VariantType,
 )
 
+from infwasi_sign.adapters.guest_calls import with_known_type
 from infwasi_sign.adapters.guest_values import our_values
 from infwasi_sign.adapters.nn_generation import Ledger, limit_error, prompt_limit_error
 from infwasi_sign.adapters.nn_interface import FUNCTIONS, NnSession
+from infwasi_sign.adapters.wasm_code import Compiled, compile_component, last_line
 from infwasi_sign.adapters.wasm_limits import cannot_start
 from infwasi_sign.domain.chat import FinishReason, Summary
-from infwasi_sign.domain.component_code import require_compilable
-from infwasi_sign.domain.limits import LIMITS, MIB
+from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.text import escape_controls
-from infwasi_sign.errors import GuestError, MalformedError, RefusalKind, RefusedError
+from infwasi_sign.errors import GuestError, RefusalKind, RefusedError
 from infwasi_sign.ports import GuestGrants, StopFlag
+
+if TYPE_CHECKING:
+    from infwasi_sign.adapters.compiled_cache import CodeCache
 
 TYPES: Final = "infwasi:llm/types@0.1.0"  # types only: nothing to define
 EXPORT: Final = "infwasi:llm/inference@0.1.0"
 OFFERED: Final = frozenset((*FUNCTIONS, TYPES))
 
-_COMPONENT_MAGIC: Final = b"\0asm\x0d\x00\x01\x00"  # component-model, Binary.md: preamble
 _TICK_SECONDS: Final = 0.01
 
-# A component with an interpreter in it (12 to 18 MB) computes little and compiles for seconds;
-# without optimisation it is a fifth less. The single-pass register allocator would halve it, but
-# wasmtime advises against it for security-sensitive uses (bytecodealliance/wasmtime#11864).
-_LARGE_BYTES: Final = 1 * MIB
 
 _FAILURE: Final = (
     "variant{invalid-argument(string) not-found(string) too-large(string) timeout(string)"
@@ -74,19 +70,16 @@ _EXPORTED: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Compiled:
-    wasm: bytes
-    engine: Engine
-    component: Component
-
-
 class WasmtimeHost:
-    """The GuestHost on wasmtime. Keeps the last compiled component for the next request."""
+    """The GuestHost on wasmtime. Keeps the last compiled component for the next request.
 
-    def __init__(self) -> None:
+    ``cache`` keeps code for the next process. Give one only where all components are verified.
+    """
+
+    def __init__(self, cache: "CodeCache | None" = None) -> None:
+        self._cache = cache
         self._lock = threading.Lock()
-        self._kept: _Compiled | None = None
+        self._kept: Compiled | None = None
 
     def prepare(self, component: bytes) -> None:
         """Compile ahead of `run`; wasmtime releases the interpreter lock meanwhile.
@@ -133,30 +126,13 @@ class WasmtimeHost:
             with self._lock:
                 self._kept = compiled
 
-    def _compiled(self, wasm: bytes) -> _Compiled:
+    def _compiled(self, wasm: bytes) -> Compiled:
         """The kept one if it is of the same bytes (an engine serves one request at a time)."""
         with self._lock:
             kept, self._kept = self._kept, None
         if kept is not None and kept.wasm == wasm:
             return kept
-        if len(wasm) > LIMITS.component_bytes:
-            at_most = f"at most {LIMITS.component_bytes} bytes"
-            raise limit_error(
-                "component is too large", "component-bytes", at_most, f"{len(wasm)} bytes"
-            )
-        # NOTE: wasmtime-py takes anything else for the text format
-        if not wasm.startswith(_COMPONENT_MAGIC):
-            raise MalformedError("not a component", where="component")
-        require_compilable(wasm)
-        config = Config()
-        config.epoch_interruption = True
-        if len(wasm) > _LARGE_BYTES:
-            config.cranelift_opt_level = "none"
-        engine = Engine(config)
-        try:
-            return _Compiled(wasm=wasm, engine=engine, component=Component(engine, wasm))
-        except WasmtimeError as e:
-            raise MalformedError(f"not a valid component: {_last_line(e)}") from e
+        return compile_component(wasm, self._cache)
 
 
 @contextmanager
@@ -181,9 +157,7 @@ def _ticking(engine: Engine, ledger: Ledger) -> Iterator[None]:
 class _Request:
     """One store, one instance, one answer."""
 
-    def __init__(
-        self, compiled: _Compiled, ledger: Ledger, on_piece: Callable[[str], None]
-    ) -> None:
+    def __init__(self, compiled: Compiled, ledger: Ledger, on_piece: Callable[[str], None]) -> None:
         self._compiled = compiled
         self._ledger = ledger
         self._on_piece = on_piece
@@ -220,7 +194,7 @@ class _Request:
                 if "wasm trap" in text or "backtrace" in text:
                     raise
                 allowed = self._ledger.grants.limits.memory_bytes
-                raise cannot_start(_last_line(e), allowed) from e
+                raise cannot_start(last_line(e), allowed) from e
             return instance
 
     def _pull(self, store: Store, instance: Instance, prompt: str | None) -> Summary:
@@ -231,7 +205,7 @@ class _Request:
             found = None if index is None else instance.get_func(store, index)
             if found is None:
                 raise RefusedError(RefusalKind.DISAGREE, f"component does not export {name}")
-            return found
+            return with_known_type(found, store)
 
         generation = function("start")(store, prompt)
         if not isinstance(generation, ResourceAny):
@@ -279,7 +253,7 @@ class _Request:
             raise ledger.cause from None
         allowed = ledger.grants.limits.memory_bytes
         raise GuestError(
-            f"the guest trapped: {_last_line(trap)}",
+            f"the guest trapped: {last_line(trap)}",
             # a component that is refused more memory by `memory.grow` tells nobody but itself
             hint=f"if its memory ran out: it may have {allowed} bytes (limits.memory-bytes)",
         ) from trap
@@ -288,7 +262,7 @@ class _Request:
 # --- types -----------------------------------------------------------------------------------
 
 
-def _check_imports(compiled: _Compiled, granted: frozenset[str]) -> None:
+def _check_imports(compiled: Compiled, granted: frozenset[str]) -> None:
     imports = compiled.component.type.imports(compiled.engine)
     for allowed, kind, who in (
         (granted, RefusalKind.DISAGREE, "the package does not declare"),
@@ -302,7 +276,7 @@ def _check_imports(compiled: _Compiled, granted: frozenset[str]) -> None:
         _check_functions(compiled.engine, name, extern.ty, FUNCTIONS.get(name, {}), "imports")
 
 
-def _check_exports(compiled: _Compiled) -> None:
+def _check_exports(compiled: Compiled) -> None:
     extern = compiled.component.type.exports(compiled.engine).get(EXPORT)
     if extern is None:
         raise RefusedError(RefusalKind.DISAGREE, f"component does not export {EXPORT}")
@@ -368,9 +342,3 @@ def _shape(ty: ValType | None) -> str:  # noqa: PLR0911 - one return per kind of
             return "_"
         case _:  # the plain types: bool, u8 to s64, f32, f64, char, string
             return type(ty).__name__.lower()
-
-
-def _last_line(error: WasmtimeError) -> str:
-    """The cause, which wasmtime puts last, as one printable line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return escape_controls(lines[-1][:200] if lines else "no reason given", keep_layout=False)

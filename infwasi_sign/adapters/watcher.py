@@ -65,7 +65,7 @@ class Watcher:
         self._reason: StopReason | None = None
         self._limits: dict[StopReason, str] = {}
         self._act_at: float | None = None  # monotonic: the deadline, then the end of the grace
-        self._meter = MemoryMeter()
+        self.meter = MemoryMeter()
         self._most_bytes: int | None = None
         self._mask_before: set[signal.Signals | int] | None = None
         self._is_over = False
@@ -123,7 +123,7 @@ class Watcher:
         Raises:
             UndecidedError: the kernel does not say how much that is.
         """
-        self._meter.own_bytes()
+        self.meter.own_bytes()
         with self._lock:
             self._limits[StopReason.MEMORY] = limit or f"{most_bytes} bytes"
             self._most_bytes = most_bytes
@@ -192,7 +192,7 @@ class Watcher:
             self._is_over = True
         if self._thread.ident is not None:
             self._thread.join()
-        self._meter.close()
+        self.meter.close()
         if self._mask_before is not None:
             for number in _LEASE_SIGNALS:  # discards those that are pending, too (signal(7))
                 signal.signal(number, signal.SIG_IGN)
@@ -239,7 +239,7 @@ class Watcher:
 
     def _look_at_memory(self) -> None:
         most_bytes = self._most_bytes
-        if most_bytes is not None and self._meter.own_bytes() > most_bytes:
+        if most_bytes is not None and self.meter.own_bytes() > most_bytes:
             self.stop(StopReason.MEMORY)
 
     def _time_is_up(self) -> None:

@@ -5,6 +5,7 @@ guest failed, 130 interrupted.
 """
 
 import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -22,6 +23,7 @@ _COMMANDS: Final = {
     "sign": "add a signature to a package that others signed",
     "renew": "give a package a later end, without packing it again",
     "verify": "check a package against a key",
+    "install": "check a package, and copy it to where the kernel holds its model",
     "verify-and-run": "check a package, and only then run it",
     "policy": "write, check and explain policies",
     "trust": "fetch or show the trust root that identities are judged by",
@@ -42,6 +44,8 @@ class _LazyGroup(click.Group):
         name = cmd_name.replace("-", "_")
         module = importlib.import_module(f"infwasi_sign.cli.{name}_command")
         command: click.Command = module.command
+        if not getattr(module, "COLLECTS_LATE", False):
+            collect_from_now()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
@@ -84,6 +88,12 @@ def main() -> NoReturn:
         # the watcher that could end it is gone. Everything is flushed and closed by now.
         os._exit(code)
     sys.exit(code)
+
+
+def collect_from_now() -> None:
+    """Let the collector work again (`__main__` switched it off), but not on what is imported."""
+    gc.freeze()
+    gc.enable()
 
 
 def _reported(error: BaseException) -> int:

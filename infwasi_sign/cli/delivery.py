@@ -21,8 +21,10 @@ from infwasi_sign.domain.result import (
 from infwasi_sign.errors import UndecidedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
+    from infwasi_sign.domain.confinement import LayerReport
     from infwasi_sign.domain.policy import Policy
     from infwasi_sign.verify import VerifiedPackage
 
@@ -127,8 +129,10 @@ def circumstances(package: Path, at: "datetime", policy: "Policy | None" = None)
     return Circumstances(location=str(package), at=at, policy=used, is_pinned=is_pinned)
 
 
-def accepted(package: "VerifiedPackage", brought: Circumstances) -> Accepted:
-    """A verified package as a result: exactly the digests that were computed."""
+def accepted(
+    package: "VerifiedPackage", brought: Circumstances, confined: "Iterable[LayerReport]" = ()
+) -> Accepted:
+    """A verified package as a result: exactly the digests that were computed, and when."""
     manifest = package.manifest
     return Accepted(
         circumstances=brought,
@@ -146,9 +150,12 @@ def accepted(package: "VerifiedPackage", brought: Circumstances) -> Accepted:
                 role=str(entry.role),
                 size_bytes=entry.size_bytes,
                 digests=entry.digests,
+                remembered_at=entry.remembered_at,
+                fs_verity=entry.fs_verity,
             )
             for entry in package.entries
         ),
         level=package.level.label,
         level_reason=package.level_reason,
+        confinement=tuple(confined),
     )

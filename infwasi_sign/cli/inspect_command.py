@@ -24,14 +24,19 @@ def command(package: Path, as_json: bool) -> None:
       infwasi inspect dist/capital-1.0.0 --json | jq .settings
     """
     from infwasi_sign.adapters.package_directory import DirectoryStore
+    from infwasi_sign.cli.confining import confinement_of
+    from infwasi_sign.domain.confinement import describe_layers
     from infwasi_sign.inspection import inspect
 
+    confinement = confinement_of()
     with failures_as_json(as_json):
-        found = inspect(package, store=DirectoryStore())
+        found = inspect(package, store=DirectoryStore(), on_opened=confinement.before_measuring)
+        layers = confinement.layers()
         if as_json:
-            emit_json(_as_json(found))
+            confined = {"confinement": [layer.to_json() for layer in layers]}
+            emit_json(_as_json(found) | confined)
         else:
-            show(*_as_text(found))
+            show(*_as_text(found), f"read by a process confined by {describe_layers(layers)}")
 
 
 def _as_json(found: "Inspection") -> dict[str, object]:

@@ -1,11 +1,15 @@
 """The time that `pack` and `renew` issue a package at, and what its sequence means then."""
 
 import os
+import re
 from datetime import UTC, datetime
+from typing import Final
 
 from infwasi_sign.cli.output import say
-from infwasi_sign.domain.rollback import JUMP_SECONDS
+from infwasi_sign.domain.rollback import JUMP_SECONDS, LAST_SECOND
 from infwasi_sign.errors import UndecidedError
+
+_SECONDS: Final = re.compile("[0-9]{1,20}")  # `int` has an error of its own for thousands of digits
 
 
 def now_and_issued_at() -> tuple[datetime, datetime]:
@@ -14,8 +18,7 @@ def now_and_issued_at() -> tuple[datetime, datetime]:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch is None:
         return now, now
-    # 253402300799 is the last second of the year 9999
-    if not epoch.isascii() or not epoch.isdigit() or int(epoch[:20]) > 253_402_300_799:
+    if not _SECONDS.fullmatch(epoch) or int(epoch) > LAST_SECOND:
         raise UndecidedError(
             "not a time", where="SOURCE_DATE_EPOCH", expected="seconds since 1970", got=epoch[:40]
         )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from infwasi_sign.adapters.trust_root import JudgingRoot, default_trust_root, load_trust_root
 from infwasi_sign.cli.options import TrustOptions
 from infwasi_sign.cli.output import say
-from infwasi_sign.domain.trust_root import stale_note
 from infwasi_sign.errors import UndecidedError
 
 if TYPE_CHECKING:
@@ -119,6 +118,8 @@ def say_if_stale(root: JudgingRoot | None, now: datetime) -> None:
     """A note for people, if a trust root was used that is old."""
     if root is None or root.root is None:
         return
+    from infwasi_sign.domain.trust_root import stale_note
+
     note = stale_note(root.root, now)
     if note is not None:
         say(f"note: {note}")

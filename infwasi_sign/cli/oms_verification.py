@@ -1,6 +1,6 @@
 """`infwasi verify --oms`: a model directory that carries only an OMS signature."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,10 @@ from infwasi_sign.cli.output import failures_delivered, package_progress
 from infwasi_sign.errors import UndecidedError
 
 if TYPE_CHECKING:
+    from infwasi_sign.domain.confinement import LayerReport
+    from infwasi_sign.domain.oms import OmsSurvey
     from infwasi_sign.domain.result import AcceptedModel, Circumstances
+    from infwasi_sign.domain.signer import SignerIdentity
     from infwasi_sign.oms_verify import OmsVerifier, VerifiedModel
 
 ROLE: Final = "resource"
@@ -41,20 +44,23 @@ def verify_model(
     brought = Circumstances(location=str(location), at=now, policy=used)
     with failures_delivered(delivery.deliver, brought), ExitStack() as stack:
         from infwasi_sign.adapters.model_directory import open_model_directory
+        from infwasi_sign.cli.confining import confinement_of
         from infwasi_sign.oms_verify import verify_oms
 
         _require_alone(_others(trust) | others)
         signatures = stack.enter_context(_verifier(location, trust, now))
         with open_model_directory(location) as model, package_progress() as progress:
+            confinement = confinement_of(output=delivery.file, readable=(model.fileno(),))
+
+            def begin(found: "OmsSurvey", signer: "SignerIdentity") -> None:
+                confinement.before_measuring()
+                size_bytes = sum(found.files.values())
+                progress.begin_bytes(size_bytes, f"{location.name} by {signer.name}")
+
             verified = verify_oms(
-                model,
-                signatures=signatures,
-                progress=progress.update,
-                on_survey=lambda found, signer: progress.begin_bytes(
-                    sum(found.files.values()), f"{location.name} by {signer.name}"
-                ),
+                model, signatures=signatures, progress=progress.update, on_survey=begin
             )
-        delivery.deliver(accepted_model(verified, brought))
+        delivery.deliver(accepted_model(verified, brought, confinement.layers()))
 
 
 def _way(trust: TrustOptions) -> str | None:
@@ -107,7 +113,9 @@ def _verifier(location: Path, trust: TrustOptions, now: datetime) -> "Iterator[O
             )
 
 
-def accepted_model(model: "VerifiedModel", brought: "Circumstances") -> "AcceptedModel":
+def accepted_model(
+    model: "VerifiedModel", brought: "Circumstances", confined: "Iterable[LayerReport]" = ()
+) -> "AcceptedModel":
     """A verified model directory as a result."""
     from infwasi_sign.domain.result import AcceptedModel, ComputedEntry
 
@@ -124,6 +132,7 @@ def accepted_model(model: "VerifiedModel", brought: "Circumstances") -> "Accepte
             for file in model.files
         ),
         ignored=model.ignored,
+        confinement=tuple(confined),
     )
 
 

@@ -66,7 +66,32 @@ class TrustOptions:
         return self.pin or any(one is not None for one in named)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackageOptions:
+    """Which package to sign, how it is named and found, and whom to trust."""
+
+    package: Path
+    trust: TrustOptions
+    model_path: Path | None
+    accept_jump: bool
+    as_json: bool
+
+
 _FILE = click.Path(path_type=Path)
+
+
+def gathered_as(
+    name: str, kind: type[Any], command: Callable[..., Any], **fixed: Any
+) -> Callable[..., Any]:
+    """A command that takes one parameter, a ``kind``, for those that its fields are called like."""
+    names = [one.name for one in fields(kind) if one.name not in fixed]
+
+    @functools.wraps(command)
+    def gathered(*args: Any, **values: Any) -> None:
+        values[name] = kind(**fixed, **{one: values.pop(one) for one in names})
+        command(*args, **values)
+
+    return gathered
 
 
 def package_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -75,18 +100,12 @@ def package_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def package_options_to_sign(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The same beside `signing_options`, where ``--key`` is the key that signs."""
-    return _package_options(command, "--trust-key")
+    """The same beside `signing_options`, where ``--key`` signs: parameter ``options``."""
+    return _package_options(gathered_as("options", PackageOptions, command), "--trust-key")
 
 
 def _package_options(command: Callable[..., Any], key_flag: str) -> Callable[..., Any]:
-    @functools.wraps(command)
-    def gathered(*args: Any, **values: Any) -> None:
-        values["key_flag"] = key_flag
-        trust = TrustOptions(**{one.name: values.pop(one.name) for one in fields(TrustOptions)})
-        command(*args, trust=trust, **values)
-
-    decorated: Callable[..., Any] = gathered
+    decorated = gathered_as("trust", TrustOptions, command, key_flag=key_flag)
     for option in (
         click.option("--json", "as_json", is_flag=True, help="JSON on standard output."),
         click.option(

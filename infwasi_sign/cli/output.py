@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
@@ -221,6 +220,8 @@ def _report(line: str, hint: str | None, exit_code: int) -> int:
 def _report_mistake(error: BaseException) -> int:
     """Our own mistakes: never a verdict."""
     if os.environ.get("INFWASI_TRACEBACK"):
+        import traceback
+
         traceback.print_exception(error, file=sys.stderr)
     line = f"error: internal error: {type(error).__name__}: {_first_line(error)}"
     return _report(line, "please report this; INFWASI_TRACEBACK=1 shows where it happened", 2)

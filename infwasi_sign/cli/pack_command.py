@@ -196,7 +196,7 @@ def _pack(
     from infwasi_sign.adapters.model_source import open_model, read_component
     from infwasi_sign.adapters.package_writer import Existing, PackageWriter
     from infwasi_sign.adapters.process import clear_up_when_ended, forbid_dumps
-    from infwasi_sign.domain.manifest import require_package_names
+    from infwasi_sign.domain.manifest import MODEL_FILE, require_package_names
     from infwasi_sign.pack import PackRequest, pack
 
     forbid_dumps()
@@ -242,10 +242,13 @@ def _pack(
             sealer=sealer,
             target=writer,
         )
+        is_protected = not request.is_detached and writer.protect(MODEL_FILE) is None
         if packed.attestation is not None:
             attestation.write(packed.attestation)
         writer.commit()
         attestation.commit()
+    if is_protected:
+        say("note: fs-verity is on for the model in the package: nobody can change it any more")
     if inference is not None:
         _say_limits(packed, project.stated_limits)
     if not attest_bom and attestation.path.exists():

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +12,7 @@ import click
 from infwasi_sign.adapters.native_host import library_digests
 from infwasi_sign.adapters.package_editing import EditableStore
 from infwasi_sign.cli.delivery import accepted, circumstances
-from infwasi_sign.cli.options import TrustOptions
+from infwasi_sign.cli.options import PackageOptions
 from infwasi_sign.cli.output import failures_as_json, is_terminal, package_progress, say
 from infwasi_sign.cli.remembering import open_memory
 from infwasi_sign.cli.renderers import text_lines
@@ -27,17 +26,6 @@ from infwasi_sign.verify import VerifiedPackage, VerifyRequest
 
 if TYPE_CHECKING:
     from infwasi_sign.ports import Sealer
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PackageOptions:
-    """Which package, how it is named and found, and whom to trust."""
-
-    package: Path
-    trust: TrustOptions
-    model_path: Path | None
-    accept_jump: bool
-    as_json: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

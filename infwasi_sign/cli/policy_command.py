@@ -38,13 +38,21 @@ def check(file: Path, strict: bool) -> None:
     """Read FILE as a verifier would, and warn of what is allowed but hardly meant."""
     from infwasi_sign.adapters.policy_source import load_policy
     from infwasi_sign.adapters.signature_modes import ModeVerifier
-    from infwasi_sign.domain.policy_warnings import signer_warnings, warnings
+    from infwasi_sign.domain.policy_warnings import (
+        identity_cache_warnings,
+        signer_warnings,
+        warnings,
+    )
 
     loaded = load_policy(file)
     ModeVerifier(loaded.signers, datetime.now(UTC))  # as verify: nobody's key is also another's
     if loaded.signers.identities and loaded.file.trust_root and loaded.file.trust_root.file:
         loaded.signers.trust_root()  # the one that it names is part of it
-    found = [*warnings(loaded.rules, datetime.now(UTC)), *signer_warnings(loaded.file)]
+    found = [
+        *warnings(loaded.rules, datetime.now(UTC)),
+        *signer_warnings(loaded.file),
+        *identity_cache_warnings(loaded.file, loaded.rules),
+    ]
     for warning in found:
         say(f"warning: {warning}")
     if found and strict:
@@ -95,6 +103,7 @@ def _facts(
 ) -> "Facts":
     """All facts of a package that verifies, whatever the rules say to them."""
     from infwasi_sign.adapters.native_host import library_digests
+    from infwasi_sign.cli.confining import confinement_of
     from infwasi_sign.cli.verification import now_utc, verify_trusting
     from infwasi_sign.domain.facts import HOST_LIBRARIES
     from infwasi_sign.verify import VerifyRequest
@@ -105,6 +114,7 @@ def _facts(
         now=now_utc(),
         detached=() if model_path is None else (model_path,),
         on_facts=on_facts,
+        on_held=confinement_of().before_measuring,
     )
     with verify_trusting(request, trust) as verified:
         return {**verified.facts, HOST_LIBRARIES: library_digests()}

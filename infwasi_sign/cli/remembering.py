@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 from infwasi_sign.adapters.state_file import open_state
 from infwasi_sign.adapters.state_folder import NotKeptError
+from infwasi_sign.cli.output import say
 from infwasi_sign.domain.rollback import SequenceRecord
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import SequenceState
 
 if TYPE_CHECKING:
+    from infwasi_sign.adapters.identity_cache import LocalIdentityCache
+    from infwasi_sign.domain.policy import Policy
     from infwasi_sign.verify import VerifiedPackage
 
 
@@ -59,6 +62,26 @@ def open_memory(policy_id: str, *, required: bool, demanded_at: str | None = Non
         is_required = required or demanded_at is not None
         state = open_state(os.environ, os.geteuid(), required=is_required)
     return Memory(state=state, policy_id=policy_id, demanded_at=demanded_at)
+
+
+def open_identity_cache(policy: "Policy", *, paranoid: bool) -> "LocalIdentityCache | None":
+    """What earlier runs measured, where the policy allows it and the caller does not forbid it."""
+    if paranoid or not policy.may_use_identity_cache:
+        return None
+    from infwasi_sign.adapters.identity_cache import LocalIdentityCache
+
+    cache = LocalIdentityCache.open(os.environ, os.geteuid())
+    if cache is None:
+        say("note: the model is hashed: there is no cache folder that is ours alone")
+    return cache
+
+
+def close_identity_cache(cache: "LocalIdentityCache | None") -> None:
+    """Nothing is asked of it any more; say why a model was hashed in spite of it."""
+    if cache is not None:
+        cache.close()
+        if cache.reason is not None:
+            say(f"note: the model was hashed: {cache.reason}")
 
 
 @contextmanager

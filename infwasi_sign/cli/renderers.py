@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from infwasi_sign.cli.output import json_line
+from infwasi_sign.domain.confinement import LayerReport, describe_layers
 from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.result import (
@@ -104,7 +105,7 @@ def _accepted_lines(result: Accepted) -> list[str]:
     lines += [f"  counts nothing: {file}, by nobody who is trusted" for file in result.strangers]
     for entry in result.entries:
         lines.append(f"  {entry.role:<10} {entry.name}  {entry.size_bytes:,} bytes")
-        lines += [f"             {digest}" for digest in entry.digests]
+        lines += [f"             {proof}{_how_known(entry)}" for proof in entry.proofs]
     # A flag was typed a line above; a policy file was maybe found by itself.
     lines += [f"  trust root {root}" for root in _trust_roots(result.signers)]
     policy = result.circumstances.policy
@@ -112,17 +113,29 @@ def _accepted_lines(result: Accepted) -> list[str]:
         lines.append(f"  policy     {policy}")
     if result.circumstances.is_pinned:
         lines.append("  pinned     trusted on first use: nobody vouches for this signer")
-    return lines
+    return lines + _confinement_lines(result.confinement)
+
+
+def _how_known(entry: ComputedEntry) -> str:
+    """Nothing for a digest that was computed in this run."""
+    if entry.remembered_at is None:
+        return ""
+    return f" (from the identity cache of {format_time(entry.remembered_at)})"
 
 
 def _model_lines(result: AcceptedModel) -> list[str]:
     lines = [f"verified: model directory, signed by {_who(result.signers)}"]
     for entry in result.files:
         lines.append(f"  {entry.role:<10} {entry.name}  {entry.size_bytes:,} bytes")
-        lines += [f"             {digest}" for digest in entry.digests]
+        lines += [f"             {digest}" for digest in entry.proofs]
     lines += [f"  trust root {root}" for root in _trust_roots(result.signers)]
     lines += [f"  ignored    {path}  not signed, not looked at" for path in result.ignored]
-    return lines
+    return lines + _confinement_lines(result.confinement)
+
+
+def _confinement_lines(layers: tuple[LayerReport, ...]) -> list[str]:
+    """By what the process that verified was confined; nothing where it was a library's caller."""
+    return [f"  confined   {describe_layers(layers)}"] if layers else []
 
 
 def _expiry(result: Accepted) -> str:
@@ -165,6 +178,7 @@ def _accepted_rows(result: Accepted) -> list[tuple[str, str]]:
         ("sequence", str(result.sequence)),
         ("statement", str(result.statement)),
         ("level", level),
+        *_confinement_rows(result.confinement),
         *_circumstance_rows(result.circumstances),
     ]
 
@@ -176,8 +190,13 @@ def _model_rows(result: AcceptedModel) -> list[tuple[str, str]]:
         ("OMS payload", str(result.payload)),
         ("OMS root", str(result.root)),
         *(("ignored, not signed", path) for path in result.ignored),
+        *_confinement_rows(result.confinement),
         *_circumstance_rows(result.circumstances),
     ]
+
+
+def _confinement_rows(layers: tuple[LayerReport, ...]) -> list[tuple[str, str]]:
+    return [("confined", describe_layers(layers))] if layers else []
 
 
 def _failure_rows(result: NotAccepted) -> list[tuple[str, str]]:
@@ -211,7 +230,7 @@ def _entries_table(entries: Iterable[ComputedEntry]) -> str:
     head = "<th>role</th><th>entry</th><th>bytes</th><th>computed</th>"
     rows = (
         f"<td>{_code(entry.role)}</td><td>{_code(entry.name)}</td><td>{entry.size_bytes:,}</td>"
-        f"<td>{'<br>'.join(_code(str(digest)) for digest in entry.digests)}</td>"
+        f"<td>{'<br>'.join(_code(f'{proof}{_how_known(entry)}') for proof in entry.proofs)}</td>"
         for entry in entries
     )
     return _table([head, *rows])

@@ -1,13 +1,12 @@
 """`infwasi renew`."""
 
 from datetime import timedelta
-from pathlib import Path
 
 import click
 
 from infwasi_sign.cli.issuing import now_and_issued_at, say_if_far_ahead
-from infwasi_sign.cli.options import TrustOptions, package_options_to_sign
-from infwasi_sign.cli.output import emit_json, say, show
+from infwasi_sign.cli.options import PackageOptions, package_options_to_sign
+from infwasi_sign.cli.output import emit_json, failures_as_json, say, show
 from infwasi_sign.cli.signing import SigningOptions, signing_options
 from infwasi_sign.domain.limits import LIMITS
 
@@ -26,12 +25,8 @@ from infwasi_sign.domain.limits import LIMITS
     help="More than the last one. [default: the time in seconds]",
 )
 def command(
-    package: Path,
-    trust: TrustOptions,
+    options: PackageOptions,
     signing: SigningOptions,
-    model_path: Path | None,
-    accept_jump: bool,
-    as_json: bool,
     valid_days: int | None,
     sequence: int | None,
 ) -> None:
@@ -53,7 +48,6 @@ def command(
     from infwasi_sign.adapters.package_renewal import PackageRenewal
     from infwasi_sign.adapters.process import clear_up_when_ended, forbid_dumps
     from infwasi_sign.cli.package_to_sign import (
-        PackageOptions,
         chosen_trust,
         failures_told,
         package_to_sign,
@@ -65,14 +59,8 @@ def command(
 
     forbid_dumps()
     clear_up_when_ended()
-    options = PackageOptions(
-        package=package,
-        trust=trust,
-        model_path=model_path,
-        accept_jump=accept_jump,
-        as_json=as_json,
-    )
-    now, issued_at = now_and_issued_at()
+    with failures_as_json(options.as_json):
+        now, issued_at = now_and_issued_at()
     with failures_told(options, now), sealer_by_consent(signing, now) as sealer_for:
         chosen = chosen_trust(options)
         with package_to_sign(options, chosen.policy, chosen, now, renewing=True) as it:
@@ -105,10 +93,10 @@ def command(
     if expires_at is None:
         say("note: this package never expires")
     say_if_far_ahead(renewed.manifest.sequence, now)
-    if as_json:
+    if options.as_json:
         emit_json(
             {
-                "package": str(package),
+                "package": str(options.package),
                 "sequence": renewed.manifest.sequence,
                 "issuedAt": format_time(renewed.manifest.issued_at),
                 "expiresAt": None if expires_at is None else format_time(expires_at),
@@ -118,4 +106,4 @@ def command(
             }
         )
     else:
-        show(str(package))
+        show(str(options.package))

@@ -1,10 +1,8 @@
 """`infwasi sign`."""
 
-from pathlib import Path
-
 import click
 
-from infwasi_sign.cli.options import TrustOptions, package_options_to_sign
+from infwasi_sign.cli.options import PackageOptions, package_options_to_sign
 from infwasi_sign.cli.output import emit_json, say, show
 from infwasi_sign.cli.signing import SigningOptions, signing_options
 
@@ -12,14 +10,7 @@ from infwasi_sign.cli.signing import SigningOptions, signing_options
 @click.command(name="sign")
 @package_options_to_sign
 @signing_options
-def command(
-    package: Path,
-    trust: TrustOptions,
-    signing: SigningOptions,
-    model_path: Path | None,
-    accept_jump: bool,
-    as_json: bool,
-) -> None:
+def command(options: PackageOptions, signing: SigningOptions) -> None:
     """Verify PACKAGE, and then sign what its packer signed: one signer more.
 
     \b
@@ -37,7 +28,6 @@ def command(
     from infwasi_sign.adapters.process import clear_up_when_ended, forbid_dumps
     from infwasi_sign.adapters.signature_modes import ModeVerifier
     from infwasi_sign.cli.package_to_sign import (
-        PackageOptions,
         chosen_trust,
         failures_told,
         package_to_sign,
@@ -49,13 +39,6 @@ def command(
 
     forbid_dumps()
     clear_up_when_ended()
-    options = PackageOptions(
-        package=package,
-        trust=trust,
-        model_path=model_path,
-        accept_jump=accept_jump,
-        as_json=as_json,
-    )
     now = now_utc()
     with failures_told(options, now), sealer_by_consent(signing, now) as sealer_for:
         chosen = chosen_trust(options)
@@ -73,14 +56,14 @@ def command(
                 target=it.store,
             )
             statement = it.verified.statement_digest
-    if signed.signer is None and not trust.is_one_signer:
+    if signed.signer is None and not options.trust.is_one_signer:
         say(f"note: the policy names nobody who signs as {signed.made_by}: it counts nothing there")
     if signed.missing is not None:
         say(f"note: not enough yet: {signed.missing}")
-    if as_json:
+    if options.as_json:
         emit_json(
             {
-                "package": str(package),
+                "package": str(options.package),
                 "signature": signed.file,
                 "signedBy": signed.made_by,
                 "signer": None if signed.signer is None else signed.signer.name,
@@ -89,4 +72,4 @@ def command(
             }
         )
     else:
-        show(str(package / signed.file))
+        show(str(options.package / signed.file))

@@ -1,17 +1,16 @@
 """What `pack`, `sign` and `renew` share: who signs, and what they are told before."""
 
-import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from infwasi_sign.cli.options import passphrase_options, passphrase_source
+from infwasi_sign.cli.options import gathered_as, passphrase_options, passphrase_source
 from infwasi_sign.cli.output import say
 from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.errors import UndecidedError
@@ -85,14 +84,7 @@ class SigningOptions:
 def signing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Who signs: parameter ``signing``."""
 
-    @functools.wraps(command)
-    def gathered(*args: Any, **values: Any) -> None:
-        signing = SigningOptions(
-            **{one.name: values.pop(one.name) for one in fields(SigningOptions)}
-        )
-        command(*args, signing=signing, **values)
-
-    decorated: Callable[..., Any] = gathered
+    decorated = gathered_as("signing", SigningOptions, command)
     for option in (
         click.option(
             "--yes",

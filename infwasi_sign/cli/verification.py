@@ -90,9 +90,18 @@ def choose_trust(package: Path, options: TrustOptions, *, digests: frozenset[Alg
         policy=loaded.policy(wanted, digests),
         signers=replace(loaded.signers, trust_root=root),
         root=root,
-        policy_id=policy_id("file", os.path.realpath(loaded.path)),
+        policy_id=policy_id("file", _place(loaded.path)),
         memory_demanded_at=loaded.file.memory_demanded_at,
     )
+
+
+def _place(path: Path) -> str:
+    """The name of a policy, which stays when its rules change: its folder, and what it is called.
+
+    Not what it leads to: where files are replaced behind a link (Kubernetes, NixOS) that is another
+    one for each version, and what was accepted would be forgotten with each.
+    """
+    return os.path.join(os.path.realpath(path.parent), path.name)
 
 
 def _key_digest(wanted: NamedPackage | DirectoryNamed, key: TrustedKey) -> Digest:

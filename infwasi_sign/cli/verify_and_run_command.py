@@ -1,5 +1,6 @@
 """`infwasi verify-and-run`."""
 
+import os
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
@@ -26,12 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from infwasi_sign.adapters.confinement import Confinement
     from infwasi_sign.adapters.watcher import Watcher
+    from infwasi_sign.cli.loading import Loading
     from infwasi_sign.cli.remembering import Memory
     from infwasi_sign.cli.verification import Trust
+    from infwasi_sign.domain.confinement import Layer
     from infwasi_sign.domain.result import Circumstances
     from infwasi_sign.run import RunRequest
-    from infwasi_sign.verify import VerifiedPackage
+    from infwasi_sign.verify import VerifiedPackage, VerifyRequest
+
+COLLECTS_LATE = True  # only once the model is loaded: see `cli.collect_from_now`
 
 _LAST_WORDS = {
     StopReason.INTERRUPT: "interrupted",
@@ -62,6 +68,8 @@ _LAST_WORDS = {
     default=LoadLevel.NONE.label,
     help="Hold the model this surely, or better; worst first. A policy can demand more.",
 )
+@click.option("--paranoid", is_flag=True, help="Hash the whole model, whatever the policy allows.")
+@click.option("--no-cache", is_flag=True, help="Neither use nor keep compiled components.")
 @click.option("-v", "--verbose", is_flag=True, help="Show llama.cpp's own log.")
 def command(
     package: Path,
@@ -76,6 +84,8 @@ def command(
     memory_mib: int | None,
     threads: int | None,
     require_level: str,
+    paranoid: bool,
+    no_cache: bool,
     verbose: bool,
 ) -> None:
     """Check PACKAGE and, only if every byte is the signed one, answer PROMPT with it.
@@ -89,11 +99,18 @@ def command(
     The answer goes to standard output as it is made, everything else to standard error. Limits
     can only narrow what the package allows.
     """
+    from infwasi_sign.adapters.compiled_cache import compiled_cache
     from infwasi_sign.adapters.host_memory import usable_memory_bytes
     from infwasi_sign.adapters.process import forbid_dumps
     from infwasi_sign.adapters.watcher import Watcher
+    from infwasi_sign.cli.confining import confinement_of
     from infwasi_sign.cli.delivery import circumstances
-    from infwasi_sign.cli.remembering import open_memory
+    from infwasi_sign.cli.loading import Loading
+    from infwasi_sign.cli.remembering import (
+        close_identity_cache,
+        open_identity_cache,
+        open_memory,
+    )
     from infwasi_sign.cli.verification import choose_trust, now_utc, remember_pin
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.run import RunRequest
@@ -121,18 +138,44 @@ def command(
             )
         now = now_utc()  # a prompt may have taken its time
         brought = circumstances(package, now, chosen.policy)
+        identities = open_identity_cache(chosen.policy, paranoid=paranoid)
+        cache = None if no_cache else compiled_cache(os.environ)
+        confinement = confinement_of(
+            memory=memory,
+            trust=chosen,
+            caches=(
+                *(() if cache is None else (cache.folder.path,)),
+                *(() if identities is None else (identities.path,)),
+            ),
+            loads=True,
+        )
+        log = say if verbose else None
+        loading = Loading(watcher, cache=cache, threads=threads, log=log)
+
+        def begin_loading() -> None:
+            """Imports overlap with hashing, in threads that are confined as the others are."""
+            confinement.before_measuring()
+            if not chosen.policy.is_host_pinned:  # else libraries are measured before they are used
+                loading.begin()
+
         with ExitStack() as held:
+            held.callback(loading.close)
             with failures_as_json(as_json, brought):
                 demanded = next(level for level in LoadLevel if level.label == require_level)
-                verified = held.enter_context(
-                    _verified(
-                        package, chosen, memory, accept_jump, now, model_path, demanded, watcher
-                    )
+                request = _request(package, chosen, memory, accept_jump, now, model_path)
+                request = replace(
+                    request, demanded=demanded, on_held=begin_loading, identities=identities
                 )
+                verified = held.enter_context(_verified(request, chosen, watcher, loading))
+                close_identity_cache(identities)
+                run_request = replace(run_request, layers=confinement.promised())
                 remember = partial(remember_pin, chosen, verified)
-                seed = _begin(verified, brought, run_request, memory, remember, watcher, as_json)
+                seed = _begin(
+                    verified, brought, run_request, memory, remember, watcher, confinement, as_json
+                )
             with failures_as_json(as_json, brought, line="failure"):
-                _run(verified, run_request, seed, watcher, as_json, threads, verbose)
+                run_request = replace(run_request, seed=seed)  # the one that is reported
+                _run(verified, run_request, loading, watcher, confinement, as_json)
 
 
 def _read_standard_input() -> str:
@@ -154,41 +197,43 @@ def _read_standard_input() -> str:
         ) from error
 
 
-def _verified(
+def _request(
     package: Path,
     trust: "Trust",
     memory: "Memory",
     accept_jump: bool,
     now: "datetime",
     model_path: Path | None,
-    demanded: LoadLevel,
-    watcher: "Watcher",
+) -> "VerifyRequest":
+    from infwasi_sign.adapters.native_host import library_digests
+    from infwasi_sign.verify import VerifyRequest
+
+    return VerifyRequest(
+        location=package,
+        policy=trust.policy,
+        now=now,
+        detached=() if model_path is None else (model_path,),
+        hold=True,
+        libraries=library_digests,
+        known=memory.known,
+        accept_jump=accept_jump,
+    )
+
+
+def _verified(
+    request: "VerifyRequest", trust: "Trust", watcher: "Watcher", loading: "Loading"
 ) -> "VerifiedPackage":
     """Verify, and hold the model still from before it is measured."""
-    from infwasi_sign.adapters.native_host import library_digests
     from infwasi_sign.cli.verification import verify_trusting
-    from infwasi_sign.verify import VerifyRequest
 
     with package_progress() as progress:
 
         def advance(size_bytes: int) -> None:
             watcher.raise_if_stopped()
+            loading.measured(size_bytes)
             progress.update(size_bytes)
 
-        request = VerifyRequest(
-            location=package,
-            policy=trust.policy,
-            now=now,
-            detached=() if model_path is None else (model_path,),
-            hold=True,
-            demanded=demanded,
-            progress=advance,
-            on_claims=progress.begin,
-            libraries=library_digests,
-            known=memory.known,
-            accept_jump=accept_jump,
-        )
-        return verify_trusting(request, trust)
+        return verify_trusting(replace(request, progress=advance, on_claims=progress.begin), trust)
 
 
 def _begin(
@@ -198,56 +243,72 @@ def _begin(
     memory: "Memory",
     remember: "Callable[[datetime], None]",
     watcher: "Watcher",
+    confinement: "Confinement",
     as_json: bool,
 ) -> int:
     """Remember the package and give the verdict: the last moment to say no. Gives the seed."""
     from infwasi_sign.adapters.host_memory import bound_address_space
-    from infwasi_sign.adapters.process import layers_in_force
     from infwasi_sign.cli.delivery import accepted
     from infwasi_sign.cli.renderers import text_lines
     from infwasi_sign.cli.verification import now_utc
+    from infwasi_sign.domain.confinement import describe_layers
     from infwasi_sign.run import plan
 
-    decided = plan(verified, replace(request, layers=layers_in_force()))
+    decided = plan(verified, request)
     watcher.arm(decided.timeout_seconds.value, str(decided.timeout_seconds))
     watcher.bound_memory(decided.host_memory_bytes.value, str(decided.host_memory_bytes))
-    bound_address_space(decided.host_memory_bytes.value)
+    bound_address_space(decided.host_memory_bytes.value, watcher.meter)
     # Remembered before the first token: what has run cannot be followed by something older.
     note = memory.accept(verified, now_utc())
     remember(now_utc())
-    result = accepted(verified, brought)
+    result = accepted(verified, brought, confinement.layers())
     if note is not None:
         say(f"note: {note}")
     because = f" ({verified.level_reason})" if verified.level_reason else ""
     say(text_lines(result)[0])
     seed = f"; seed {decided.seed}" if verified.settings.temperature > 0 else ""
-    say(f"model held by {verified.level.label}{because}; {decided.max_tokens}{seed}")
+    known = "; its digest is from the identity cache" if _is_remembered(verified) else ""
+    say(f"model held by {verified.level.label}{because}{known}; {decided.max_tokens}{seed}")
+    say(f"confined by {describe_layers(confinement.layers())}")
     if as_json:
         emit_json(result.to_json())
     return decided.seed
 
 
+def _is_remembered(verified: "VerifiedPackage") -> bool:
+    return any(entry.remembered_at is not None for entry in verified.entries)
+
+
 def _run(
     verified: "VerifiedPackage",
     request: "RunRequest",
-    seed: int,
+    loading: "Loading",
     watcher: "Watcher",
+    confinement: "Confinement",
     as_json: bool,
-    threads: int | None,
-    verbose: bool,
 ) -> None:
-    from infwasi_sign.adapters.background import BackgroundHost
-    from infwasi_sign.adapters.llama import LlamaBackend
     from infwasi_sign.adapters.process import layers_in_force
+    from infwasi_sign.cli import collect_from_now
     from infwasi_sign.run import run
+
+    host, backend = loading.host(), loading.backend()
+
+    def confine() -> "tuple[Layer, ...]":
+        """Everything is opened and imported that the run needs; then no more is."""
+        backend.prepare(verified.model_file(verified.manifest.models[0].name))
+        host.settle()
+        confinement.before_loading()
+        collect_from_now()
+        return layers_in_force()
 
     answer = AnswerWriter(as_json)
     summary = run(
         verified,
-        replace(request, seed=seed, layers=layers_in_force()),  # the seed that is reported
-        host=BackgroundHost(),
-        backend=LlamaBackend(watcher, n_threads=threads, log=say if verbose else None),
+        request,
+        host=host,
+        backend=backend,
         stop=watcher,
         on_piece=answer.write,
+        confine=confine,
     )
-    answer.end(summary, seed)
+    answer.end(summary, request.seed or 0)

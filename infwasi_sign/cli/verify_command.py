@@ -53,6 +53,7 @@ def command(
     from datetime import UTC, datetime
 
     from infwasi_sign.adapters.native_host import library_digests
+    from infwasi_sign.cli.confining import confinement_of
     from infwasi_sign.cli.delivery import (
         accepted,
         chosen_delivery,
@@ -70,10 +71,6 @@ def command(
     from infwasi_sign.verify import VerifyRequest
 
     algorithms = frozenset(Algorithm) if digests == "all" else frozenset({Algorithm.BLAKE3})
-    if commit and at_time is not None:
-        raise UndecidedError(
-            "an audit at another time is not remembered", hint="leave out --commit"
-        )
     now = at_time.replace(tzinfo=UTC) if isinstance(at_time, datetime) else now_utc()
     delivery = chosen_delivery(form, as_json, quiet, output_file)
     if output_file is not None:
@@ -90,10 +87,19 @@ def command(
         verify_model(package, trust, others=others, now=now, delivery=delivery)
         return
     with failures_delivered(delivery.deliver, circumstances(package, now)):
+        if commit and at_time is not None:
+            raise UndecidedError(
+                "an audit at another time is not remembered", hint="leave out --commit"
+            )
         chosen = choose_trust(package, trust, digests=algorithms)
         demanded_at = chosen.memory_demanded_at if commit else None
         memory = open_memory(chosen.policy_id, required=commit, demanded_at=demanded_at)
     brought = circumstances(package, now, chosen.policy)
+    confinement = confinement_of(
+        memory=memory if commit else None,
+        trust=chosen if commit else None,
+        output=output_file,
+    )
     with failures_delivered(delivery.deliver, brought), package_progress() as progress:
         request = VerifyRequest(
             location=package,
@@ -102,6 +108,7 @@ def command(
             detached=() if model_path is None else (model_path,),
             progress=progress.update,
             on_claims=progress.begin,
+            on_held=confinement.before_measuring,
             libraries=library_digests,
             known=memory.known if at_time is None else None,
             accept_jump=accept_jump,
@@ -111,4 +118,4 @@ def command(
             if commit:
                 memory.accept(verified, now)
                 remember_pin(chosen, verified, now)
-            delivery.deliver(accepted(verified, brought))
+            delivery.deliver(accepted(verified, brought, confinement.layers()))

@@ -96,10 +96,10 @@ def parse_bundle(data: bytes) -> Bundle:
     return bundle
 
 
-def read_bundle(data: bytes) -> Bundle:
-    """Read a bundle in whatever form its maker wrote it; a package holds none of these.
+def read_bundle(data: bytes, *, limit_bytes: int = LIMITS.bundle_bytes) -> Bundle:
+    """Read a bundle in whatever form its maker wrote it; a package's manifest is none of these.
 
-    1. JSON without duplicate members, within ``LIMITS.bundle_bytes``
+    1. JSON without duplicate members, within ``limit_bytes``
     2. version 0.3, with a key hint or a certificate, and at most one log entry
     3. one envelope around an in-toto statement, with exactly one signature
 
@@ -107,7 +107,7 @@ def read_bundle(data: bytes) -> Bundle:
         MalformedError: naming the member.
     """
     # 1
-    value = strict_json.parse(data, where="bundle", limit_bytes=LIMITS.bundle_bytes)
+    value = strict_json.parse(data, where="bundle", limit_bytes=limit_bytes)
     # 2
     members = Cursor(value, "bundle").object(
         required=("mediaType", "verificationMaterial", "dsseEnvelope")

@@ -16,6 +16,7 @@ from infwasi_sign.domain.manifest import EntryRole, Manifest
 from infwasi_sign.domain.rules import Facts, FactValue
 from infwasi_sign.domain.signer import SignerIdentity
 
+COMPUTED: Final = "digests.computed"
 CONFINEMENT_LAYERS: Final = "confinement.layers"
 HOST_LIBRARIES: Final = "host.libraries"
 LOAD_LEVEL: Final = "load.level"
@@ -61,7 +62,7 @@ FACT_TYPES: Final[Mapping[str, FactType]] = MappingProxyType(
         "model.quantizations": FactType.TEXTS,
         "model.parameters": FactType.NUMBER,
         "bom.properties": FactType.TEXTS,
-        "digests.computed": FactType.TEXTS,
+        COMPUTED: FactType.TEXTS,
         HOST_LIBRARIES: FactType.TEXTS,
         LOAD_LEVEL: FactType.TEXT,
         CONFINEMENT_LAYERS: FactType.TEXTS,
@@ -79,15 +80,19 @@ def variable(fact: str) -> str:
 
 
 def signer_facts(signers: Sequence[SignerIdentity]) -> Facts:
-    """The facts of everybody who signed and is named by the policy (docs/policy.md)."""
+    """The facts of everybody who signed and is named by the policy (docs/policy.md).
+
+    Where no identity signed, no trust root was asked, and its age is 0: were it unknown, a rule
+    that names it would wait for ever, and whoever has a key could walk past it.
+    """
     ages = [signer.trust_root.age_days for signer in signers if signer.trust_root is not None]
-    facts: dict[str, FactValue] = {
+    return {
         SIGNER_NAMES: tuple(sorted({signer.name for signer in signers})),
         SIGNER_KEYS: tuple(sorted({f"sha256:{signer.fingerprint}" for signer in signers})),
         "signer.modes": tuple(sorted({str(signer.mode) for signer in signers})),
         SIGNER_IDENTITIES: tuple(sorted({s.identity for s in signers if s.identity is not None})),
+        TRUST_AGE: max(ages, default=0),
     }
-    return facts | ({TRUST_AGE: max(ages)} if ages else {})
 
 
 def claim_facts(manifest: Manifest, *, statement: Digest, now: datetime) -> Facts:
@@ -132,7 +137,7 @@ def measured_facts(
     """
     models = agreed.models.values()
     facts: dict[str, FactValue] = {
-        "digests.computed": tuple(sorted(str(algorithm) for algorithm in computed)),
+        COMPUTED: tuple(sorted(str(algorithm) for algorithm in computed)),
         "model.licenses": tuple((model.license or "unknown").lower() for model in models),
         "model.quantizations": tuple(
             sorted({count.type_name for model in models for count in model.quantization})

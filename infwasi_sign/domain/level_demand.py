@@ -1,10 +1,29 @@
 """What caller and policy demand of the level, against one that is, or could be, reached."""
 
+from dataclasses import dataclass
+
 from infwasi_sign.domain.facts import LOAD_LEVEL
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.policy import Policy, decide, require
 from infwasi_sign.domain.rules import Facts, OneOf, Outcome, Rule
 from infwasi_sign.errors import RefusalKind, RefusedError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LevelDemand:
+    """What one verification demands, by the claims of its package; both methods are for `guard`."""
+
+    caller: LoadLevel
+    policy: Policy
+    claims: Facts
+
+    def is_enough(self, level: LoadLevel) -> bool:
+        """See `is_enough`."""
+        return is_enough(level, caller=self.caller, policy=self.policy, claims=self.claims)
+
+    def require_possible(self, level: LoadLevel, reason: str) -> None:
+        """See `require_possible`."""
+        require_possible(level, reason, caller=self.caller, policy=self.policy, claims=self.claims)
 
 
 def is_enough(level: LoadLevel, *, caller: LoadLevel, policy: Policy, claims: Facts) -> bool:
@@ -15,6 +34,22 @@ def is_enough(level: LoadLevel, *, caller: LoadLevel, policy: Policy, claims: Fa
     said = decide(policy, {**claims, LOAD_LEVEL: level.label})
     about = [outcome for outcome in said if LOAD_LEVEL in outcome.rule.facts]
     return level >= caller and all(outcome.is_met for outcome in about)
+
+
+def require_possible(
+    level: LoadLevel, reason: str, *, caller: LoadLevel, policy: Policy, claims: Facts
+) -> None:
+    """Refuse the best level that can be reached if it is too low whatever will be measured.
+
+    So that nobody waits for gigabytes to be copied and hashed, to hear what is known before. What
+    is not decided yet is no refusal; `require_rules_and_level` has the last word.
+
+    Raises:
+        RefusedError: as `require_rules_and_level`, by the rules about the level alone.
+    """
+    said = decide(policy, {**claims, LOAD_LEVEL: level.label})
+    about = tuple(outcome for outcome in said if LOAD_LEVEL in outcome.rule.facts)
+    require_rules_and_level(about, caller=caller, reached=level, reason=reason)
 
 
 def require_rules_and_level(

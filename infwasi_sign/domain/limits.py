@@ -29,7 +29,7 @@ class Limits:
     oms_path_bytes: int = 4095  # PATH_MAX of Linux less its NUL
     oms_path_depth: int = 32  # names in a path
     oms_certificates: int = 10  # the leaf and its intermediates; public chains have 2 to 4
-    oms_attestations: int = 32  # log entries, timestamps; sigstore-go's bound for each
+    oms_attestations: int = 32  # timestamps; sigstore-go's bound
 
     # --- certificates and logs (sigstore-go's bounds where it has one)
     certificate_bytes: int = 64 * KIB  # Fulcio's have 1 to 2 KiB
@@ -46,6 +46,7 @@ class Limits:
     tuf_root_bytes: int = 500 * KIB  # python-tuf's bound
     tuf_wait_seconds: int = 10  # for each step of a repository's answer
     tuf_total_seconds: float = 60.0  # for all answers; about ten files of below 20 KiB
+    sigstore_total_seconds: float = 120.0  # for a certificate, log entry and timestamp; 1 to 10 s
     token_bytes: int = 64 * KIB  # OIDC tokens of pipelines have 2 to 4 KiB
 
     # --- JSON (bundle, statement, BOM)
@@ -97,6 +98,15 @@ class Limits:
     # --- what was accepted before (per policy; pins count alike)
     state_packages: int = 4096  # far more than any site runs
     state_bytes: int = 1 * MIB  # so many of the longest records are below it
+
+    # --- files that were hashed before (docs/adr/0020-verified-identity-cache.md)
+    identity_hours: int = 24  # what changed without a trace is noticed within a day
+    identity_records: int = 64  # of 220 bytes; no machine runs so many models in a day
+
+    # --- compiled components (the cache of this user on this machine)
+    compiled_bytes: int = 512 * MIB  # code of one; componentize-py's 18 MB become about 60 MiB
+    compiled_total_bytes: int = 2 * GIB  # of all together
+    compiled_entries: int = 64  # components times versions of wasmtime that are in use
 
     # --- running a guest (defaults; the package states its own, the caller narrows)
     wasm_memory_bytes: int = 16 * MIB  # per memory; the stock parts use below 1 MiB

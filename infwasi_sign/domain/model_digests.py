@@ -10,6 +10,7 @@ from typing import Final
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.gguf_header import GgufHeader
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.manifest import FsVerity
 from infwasi_sign.errors import MalformedError
 
 DIGEST_BYTES: Final = 32  # both algorithms
@@ -86,6 +87,7 @@ class ModelDigests:
 
     sha256: Digest
     blake3: Digest
+    fs_verity: FsVerity
     tensors: TensorDigests
     tensor_root: Digest
 

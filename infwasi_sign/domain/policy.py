@@ -64,17 +64,22 @@ class Policy:
 
     ``source`` and ``digest`` say which policy it was: a file, or the one that a flag is short for;
     ``is_pinned``, that its one key is trusted because it was the first to be met.
+    ``may_use_identity_cache``: a model that is surely unchanged need not be hashed at each start.
+    ``digests`` are computed over every entry; ``named_digests``, those among them that somebody
+    asked for by name, even where the kernel has measured the model (fs-verity).
     ``is_host_pinned``: the native libraries must be measured, because a rule asks for them.
     """
 
     package: NamedPackage | DirectoryNamed
     digests: frozenset[Algorithm] = frozenset({Algorithm.BLAKE3})
+    named_digests: frozenset[Algorithm] = frozenset()
     rules: tuple[Rule, ...] = ()
     limits: Mapping[RunLimit, int] = field(default_factory=dict)
     source: str = "--key"
     digest: Digest | None = None
     is_file: bool = False
     is_pinned: bool = False
+    may_use_identity_cache: bool = False
 
     @property
     def is_host_pinned(self) -> bool:
@@ -182,16 +187,16 @@ def _require_time(manifest: Manifest, now: datetime) -> None:
         )
 
 
-def decide_measured(policy: Policy, computed: frozenset[Algorithm]) -> None:
+def decide_measured(demanded: frozenset[Algorithm], computed: frozenset[Algorithm]) -> None:
     """Whether enough was measured.
 
     Raises:
         RefusedError: kind `policy`; a demanded digest was not computed over every entry.
     """
-    if missing := policy.digests - computed:
+    if missing := demanded - computed:
         raise RefusedError(
             RefusalKind.POLICY,
             "a demanded digest was not computed",
-            expected=", ".join(sorted(policy.digests)),
+            expected=", ".join(sorted(demanded)),
             got=f"without {', '.join(sorted(missing))}",
         )

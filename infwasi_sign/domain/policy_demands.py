@@ -1,4 +1,7 @@
-"""What a policy demands of the machine: how the model is held, how a run is confined, a memory."""
+"""What a policy demands of the machine: how the model is held, how a run is confined, a memory.
+
+And the one thing that it permits: not to hash again what is surely unchanged.
+"""
 
 from infwasi_sign.domain.confinement import Layer
 from infwasi_sign.domain.load_level import LoadLevel
@@ -34,3 +37,14 @@ def memory_demand(reader: Reader) -> str | None:
     if table["require"] is not True:
         raise reader.error("wrong type", "state.require", expected="true", got=table["require"])
     return f"{reader.place('state.require')} state.require"
+
+
+def identity_cache_permission(reader: Reader) -> str | None:
+    """The place of `[model] identity-cache = true`, if the policy says so; it is off by default."""
+    table = reader.document.get("model", {})
+    if not isinstance(table, dict) or "identity-cache" not in table:
+        return None  # that the section is a table, the reader of its rules sees to
+    key = "model.identity-cache"
+    if not isinstance(table["identity-cache"], bool):
+        raise reader.error("wrong type", key, expected="true or false", got=table["identity-cache"])
+    return f"{reader.place(key)} {key}" if table["identity-cache"] else None

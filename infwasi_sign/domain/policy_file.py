@@ -23,7 +23,12 @@ from infwasi_sign.domain.facts import (
 )
 from infwasi_sign.domain.manifest import VERSION, WORD
 from infwasi_sign.domain.policy import RunLimit
-from infwasi_sign.domain.policy_demands import memory_demand, read_layers, read_level
+from infwasi_sign.domain.policy_demands import (
+    identity_cache_permission,
+    memory_demand,
+    read_layers,
+    read_level,
+)
 from infwasi_sign.domain.policy_expressions import ExpressionSpec, read_expressions
 from infwasi_sign.domain.policy_reader import ANY_TEXT, Form, Reader, Table, bare
 from infwasi_sign.domain.policy_signers import (
@@ -55,7 +60,9 @@ POLICY_VERSION: Final = 1
 class PolicyFile:
     """What a policy file says; the signers' keys are not loaded, expressions not compiled yet.
 
-    ``memory_demanded_at`` is the line that demands that what was accepted is remembered.
+    ``digests`` are those to compute, ``named_digests`` those among them that the file names.
+    ``memory_demanded_at`` is the line that demands that what was accepted is remembered,
+    ``identity_cache_at`` the one that allows that an unchanged model is not hashed again.
     """
 
     signers: tuple[SignerSpec, ...]
@@ -63,8 +70,10 @@ class PolicyFile:
     rules: tuple[Rule, ...]
     limits: Mapping[RunLimit, int]
     digests: frozenset[Algorithm]
+    named_digests: frozenset[Algorithm]
     expressions: tuple[ExpressionSpec, ...] = ()
     memory_demanded_at: str | None = None
+    identity_cache_at: str | None = None
 
 
 # --- one key, one rule -----------------------------------------------------------------------
@@ -132,7 +141,10 @@ _RULE_KEYS: Final[Mapping[str, Mapping[str, _Key]]] = {
     "load": {"minimum-level": _Key(LOAD_LEVEL, read_level, RefusalKind.LEVEL)},
     "confinement": {"require": _Key(CONFINEMENT_LAYERS, read_layers, RefusalKind.LEVEL)},
 }
-_NO_RULES: Final = {"sigstore": ("trust-root",)}  # keys of these sections that decide nothing
+_NO_RULES: Final = {  # keys of these sections that decide nothing
+    "sigstore": ("trust-root",),
+    "model": ("identity-cache",),
+}
 _PACKAGE_KEYS: Final[Mapping[str, _Key]] = {
     "minimum-version": _Key(
         "package.version",
@@ -188,14 +200,17 @@ class _Sections(Reader):
         signers = read_signers(self)
         self._names = tuple(signer.name for signer in signers)
         rules = (*self._deny(), *self._packages(), *self._simple())
+        required, of_models = self._digests(), _digests_of_models(rules)
         return PolicyFile(
             signers=signers,
             trust_root=read_trust_root(self),
             rules=rules,
             limits=self._limits(),
-            digests=self._digests() | _digests_of_models(rules),
+            digests=(required or frozenset({Algorithm.BLAKE3})) | of_models,
+            named_digests=required | of_models,
             expressions=read_expressions(self),
             memory_demanded_at=memory_demand(self),
+            identity_cache_at=identity_cache_permission(self),
         )
 
     def _rule(
@@ -326,7 +341,7 @@ class _Sections(Reader):
         value = self.document.get("digests", {})
         table = self.table(value, "digests", frozenset({"require"}))
         if "require" not in table:
-            return frozenset({Algorithm.BLAKE3})
+            return frozenset()
         names = self.texts(table["require"], "digests.require")
         for index, name in enumerate(names):
             if name not in set(Algorithm):

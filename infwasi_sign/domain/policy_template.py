@@ -29,6 +29,7 @@ licenses = {licenses}
 quantizations = {quantizations}
 # digests = {model_digests}
 # chat-templates = {templates}
+# identity-cache = true
 
 [digests]
 require = ["blake3"]

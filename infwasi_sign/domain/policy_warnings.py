@@ -5,8 +5,8 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Final
 
-from infwasi_sign.domain.confinement import Layer
-from infwasi_sign.domain.facts import TRUST_AGE
+from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.domain.facts import COMPUTED, TRUST_AGE
 from infwasi_sign.domain.interfaces import APP_IMPORTS
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.policy_file import PolicyFile
@@ -14,7 +14,6 @@ from infwasi_sign.domain.rules import (
     AnyOf,
     AtMost,
     Holds,
-    Including,
     Matching,
     NoneOf,
     OneOf,
@@ -26,7 +25,6 @@ _EVERYTHING: Final = re.compile(r"\*[*?]*|\?\*")
 _PLACEHOLDER: Final = "0" * 64
 _NEVER_IN_A_NAME: Final = re.compile(r"[^a-z0-9._*?\[\]!-]")  # docs/format.md section 4.1
 _BEST_LEVEL: Final = LoadLevel.READ_LEASE  # the best one that this version reaches
-_LAYERS: Final = frozenset({Layer.NO_DUMPS, Layer.NO_NEW_PRIVS})  # that this version can report
 
 
 def warnings(rules: tuple[Rule, ...], now: datetime) -> list[str]:
@@ -46,6 +44,20 @@ def signer_warnings(file: PolicyFile) -> list[str]:
     ]
 
 
+def identity_cache_warnings(file: PolicyFile, rules: tuple[Rule, ...]) -> list[str]:
+    """One line for each demand of a digest that the identity cache may answer from yesterday."""
+    if file.identity_cache_at is None:
+        return []
+    demands = [f"{rule.place} {rule.name}" for rule in rules if COMPUTED in rule.facts]
+    if Algorithm.SHA256 in file.digests:
+        demands.append("a digest by SHA-256")
+    return [
+        f"{file.identity_cache_at} lets a digest count that an earlier run computed, and "
+        f"{demand} is demanded"
+        for demand in demands
+    ]
+
+
 def _doubt(rule: Rule, now: datetime) -> str | None:  # noqa: PLR0911 - one return per doubt
     match rule.test:
         case Holds(constant=bool(answer)):
@@ -54,9 +66,6 @@ def _doubt(rule: Rule, now: datetime) -> str | None:  # noqa: PLR0911 - one retu
             return "is about no fact"
         case Matching(patterns=patterns):
             return _doubtful_pattern(rule, patterns)
-        case Including(values=values) if rule.kind is RefusalKind.LEVEL:
-            is_reached = set(values) <= _LAYERS
-            return None if is_reached else "can never hold with this version"
         case OneOf(values=values) | AnyOf(values=values) | NoneOf(values=values):
             return _doubtful_values(rule, values)
         case AtMost(number=number) if rule.fact == "now" and number < now.timestamp():

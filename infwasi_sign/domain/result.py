@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from infwasi_sign.domain.confinement import LayerReport
 from infwasi_sign.domain.digest import Digest
 from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.refusals import hint_for
@@ -78,19 +79,32 @@ class Circumstances:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComputedEntry:
-    """One entry, its size in bytes, and the digests that were computed over it: no others."""
+    """One entry, its size in bytes, and the digests that were computed over it: no others.
+
+    ``remembered_at`` is there if an earlier run computed them, at that time (ADR 20).
+    ``fs_verity`` is the digest, in hex, to which the kernel holds every read of it.
+    """
 
     name: str
     role: str
     size_bytes: int
     digests: tuple[Digest, ...]
+    remembered_at: datetime | None = None
+    fs_verity: str | None = None
+
+    @property
+    def proofs(self) -> tuple[str, ...]:
+        """The digests as people read them."""
+        by_kernel = () if self.fs_verity is None else (f"fs-verity:{self.fs_verity}",)
+        return (*(str(digest) for digest in self.digests), *by_kernel)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
     """Every step said yes; ``expires_at`` absent means never.
 
-    ``strangers`` are the files of counter-signatures that count nothing.
+    ``strangers`` are the files of counter-signatures that count nothing; ``confinement`` are the
+    layers by which the process that verified is confined.
     """
 
     circumstances: Circumstances
@@ -105,6 +119,7 @@ class Accepted:
     entries: tuple[ComputedEntry, ...]
     level: str
     level_reason: str
+    confinement: tuple[LayerReport, ...] = ()
     verdict: Verdict = field(default=Verdict.VERIFIED, init=False)
 
     def to_json(self) -> JsonObject:
@@ -122,6 +137,7 @@ class Accepted:
             "entries": _entries(self.entries),
             "level": self.level,
             "levelReason": self.level_reason,
+            "confinement": [layer.to_json() for layer in self.confinement],
         }
 
 
@@ -139,6 +155,7 @@ class AcceptedModel:
     root: Digest
     files: tuple[ComputedEntry, ...]
     ignored: tuple[str, ...]
+    confinement: tuple[LayerReport, ...] = ()
     verdict: Verdict = field(default=Verdict.VERIFIED, init=False)
 
     def to_json(self) -> JsonObject:
@@ -151,6 +168,7 @@ class AcceptedModel:
             "omsRoot": str(self.root),
             "entries": _entries(self.files),
             "ignored": [_text(path) for path in self.ignored],
+            "confinement": [layer.to_json() for layer in self.confinement],
         }
 
 
@@ -222,14 +240,19 @@ VerifyResult: TypeAlias = Accepted | AcceptedModel | NotAccepted
 
 def _entries(entries: Iterable[ComputedEntry]) -> list[JsonObject]:
     return [
-        {
-            "name": entry.name,
-            "role": entry.role,
-            "size": entry.size_bytes,
-            "computed": {str(d.algorithm): d.hex for d in entry.digests},
-        }
+        {"name": entry.name, "role": entry.role, "size": entry.size_bytes} | _digests(entry)
         for entry in entries
     ]
+
+
+def _digests(entry: ComputedEntry) -> JsonObject:
+    """``computed`` has what this run computed: who looks for a digest there finds no other."""
+    digests = {str(d.algorithm): d.hex for d in entry.digests}
+    by_kernel = _present(**{"fs-verity": entry.fs_verity})
+    if entry.remembered_at is None:
+        return {"computed": digests | by_kernel}
+    remembered = {"digests": digests, "computedAt": format_time(entry.remembered_at)}
+    return {"computed": by_kernel, "remembered": remembered}
 
 
 def _head(verdict: Verdict) -> JsonObject:

@@ -35,6 +35,7 @@ from tests.gguf_forge import PAIRS, tiny_gguf
 from tests.gym.draft import APP, BOM, MODEL, Honest
 from tests.policy_support import MINIMAL
 from tests.settings_samples import make_settings
+from tests.test_identity_record import BLAKE3, RECORD, SHA256
 
 POLICY_ID = policy_id("key", "a" * 64)
 
@@ -268,6 +269,11 @@ def states() -> list[bytes]:
     )
     other = replace(record, package="weather", sequence=0)
     return [encode_state(POLICY_ID, records) for records in ((), (record,), (record, other))]
+
+
+def identity_records() -> list[bytes]:
+    both = replace(RECORD, digests={one.algorithm: one for one in (SHA256, BLAKE3)})
+    return [RECORD.to_bytes(), both.to_bytes()]
 
 
 def pins() -> list[bytes]:

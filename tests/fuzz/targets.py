@@ -25,6 +25,7 @@ from infwasi_sign.domain.component import describe, find_settings
 from infwasi_sign.domain.component_code import require_compilable
 from infwasi_sign.domain.gguf import GgufArray, GgufHeader, parse
 from infwasi_sign.domain.gguf_facts import model_facts
+from infwasi_sign.domain.identity_record import IdentityRecord
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.material import SigningMode, mode_of
 from infwasi_sign.domain.model_digests import TensorDigests, header_digest, tensor_table_digest
@@ -262,6 +263,11 @@ def _cel_tree(data: bytes) -> None:
 def _state(data: bytes) -> None:
     records = parse_state(data, policy=corpus.POLICY_ID, where="state")
     assert encode_state(corpus.POLICY_ID, records) == data
+
+
+@_target(corpus.identity_records)
+def _identity_record(data: bytes) -> None:
+    assert IdentityRecord.parse(data).to_bytes() == data
 
 
 @_target(corpus.pins)

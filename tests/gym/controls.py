@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 
+from infwasi_sign import matching
 from infwasi_sign import verify as verification
 from infwasi_sign.adapters import guarded_file, keys, measuring, package_directory
 from infwasi_sign.domain import (
@@ -94,13 +95,13 @@ _OBJECT: Final = strict_json.Cursor.object
 
 
 def _matched_by_size(found: Manifest, opened: OpenedPackage) -> Mapping[str, GuardedFile]:
-    """As `_match_files`, but any file of the right size will do."""
+    """As `match_files`, but any file of the right size will do."""
     by_size = {file.size_bytes: file for file in opened.files.values()}
     return {entry.name: by_size[entry.size_bytes] for entry in found.entries}
 
 
 def _matched_without_surplus(found: Manifest, opened: OpenedPackage) -> Mapping[str, GuardedFile]:
-    """As `_match_files`, but a model that nobody needs is passed over."""
+    """As `match_files`, but a model that nobody needs is passed over."""
     if not any(entry.is_detached for entry in found.entries):
         files = package_directory.OpenedDirectory(
             real=Path(opened.directory_name),
@@ -113,7 +114,7 @@ def _matched_without_surplus(found: Manifest, opened: OpenedPackage) -> Mapping[
     return _MATCH_FILES(found, opened)
 
 
-_MATCH_FILES: Final = verification._match_files
+_MATCH_FILES: Final = matching.match_files
 
 
 def _parts_that_are_known(app: ComponentFacts) -> tuple[manifest.PartClaim, ...]:
@@ -175,7 +176,7 @@ KIND: Switch = (statement, "_refuse_predicate_type", nothing)
 CONSISTENCY: Switch = (manifest, "_check_consistency", nothing)
 MODELS: Switch = (manifest, "_check_models", nothing)
 ENTRY: Switch = (manifest, "_check_entry", nothing)
-MATCH: Switch = (verification, "_match_files", _matched_by_size)
+MATCH: Switch = (verification, "match_files", _matched_by_size)
 CANONICAL_BOM: Switch = (strict_json, "require_canonical", nothing)
 ENOUGH: Switch = (verification, "decide_measured", nothing)
 RULES: Switch = (verification, "require", nothing)
@@ -186,7 +187,7 @@ SEQUENCE: Switch = (verification, "decide_sequence", nothing)
 MEASURES_ALL: Switch = (measuring, "measure", _only_blake3)
 SAME_DIRECTORY: Switch = (verification, "_require_named_directory", nothing)
 PURPOSE: Switch = (keys, "pae", _pae_of_another_type)
-NEEDED: Switch = (verification, "_match_files", _matched_without_surplus)
+NEEDED: Switch = (verification, "match_files", _matched_without_surplus)
 UNIQUE: Switch = (manifest, "_require_unique", nothing)
 LONGER: Switch = (guarded_file.LocalFile, "read", _read_and_not_looked_behind)
 AS_LONG: Switch = (measuring, "_require_size", nothing)

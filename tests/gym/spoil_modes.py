@@ -57,6 +57,17 @@ def signed_in_another_mode(draft: Draft, rng: Random) -> None:
     )
 
 
+def _everybody(*versions: Draft) -> TrustedSigners:
+    """The signers of every mode; the identity is that of a version that one signed, if any."""
+    version = next((one for one in versions if one.signers.identities), versions[-1])
+    return TrustedSigners(
+        keys=BY_KEY.keys,
+        certificates=(certificate_trust(),),
+        identities=version.signers.identities,
+        trust_root=version.signers.trust_root,
+    )
+
+
 @mutator("mode", 0.4)
 def material_of_another_mode(draft: Draft, rng: Random) -> None:
     """One mode's envelope with another's material, under a policy that trusts all of them."""
@@ -67,13 +78,7 @@ def material_of_another_mode(draft: Draft, rng: Random) -> None:
     if isinstance(material, Logged) and rng.random() < 0.5:  # the entry in the log is taken away
         material = Certified(certificate=material.certificate, timestamps=material.timestamps)
     draft.files[MANIFEST] = encode_bundle(replace(bundle, material=material))
-    version = first if first.signers.identities else second
-    draft.signers = TrustedSigners(
-        keys=BY_KEY.keys,
-        certificates=(certificate_trust(),),
-        identities=version.signers.identities,
-        trust_root=version.signers.trust_root,
-    )
+    draft.signers = _everybody(first, second)
 
 
 @mutator("mode", 0.4)
@@ -211,13 +216,7 @@ def companion_of_another_mode(draft: Draft, rng: Random) -> None:
     first, second = rng.sample(_every_mode(draft), 2)
     draft.become(first)
     draft.files[OMS_FILE] = second.content(OMS_FILE)
-    version = first if first.signers.identities else second
-    draft.signers = TrustedSigners(
-        keys=BY_KEY.keys,
-        certificates=(certificate_trust(),),
-        identities=version.signers.identities,
-        trust_root=version.signers.trust_root,
-    )
+    draft.signers = _everybody(first, second)
 
 
 @mutator("companion", 0.4)

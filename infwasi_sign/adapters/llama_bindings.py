@@ -1,0 +1,38 @@
+"""The low-level bindings of llama-cpp-python, and nothing else of it. Part of its one door."""
+
+import functools
+import importlib
+import importlib.util
+import sys
+from types import ModuleType
+from typing import Final
+
+from infwasi_sign.errors import UndecidedError
+
+_PACKAGE: Final = "llama_cpp"
+
+
+@functools.cache
+def bindings() -> ModuleType:
+    """The module ``llama_cpp.llama_cpp`` without the package around it.
+
+    The package's ``__init__`` imports numpy and the high-level API (0.3 s). The module is loaded
+    under a stand-in for the package, which is taken away again: who imports ``llama_cpp`` later
+    gets the real one.
+    """
+    name = f"{_PACKAGE}.llama_cpp"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or spec.submodule_search_locations is None:
+        raise UndecidedError("llama-cpp-python is not installed")
+    stand_in = ModuleType(_PACKAGE)
+    stand_in.__path__ = list(spec.submodule_search_locations)
+    sys.modules[_PACKAGE] = stand_in
+    try:
+        return importlib.import_module(name)
+    except (OSError, RuntimeError) as e:
+        raise UndecidedError(f"libllama does not load: {e}") from e
+    finally:
+        for loaded in [key for key in list(sys.modules) if key.partition(".")[0] == _PACKAGE]:
+            del sys.modules[loaded]
