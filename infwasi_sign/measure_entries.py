@@ -8,7 +8,6 @@ file is surely the one of an earlier run, unchanged, what that run computed (ADR
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
 from infwasi_sign.domain.fs_verity import FsVerityHash, require_same_verity
@@ -18,29 +17,7 @@ from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import Entry, EntryRole, Manifest
 from infwasi_sign.domain.policy import Policy
 from infwasi_sign.errors import RefusalKind, RefusedError
-from infwasi_sign.ports import GuardedFile, Progress
-
-
-class IdentityCache(Protocol):
-    """What earlier runs computed over files that have not changed since."""
-
-    def recall(self, file: GuardedFile, wanted: frozenset[Algorithm]) -> Remembered | None:
-        """The ``wanted`` digests of a file, if it is surely the one of an earlier run, unchanged.
-
-        Called once it is guarded and before the process is confined: it looks into /sys.
-
-        Raises:
-            RefusedError: kind `level`; it is not held any more.
-        """
-        ...
-
-    def keep(self, file: GuardedFile, digests: Mapping[Algorithm, Digest]) -> None:
-        """Remember what was computed since `recall`, if nothing stands against it.
-
-        Raises:
-            RefusedError: as `recall`.
-        """
-        ...
+from infwasi_sign.ports import GuardedFile, IdentityCache, Progress
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
