@@ -66,9 +66,9 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[Algorithm]]:
     calls: list[frozenset[Algorithm]] = []
     real = measuring.measure
 
-    def measure(windows: Any, algorithms: frozenset[Algorithm], progress: Any = None) -> Any:
+    def measure(windows: Any, algorithms: frozenset[Algorithm], *others: Any) -> Any:
         calls.append(algorithms)
-        return real(windows, algorithms, progress)
+        return real(windows, algorithms, *others)
 
     monkeypatch.setattr(measuring, "measure", measure)
     return calls
