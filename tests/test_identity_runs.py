@@ -66,9 +66,9 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[Algorithm]]:
     calls: list[frozenset[Algorithm]] = []
     real = measuring.measure
 
-    def measure(windows: Any, algorithms: frozenset[Algorithm], progress: Any = None) -> Any:
+    def measure(windows: Any, algorithms: frozenset[Algorithm], *others: Any) -> Any:
         calls.append(algorithms)
-        return real(windows, algorithms, progress)
+        return real(windows, algorithms, *others)
 
     monkeypatch.setattr(measuring, "measure", measure)
     return calls
@@ -137,11 +137,23 @@ def test_a_key_alone_never_allows_it() -> None:
     assert not Policy(package=NamedPackage(name="capital")).may_use_identity_cache
 
 
-def test_all_digests_that_are_demanded_are_asked_for(package: Path, tmp_path: Path) -> None:
+def test_all_digests_that_are_demanded_are_asked_for(tmp_path: Path) -> None:
+    package = forge.make_package(tmp_path)
+    with forge.lie(package) as value:
+        del value["predicate"]["entries"][2]["fsVerity"]
     cache = FakeCache()
     policy = policy_of(tmp_path, ALLOWED + '[digests]\nrequire = ["sha256"]\n')
     verified(package, policy, cache).close()
     assert cache.asked == [frozenset(Algorithm)]
+
+
+def test_who_demands_all_digests_of_three_that_are_stated_is_given_none_from_before(
+    package: Path, tmp_path: Path, hashed: list[frozenset[Algorithm]]
+) -> None:
+    cache = FakeCache()
+    policy = policy_of(tmp_path, ALLOWED + '[digests]\nrequire = ["sha256"]\n')
+    verified(package, policy, cache).close()
+    assert (cache.asked, hashed) == ([], [frozenset(Algorithm)])
 
 
 def test_a_remembered_digest_is_held_to_the_signed_one(package: Path, tmp_path: Path) -> None:
