@@ -23,6 +23,7 @@ from typing import Final
 from benchmarks.scene import ENVIRONMENT, MODEL
 from benchmarks.timing import Figure
 from infwasi_sign.adapters.guarded_file import LocalFile
+from infwasi_sign.adapters.holding import LEASE_SIGNAL
 from infwasi_sign.adapters.llama import LlamaBackend
 from infwasi_sign.adapters.watcher import Watcher
 from infwasi_sign.domain.chat import FinishReason, GenerationOptions, Message, Role
@@ -171,6 +172,8 @@ def _rounds(
 
 def main() -> None:
     """The child of `measure`: it blocks signals, so it is a process of its own."""
+    # llama.cpp's threads stay from one model to the next: none may be without the mask.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGIO, LEASE_SIGNAL})
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         model = Path(folder) / "model.gguf"
         shutil.copyfile(MODEL, model)

@@ -6,7 +6,7 @@ import pytest
 import wasmtime
 from wasmtime.component import Component
 
-from infwasi_sign.adapters import wasm_host
+from infwasi_sign.adapters import wasm_code
 from infwasi_sign.adapters.wasm_host import OFFERED, WasmtimeHost
 from infwasi_sign.domain import component_code
 from infwasi_sign.domain.component_code import functions, require_compilable
@@ -104,12 +104,12 @@ def test_the_host_asks_before_it_compiles(monkeypatch: pytest.MonkeyPatch) -> No
         reached.append(wasm)
         raise wasmtime.WasmtimeError("reached")
 
-    monkeypatch.setattr(wasm_host, "Component", compile_)
+    monkeypatch.setattr(wasm_code, "Component", compile_)
     bomb, _ = BOMBS["many locals"]
     with pytest.raises(RefusedError, match="takes too long to compile"):
         run(bomb)
     assert reached == []
-    monkeypatch.setattr(wasm_host, "require_compilable", lambda _: None)
+    monkeypatch.setattr(wasm_code, "require_compilable", lambda _: None)
     with pytest.raises(MalformedError, match="reached"):
         run(bomb)
     assert reached == [bomb]

@@ -444,8 +444,8 @@ def test_memory_is_measured_in_a_process_that_may_open_nothing() -> None:
 def test_address_space_is_bounded_far_above_the_memory() -> None:
     """What one call asks for is refused at once; the watcher has not even looked."""
     output = python_output(
-        "from infwasi_sign.adapters.host_memory import bound_address_space\n"
-        "bound_address_space(2**26)\n"
+        "from infwasi_sign.adapters.host_memory import MemoryMeter, bound_address_space\n"
+        "bound_address_space(2**26, MemoryMeter())\n"
         "kept = bytearray(2**28)\n"
         "try:\n    bytearray(2**32)\nexcept MemoryError:\n    print('refused')"
     )

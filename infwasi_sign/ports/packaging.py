@@ -293,8 +293,7 @@ class SequenceState(Protocol):
 class Composed:
     """An app and what it was made of; ``parts`` are sorted by name.
 
-    ``extra_exports`` are the app's exports beyond `infwasi:llm/inference`: nobody calls them, and
-    people should see them.
+    People should see ``extra_exports``, beyond `infwasi:llm/inference`, which nobody calls.
     """
 
     app: bytes
