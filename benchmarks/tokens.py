@@ -119,7 +119,7 @@ def measure(runs: int) -> list[Figure]:
             {"bare llama-cpp-python": _bare(llama)},
             runs=runs,
             unit="tok/s",
-            goal=0.95,
+            goal=0.97,
             more_is_better=True,
         )
     finally:

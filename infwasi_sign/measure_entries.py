@@ -5,41 +5,19 @@ to which the kernel holds every read (fs-verity, ADR 18); and, where the policy 
 file is surely the one of an earlier run, unchanged, what that run computed (ADR 20).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
+from infwasi_sign.domain.fs_verity import FsVerityHash, require_same_verity
 from infwasi_sign.domain.identity_record import Remembered
 from infwasi_sign.domain.level_demand import LevelDemand
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import Entry, EntryRole, Manifest
 from infwasi_sign.domain.policy import Policy
 from infwasi_sign.errors import RefusalKind, RefusedError
-from infwasi_sign.ports import GuardedFile, Progress
-
-
-class IdentityCache(Protocol):
-    """What earlier runs computed over files that have not changed since."""
-
-    def recall(self, file: GuardedFile, wanted: frozenset[Algorithm]) -> Remembered | None:
-        """The ``wanted`` digests of a file, if it is surely the one of an earlier run, unchanged.
-
-        Called once it is guarded and before the process is confined: it looks into /sys.
-
-        Raises:
-            RefusedError: kind `level`; it is not held any more.
-        """
-        ...
-
-    def keep(self, file: GuardedFile, digests: Mapping[Algorithm, Digest]) -> None:
-        """Remember what was computed since `recall`, if nothing stands against it.
-
-        Raises:
-            RefusedError: as `recall`.
-        """
-        ...
+from infwasi_sign.ports import GuardedFile, IdentityCache, Progress
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,8 +25,8 @@ class MeasuredEntry:
     """What was computed over one entry: exactly these digests and no others.
 
     ``remembered_at`` is there if that was in an earlier run, which ended its hash then;
-    ``fs_verity`` is the digest, in hex, to which the kernel holds every read. Where it does, no
-    digest is computed unless somebody asked for it by name.
+    ``fs_verity`` is that of fs-verity, in hex: by the kernel, and then no other is computed unless
+    somebody asked for it by name; or from the bytes, where every digest is computed.
     """
 
     name: str
@@ -81,16 +59,7 @@ def measure_entries(
     for entry in entries:
         _require_size(entry, files[entry.name])
     cache = None if demand is None else identities
-    remembered: dict[str, Remembered] = {}
-    if demand is not None:
-        for entry in entries:
-            if entry.role is EntryRole.MODEL:
-                model = files[entry.name]
-                model.guard(demand.is_enough, entry.fs_verity, demand.require_possible)
-                wanted = demanded_digests(policy, model)
-                known = cache.recall(model, wanted) if cache is not None and wanted else None
-                if known is not None:
-                    remembered[entry.name] = known
+    remembered = {} if demand is None else _hold_models(entries, files, policy, demand, cache)
     if on_held is not None:
         on_held()
     small: dict[EntryRole, bytes] = {}
@@ -98,17 +67,22 @@ def measure_entries(
     for entry in entries:
         file = files[entry.name]
         known = remembered.get(entry.name)
-        verity = None
-        if entry.role is EntryRole.MODEL:
-            wanted = demanded_digests(policy, file)
-            found = _model_digests(file, wanted, progress, cache, known)
-            verity = entry.fs_verity if file.level is LoadLevel.FS_VERITY else None
-        else:
+        verity: str | None = None
+        if entry.role is not EntryRole.MODEL:
             content = file.read(entry.size_bytes)
             found = measure_bytes(content)
             small[entry.role] = content
+        elif known is not None:
+            file.require_same()  # still held, as it was when it was recalled
+            found = known.digests
+        else:
+            found, verity = _measure_model(entry, file, demanded_digests(policy, file), progress)
+            if cache is not None and found:
+                cache.keep(file, found)
         for digest in found.values():
             _require_digest(entry, file.name, digest)
+        if entry.fs_verity is not None and verity is not None:
+            require_same_verity(entry.fs_verity, verity, file.name)
         measured.append(
             MeasuredEntry(
                 name=entry.name,
@@ -116,10 +90,30 @@ def measure_entries(
                 size_bytes=entry.size_bytes,
                 digests=tuple(found[algorithm] for algorithm in sorted(found)),
                 remembered_at=None if known is None else known.computed_at,
-                fs_verity=None if verity is None else verity.digest,
+                fs_verity=verity,
             )
         )
     return small, tuple(sorted(measured, key=lambda entry: entry.name))
+
+
+def _hold_models(
+    entries: Iterable[Entry],
+    files: Mapping[str, GuardedFile],
+    policy: Policy,
+    demand: LevelDemand,
+    cache: IdentityCache | None,
+) -> dict[str, Remembered]:
+    """Guard every model; gives what is remembered of it, by the entry's name."""
+    remembered: dict[str, Remembered] = {}
+    for entry in entries:
+        if entry.role is EntryRole.MODEL:
+            model = files[entry.name]
+            model.guard(demand.is_enough, entry.fs_verity, demand.require_possible)
+            wanted = _recallable(entry, demanded_digests(policy, model), model)
+            known = cache.recall(model, wanted) if cache is not None and wanted else None
+            if known is not None:
+                remembered[entry.name] = known
+    return remembered
 
 
 def demanded_digests(policy: Policy, model: GuardedFile) -> frozenset[Algorithm]:
@@ -127,25 +121,40 @@ def demanded_digests(policy: Policy, model: GuardedFile) -> frozenset[Algorithm]
     return policy.named_digests if model.level is LoadLevel.FS_VERITY else policy.digests
 
 
-def _model_digests(
+def _recallable(
+    entry: Entry, wanted: frozenset[Algorithm], model: GuardedFile
+) -> frozenset[Algorithm]:
+    """What another run's hash can stand in for: nothing, where fs-verity's digest is wanted too."""
+    return frozenset() if _wants_verity(entry, wanted, model) else wanted
+
+
+def _wants_verity(entry: Entry, wanted: frozenset[Algorithm], model: GuardedFile) -> bool:
+    """Who wants every digest wants this one too: of a model that is not held, no other pass tells.
+
+    The kernel has computed it of one that it holds.
+    """
+    is_held = model.level is LoadLevel.FS_VERITY
+    return entry.fs_verity is not None and not is_held and wanted == frozenset(Algorithm)
+
+
+def _measure_model(
+    entry: Entry,
     file: GuardedFile,
-    digests: frozenset[Algorithm],
+    wanted: frozenset[Algorithm],
     progress: Progress | None,
-    identities: IdentityCache | None,
-    remembered: Remembered | None,
-) -> Mapping[Algorithm, Digest]:
-    """What is remembered of the file that is still held, else what it hashes to."""
-    if remembered is not None:
-        file.require_same()
-        return remembered.digests
-    if not digests and file.level is LoadLevel.FS_VERITY:
+) -> tuple[Mapping[Algorithm, Digest], str | None]:
+    """The digests that are wanted, and that of fs-verity if the kernel or the bytes tell it."""
+    stated = entry.fs_verity
+    if stated is not None and _wants_verity(entry, wanted, file):
+        verity = FsVerityHash(block_size=stated.block_size, salt=bytes.fromhex(stated.salt))
+        return file.measure(wanted, progress, verity.update), verity.hexdigest()
+    is_held = file.level is LoadLevel.FS_VERITY
+    by_kernel = stated.digest if stated is not None and is_held else None
+    if is_held and not wanted:
         if progress is not None:
             progress(file.size_bytes)  # what the bar counts is done
-        return {}
-    found = file.measure(digests, progress)
-    if identities is not None:
-        identities.keep(file, found)
-    return found
+        return {}, by_kernel
+    return file.measure(wanted, progress), by_kernel
 
 
 def _require_size(entry: Entry, file: GuardedFile) -> None:

@@ -43,13 +43,13 @@ from infwasi_sign.domain.statement import parse_statement
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.matching import match_files, require_supported
 from infwasi_sign.measure_entries import (
-    IdentityCache,
     MeasuredEntry,
     demanded_digests,
     measure_entries,
 )
 from infwasi_sign.ports import (
     GuardedFile,
+    IdentityCache,
     OpenedPackage,
     PackageStore,
     Progress,

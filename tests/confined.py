@@ -127,7 +127,7 @@ class Worker:
     """A thread that ggml, the library below llama.cpp, made for itself to compute a graph."""
 
     def __init__(self) -> None:
-        from infwasi_sign.adapters.llama import bindings  # noqa: PLC0415 - not for every child
+        from infwasi_sign.adapters.llama_bindings import bindings  # noqa: PLC0415 - not for every child
 
         file = bindings().__file__
         assert file is not None

@@ -32,6 +32,7 @@ from infwasi_sign.adapters.wasm_host import WasmtimeHost
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import encode_bundle
 from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.fs_verity import FsVerityHash
 from infwasi_sign.domain.gguf import parse
 from infwasi_sign.domain.manifest import OMS_FILE
 from infwasi_sign.domain.model_digests import header_digest, tensor_table_digest
@@ -244,6 +245,10 @@ def restate(package: Path, *, subjects: bool = True) -> None:
                 digests = measure_bytes(path.read_bytes())
                 entry["size"] = path.stat().st_size
                 entry["blake3"] = digests[Algorithm.BLAKE3].hex
+                if "fsVerity" in entry:
+                    verity = FsVerityHash()
+                    verity.update(path.read_bytes())
+                    entry["fsVerity"]["digest"] = verity.hexdigest()
                 subject["digest"]["sha256"] = digests[Algorithm.SHA256].hex
 
 

@@ -14,6 +14,7 @@ from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.component import describe
 from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.domain.fs_verity import FsVerityHash
 from infwasi_sign.domain.manifest import OMS_FILE
 from infwasi_sign.domain.oms import PACKAGE_IGNORED
 from infwasi_sign.pack import Companion
@@ -188,14 +189,28 @@ def model_aliases(package: Path) -> None:
         value["predicate"]["models"][0]["aliases"] = ["chat", "default"]
 
 
-@case("verified", "an fs-verity digest is declared; a verifier that does not use it passes it over")
+@case("verified", "an fs-verity digest of other parameters than those that infwasi pack uses")
 def fs_verity_declared(package: Path) -> None:
+    verity = FsVerityHash(block_size=1024, salt=b"\0\xff")
+    verity.update((package / "model.gguf").read_bytes())
     with lie(package) as value:
         value["predicate"]["entries"][2]["fsVerity"] = {
-            "digest": "ab" * 32,
-            "blockSize": 4096,
-            "salt": "",
+            "digest": verity.hexdigest(),
+            "blockSize": 1024,
+            "salt": "00ff",
         }
+
+
+@case("verified", "no fs-verity digest is declared")
+def fs_verity_undeclared(package: Path) -> None:
+    with lie(package) as value:
+        del value["predicate"]["entries"][2]["fsVerity"]
+
+
+@case("malformed", "an fs-verity block size that is no power of two", says="a power of two")
+def fs_verity_block_size(package: Path) -> None:
+    with lie(package) as value:
+        value["predicate"]["entries"][2]["fsVerity"]["blockSize"] = 4097
 
 
 @case("verified", "a second bundle by the same key over the same statement")

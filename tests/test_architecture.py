@@ -21,7 +21,7 @@ USE_CASES = frozenset(
 ARROWS = {
     "errors": frozenset[str](),
     "domain": frozenset({"errors", "domain"}),
-    "ports": frozenset({"errors", "domain"}),
+    "ports": frozenset({"errors", "domain", "ports"}),
     "adapters": frozenset({"errors", "domain", "ports", "adapters"}),
     "signatures": frozenset({"errors", "domain", "ports"}),
     "matching": frozenset({"errors", "domain", "ports"}),

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infwasi_sign import verify as verification
 from infwasi_sign.adapters import fs_verity, guarded_file
 from infwasi_sign.adapters.fs_verity import KernelDigest
 from infwasi_sign.adapters.guarded_file import LocalFile
@@ -406,6 +407,28 @@ def test_a_digest_that_a_policy_names_is_computed_all_the_same(
 def test_what_is_not_held_is_hashed(protected: Path) -> None:
     with verified(protected, Policy(package=NamedPackage(name="capital")), hold=False) as package:
         assert set(computed(package)) == {"blake3"}
+
+
+ALL = Policy(package=NamedPackage(name="capital"), digests=frozenset(Algorithm))
+
+
+def test_who_computes_every_digest_computes_that_of_fs_verity_too(place: Path) -> None:
+    with verified(place, ALL, hold=False) as package:
+        assert set(computed(package)) == {"blake3", "fs-verity", "sha256"}
+    with forge.lie(place / "capital-1.0.0") as value:
+        value["predicate"]["entries"][2]["fsVerity"]["digest"] = "ab" * 32
+    with pytest.raises(RefusedError, match="the fs-verity digest differs") as refusal:
+        verified(place, ALL, hold=False)
+    assert refusal.value.kind is RefusalKind.DIGEST
+
+
+def test_control_without_the_comparison_a_signers_other_digest_passes(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with forge.lie(place / "capital-1.0.0") as value:
+        value["predicate"]["entries"][2]["fsVerity"]["digest"] = "ab" * 32
+    monkeypatch.setattr(verification, "require_same_verity", lambda *_: None)
+    verified(place, ALL, hold=False).close()
 
 
 def test_another_model_under_fs_verity_is_refused_before_it_is_hashed(

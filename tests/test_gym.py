@@ -120,7 +120,14 @@ def test_command_writes_the_result(tmp_path: Path, capsys: pytest.CaptureFixture
 # --- whether the table is complete -----------------------------------------------------------
 
 CHECKED = (
-    *("verify", "adapters.package_directory", "adapters.guarded_file", "adapters.measuring"),
+    *(
+        "matching",
+        "domain.fs_verity",
+        "verify",
+        "adapters.package_directory",
+        "adapters.guarded_file",
+        "adapters.measuring",
+    ),
     *("adapters.keys", "domain.agreement", "domain.manifest", "domain.policy", "domain.rollback"),
     *("domain.statement", "domain.world", "signatures", "adapters.signature_modes"),
     *("adapters.sigstore_identity", "adapters.certificate_verifier", "adapters.certificates"),

@@ -17,6 +17,7 @@ from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.cli.delivery import accepted
 from infwasi_sign.domain.chat import FinishReason
 from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.fs_verity import FsVerityHash
 from infwasi_sign.domain.policy import DirectoryNamed, Policy
 from infwasi_sign.domain.refusals import EXPLANATIONS, hint_for
 from infwasi_sign.domain.result import (
@@ -159,7 +160,7 @@ def test_result_names_exactly_the_digests_that_were_computed(honest: Path) -> No
     for digests, of_model in (
         (frozenset({Algorithm.BLAKE3}), {"blake3"}),
         (frozenset({Algorithm.SHA256}), {"sha256"}),
-        (frozenset(Algorithm), {"blake3", "sha256"}),
+        (frozenset(Algorithm), {"blake3", "fs-verity", "sha256"}),
     ):
         value: Any = result_of(honest, digests).to_json()
         require_fits(value)
@@ -167,9 +168,13 @@ def test_result_names_exactly_the_digests_that_were_computed(honest: Path) -> No
         both = {"blake3", "sha256"}
         assert computed == {"app.wasm": both, "bom.cdx.json": both, "model.gguf": of_model}
         for entry in value["entries"]:
-            truth = measure_bytes((honest / entry["name"]).read_bytes())
-            assert entry["computed"] == {name: truth[Algorithm(name)].hex for name in computed[
-                entry["name"]]}  # fmt: skip
+            content = (honest / entry["name"]).read_bytes()
+            verity = FsVerityHash()
+            verity.update(content)
+            truth = {str(name): digest.hex for name, digest in measure_bytes(content).items()}
+            truth["fs-verity"] = verity.hexdigest()
+            names = computed[entry["name"]]
+            assert entry["computed"] == {name: truth[name] for name in names}
 
 
 def test_result_says_by_whose_rules_and_when(verified: Accepted) -> None:

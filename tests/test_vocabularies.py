@@ -3,6 +3,7 @@
 The vocabularies are those that llama.cpp has for its own tests (`make models`), and SmolLM2's.
 """
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 import pytest
 
 from infwasi_sign.adapters.chat_template import render
-from infwasi_sign.adapters.llama import bindings
-from infwasi_sign.adapters.llama_vocabulary import Vocabulary
+from infwasi_sign.adapters.llama_bindings import bindings
+from infwasi_sign.adapters.llama_vocabulary import Vocabulary, _within_reach
 from infwasi_sign.domain.chat import Message, Role
 from tests.conftest import ROOT
 from tests.test_chat_template import CHATML
+from tests.unprivileged import run_python
 
 pytestmark = pytest.mark.model
 
@@ -53,16 +55,17 @@ def _load(path: Path) -> tuple[Any, int]:
     return llama, model
 
 
+def _path(name: str) -> Path:
+    found = list(ROOT.glob(f".cache/vocabularies-*/ggml-vocab-{name}.gguf"))
+    if not found:
+        pytest.skip("no vocabularies: run `make models`")
+    return found[0]
+
+
 @pytest.fixture(scope="module", params=NAMES)
 def known(request: pytest.FixtureRequest, model_path: Path) -> Iterator[Known]:
     name: str = request.param
-    path = model_path
-    if name in OTHERS:
-        found = list(ROOT.glob(f".cache/vocabularies-*/ggml-vocab-{name}.gguf"))
-        if not found:
-            pytest.skip("no vocabularies: run `make models`")
-        path = found[0]
-    llama, model = _load(path)
+    llama, model = _load(_path(name) if name in OTHERS else model_path)
     vocabulary = Vocabulary(llama, model)
     wanted = llama.LLAMA_TOKEN_ATTR_CONTROL | llama.LLAMA_TOKEN_ATTR_USER_DEFINED
     special, control = {}, set()
@@ -122,3 +125,36 @@ def _specials(known: Known, position: Role, text: str) -> list[int]:
     template = known.template
     segments = render(template, messages, vocabulary.bos_text, vocabulary.eos_text)
     return [token for token in vocabulary.prompt(segments) if token in known.special]
+
+
+# --- words without an end ---------------------------------------------------------------------
+
+CHILD = """
+import sys
+from pathlib import Path
+from infwasi_sign.adapters.llama_vocabulary import Vocabulary
+from tests.test_vocabularies import _load
+vocabulary = Vocabulary(*_load(Path(sys.argv[1])))
+words = [letter * 262_144 for letter in ("a", " ", "1", "!", chr(0x6771), chr(10))]
+"""
+SPLIT_BY_STD_REGEX = "deepseek-llm"
+
+
+def long_words(how: str) -> int:
+    path = _path(SPLIT_BY_STD_REGEX)
+    return run_python(f"{CHILD}for word in words:\n    vocabulary.{how}\n", path).returncode
+
+
+def test_a_word_as_long_as_a_prompt_may_be_is_tokenized() -> None:
+    assert long_words("tokenize(word, parse_special=False)") == 0
+
+
+def test_control_uncut_the_word_ends_the_process() -> None:
+    assert long_words("_tokenize(word, parse_special=False)") == -signal.SIGSEGV
+
+
+def test_only_words_of_thousands_of_characters_are_cut() -> None:
+    ordinary = "a word and\n another one " * 10_000
+    assert _within_reach(ordinary) == [ordinary]
+    assert [len(part) for part in _within_reach("a" * 5000 + " b")] == [2048, 2048, 906]
+    assert "".join(_within_reach(" " * 9999 + ordinary)) == " " * 9999 + ordinary

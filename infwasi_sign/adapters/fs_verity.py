@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from infwasi_sign.adapters.holding import file_system_type
-from infwasi_sign.domain.fs_verity import BLOCK_BYTES, SHA256_NUMBER
+from infwasi_sign.domain.fs_verity import BLOCK_BYTES, SHA256_NUMBER, require_same_verity
 from infwasi_sign.domain.manifest import FsVerity
-from infwasi_sign.errors import RefusalKind, RefusedError
 
 # linux/fsverity.h; _IOW and _IOWR of asm-generic/ioctl.h
 _ENABLE_VERITY: Final = 0x40806685  # _IOW('f', 133, struct fsverity_enable_arg)
@@ -117,21 +116,15 @@ def obstacle_to_fs_verity(descriptor: int, stated: FsVerity | None, name: str) -
         return found
     if found.algorithm != SHA256_NUMBER:
         return f"fs-verity is on with another hash function (number {found.algorithm})"
-    if found.digest.hex() == stated.digest:
-        return None
     mine = (found.block_size, None if found.salt is None else found.salt.hex())
-    if found.block_size is not None and mine != (stated.block_size, stated.salt):
+    is_other = found.block_size is not None and mine != (stated.block_size, stated.salt)
+    if is_other and found.digest.hex() != stated.digest:
         return (
             "fs-verity is on with other parameters than the signed ones "
             f"(block size {mine[0]}, salt {mine[1] or 'none'})"
         )
-    raise RefusedError(
-        RefusalKind.DIGEST,
-        "the fs-verity digest differs from what was signed",
-        where=name,
-        expected=f"sha256:{stated.digest}",
-        got=f"sha256:{found.digest.hex()}",
-    )
+    require_same_verity(stated, found.digest.hex(), name)
+    return None
 
 
 def _obstacle_of_place(descriptor: int) -> str | None:

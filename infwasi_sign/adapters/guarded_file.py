@@ -26,7 +26,7 @@ from infwasi_sign.adapters.holding import (
 )
 from infwasi_sign.adapters.passing_lease import passing_windows
 from infwasi_sign.adapters.private_copy import private_copy
-from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.digest import Algorithm, Digest, Update
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import FsVerity
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
@@ -190,7 +190,7 @@ class LocalFile:
         no_verity = obstacle_to_fs_verity(self._descriptor, stated, self._name)
         if no_verity is None:
             self._hold(LoadLevel.FS_VERITY, "", require_possible)
-            self._require_size_unchanged()
+            self._require_unchanged()
             return self._level
         no_lease = take_read_lease(self._descriptor)
         if no_lease is None:
@@ -290,14 +290,17 @@ class LocalFile:
         return bytes(content)
 
     def measure(
-        self, algorithms: frozenset[Algorithm], progress: Progress | None = None
+        self,
+        algorithms: frozenset[Algorithm],
+        progress: Progress | None = None,
+        also: Update | None = None,
     ) -> Mapping[Algorithm, Digest]:
-        """Digests of the whole content, in one pass over the descriptor.
+        """Digests of the whole content, in one pass over the descriptor, which ``also`` sees.
 
         Raises:
             RefusedError: kinds `level` and `digest`; the file changed, or was opened for writing.
         """
-        return measuring.measure(self.windows(), algorithms, progress)
+        return measuring.measure(self.windows(), algorithms, progress, also)
 
     def windows(self) -> Iterator[memoryview]:
         """The stream of windows over the whole content (see `measuring`), mapped where it is held.
@@ -346,10 +349,6 @@ class LocalFile:
             self._require_unchanged()
         else:
             self._require_held()
-
-    def _require_size_unchanged(self) -> None:
-        if os.fstat(self._descriptor).st_size != self.size_bytes:
-            raise self._changed("its size is not what it was opened with")
 
     def _require_unchanged(self) -> None:
         if not FileIdentity.of(self._descriptor).has_bytes_of(self.identity):

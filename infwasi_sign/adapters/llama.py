@@ -29,6 +29,8 @@ from infwasi_sign.ports import EntryFile, StopFlag
 if TYPE_CHECKING:
     from infwasi_sign.adapters.libraries import Libraries
 
+__all__ = ["LlamaBackend", "LlamaModel", "LlamaStream", "bindings"]
+
 _NO_TEMPLATE: Final = "the model has no chat template"
 _DECODE_FULL, _DECODE_ABORTED = 1, 2  # llama.h, llama_decode
 

@@ -4,6 +4,7 @@ Works on the bindings that ``llama`` hands it; imports nothing of llama.cpp itse
 """
 
 import ctypes
+import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final
@@ -11,6 +12,8 @@ from typing import Any, Final
 from infwasi_sign.adapters.chat_placeholders import Segment
 from infwasi_sign.errors import UndecidedError
 
+_STRETCH: Final = 2_048  # characters; a stack of 8 MiB is full after some 20,000
+_STRETCHES: Final = re.compile(r"\s+|\S+")
 _PIECE_BYTES: Final = 256  # the longest tokens of published vocabularies are below 200 bytes
 _NO_TOKEN: Final = -1  # llama.h, LLAMA_TOKEN_NULL
 _SPACE_PREFIX_KEY: Final = b"tokenizer.ggml.add_space_prefix"
@@ -90,7 +93,18 @@ class Vocabulary:
         return tokens
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
-        """The tokens of one text, with no BOS or EOS added."""
+        """The tokens of one text, with no BOS or EOS added.
+
+        NOTE: many vocabularies are split by `std::regex`, which calls itself for each character of
+        a match: a word of 256 KiB ends the process (stack overflow). Long ones are cut before.
+        """
+        return [
+            token
+            for part in _within_reach(text)
+            for token in self._tokenize(part, parse_special=parse_special)
+        ]
+
+    def _tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         data = text.encode("utf-8", "replace")
         room = len(data) + 2  # no tokenizer makes more tokens than bytes, but for the space prefix
         buffer = (self._llama.llama_token * room)()
@@ -134,6 +148,17 @@ class Vocabulary:
                 shown = text.decode("utf-8", "replace")
                 if len(shown) > 1 and not shown.isspace():
                     yield shown
+
+
+def _within_reach(text: str) -> list[str]:
+    """The text, cut where more than ``_STRETCH`` characters are all white space, or all not."""
+    if len(text) <= _STRETCH:
+        return [text]
+    cuts = [0]
+    for stretch in _STRETCHES.finditer(text):
+        start, end = stretch.span()
+        cuts.extend(range(start + _STRETCH, end, _STRETCH))
+    return [text[start:end] for start, end in pairwise([*cuts, len(text)])]
 
 
 def _without(text: str, markers: set[str]) -> list[str]:

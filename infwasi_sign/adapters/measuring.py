@@ -14,12 +14,12 @@ from contextlib import ExitStack
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from typing import Final, Protocol, Self, TypeAlias, assert_never
+from typing import Final, Protocol, Self, assert_never
 
 from blake3 import blake3
 
 from infwasi_sign.adapters.atomic import hint_for_error
-from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.digest import Algorithm, Digest, Update
 from infwasi_sign.domain.fs_verity import FsVerityHash
 from infwasi_sign.domain.gguf_header import GgufHeader
 from infwasi_sign.domain.limits import KIB, MIB
@@ -34,7 +34,6 @@ READ_BYTES: Final = 4 * MIB
 """What is read at a time, twice: more leaves the processor's cache before it is used."""
 
 _THREADED_BYTES: Final = 128 * KIB  # blake3-py README: below it more threads only cost time
-_Update: TypeAlias = Callable[[memoryview], object]
 
 
 class FileSource:
@@ -107,14 +106,16 @@ def measure(
     windows: Iterable[memoryview],
     algorithms: frozenset[Algorithm],
     progress: Progress | None = None,
+    also: Update | None = None,
 ) -> Mapping[Algorithm, Digest]:
     """Digests of everything in a stream of windows, computed side by side.
 
-    ``progress`` is called in the caller's thread with the bytes of each window. What the stream
-    raises is passed on.
+    ``also`` gets each window too, beside them. ``progress`` is called in the caller's thread with
+    the bytes of each window. What the stream raises is passed on.
     """
     hashes = {algorithm: _new_hash(algorithm) for algorithm in sorted(algorithms)}
-    _feed(windows, [each.update for each in hashes.values()], progress)
+    further = [] if also is None else [also]
+    _feed(windows, [*further, *(each.update for each in hashes.values())], progress)
     return {algorithm: _digest(algorithm, each) for algorithm, each in hashes.items()}
 
 
@@ -224,7 +225,7 @@ class _HeaderCheck:
 
 
 def _feed(
-    windows: Iterable[memoryview], updates: Sequence[_Update], progress: Progress | None
+    windows: Iterable[memoryview], updates: Sequence[Update], progress: Progress | None
 ) -> None:
     """Give each window to all of ``updates`` at once; go on when all are done with it.
 

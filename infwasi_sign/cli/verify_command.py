@@ -18,7 +18,7 @@ from infwasi_sign.errors import UndecidedError
     type=click.Choice(["default", "all"]),
     default="default",
     show_default=True,
-    help="default: BLAKE3 of the model; all: SHA-256 too.",
+    help="default: BLAKE3 of the model; all: SHA-256 and that of fs-verity too.",
 )
 @click.option("--oms", is_flag=True, help="PACKAGE is a model directory with a model.sig.")
 @click.option("--commit", is_flag=True, help="Remember this release: an older one is refused then.")

@@ -46,3 +46,6 @@ class Digest:
 
 MeasureBytes: TypeAlias = Callable[[bytes], Mapping[Algorithm, Digest]]
 """Both digests of bytes in memory."""
+
+Update: TypeAlias = Callable[[memoryview], object]
+"""Takes the next bytes of a stream, as a hash does."""

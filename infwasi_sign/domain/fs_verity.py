@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from infwasi_sign.domain.manifest import FsVerity
+from infwasi_sign.errors import RefusalKind, RefusedError
 
 BLOCK_BYTES: Final = 4096
 """The block size of what we write: a page of x86_64 and the only one of kernels before 6.3."""
@@ -131,6 +132,22 @@ class FsVerityHash:
             salt=self._salt,
             size_bytes=self._size_bytes,
             root=self._root(),
+        )
+
+
+def require_same_verity(stated: FsVerity, found: str, name: str) -> None:
+    """Hold a digest of the stated parameters to the stated one.
+
+    Raises:
+        RefusedError: kind `digest`; it is another.
+    """
+    if found != stated.digest:
+        raise RefusedError(
+            RefusalKind.DIGEST,
+            "the fs-verity digest differs from what was signed",
+            where=name,
+            expected=f"sha256:{stated.digest}",
+            got=f"sha256:{found}",
         )
 
 

@@ -32,7 +32,7 @@ from infwasi_sign.errors import MalformedError
 
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,254}")
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-_HEX: Final = re.compile(r"([0-9a-f]{2}){0,64}")
+_HEX: Final = re.compile(r"([0-9a-f]{2}){0,32}")
 _INTERFACE: Final = re.compile(r"[!-~]{1,255}")
 
 
@@ -117,9 +117,17 @@ def _parse_role(cursor: Cursor) -> EntryRole:
 
 def _parse_fs_verity(cursor: Cursor) -> FsVerity:
     members = cursor.object(required={"digest", "blockSize", "salt"})
+    block_size = members["blockSize"].integer(1024, 65536)
+    if block_size.bit_count() != 1:
+        raise MalformedError(
+            "not a block size",
+            where=members["blockSize"].path,
+            expected="a power of two",
+            got=str(block_size),
+        )
     return FsVerity(
         digest=_digest(members["digest"]).hex,
-        block_size=members["blockSize"].integer(1024, 65536),
+        block_size=block_size,
         salt=_match(members["salt"], _HEX, "hex digits"),
     )
 

@@ -82,7 +82,7 @@ class ComputedEntry:
     """One entry, its size in bytes, and the digests that were computed over it: no others.
 
     ``remembered_at`` is there if an earlier run computed them, at that time (ADR 20).
-    ``fs_verity`` is the digest, in hex, to which the kernel holds every read of it.
+    ``fs_verity`` is that of fs-verity, in hex; where the level says so, by the kernel.
     """
 
     name: str

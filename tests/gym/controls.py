@@ -30,7 +30,7 @@ from infwasi_sign.domain import (
 )
 from infwasi_sign.domain import bom as bom_module
 from infwasi_sign.domain.component import ComponentFacts
-from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.digest import Algorithm, Digest, Update
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import Manifest
 from infwasi_sign.domain.material import KeyHint
@@ -147,10 +147,13 @@ _MEASURE: Final = measuring.measure
 
 
 def _only_blake3(
-    windows: Any, algorithms: frozenset[Algorithm], progress: Progress | None = None
+    windows: Any,
+    algorithms: frozenset[Algorithm],
+    progress: Progress | None = None,
+    also: Update | None = None,
 ) -> Mapping[Algorithm, Digest]:
     """As `measuring.measure`, but it computes less than it was asked for."""
-    return _MEASURE(windows, algorithms & {Algorithm.BLAKE3}, progress)
+    return _MEASURE(windows, algorithms & {Algorithm.BLAKE3}, progress, also)
 
 
 def _answered_yes(rule: rules.Rule, *_: object) -> rules.Outcome:
@@ -184,6 +187,7 @@ MEASURED_RULES: Switch = (level_demand, "require", nothing)
 EXPRESSIONS: Switch = (rules, "_evaluate_expression", _answered_yes)
 ROLLBACK: Switch = (rollback, "require_successor", nothing)
 SEQUENCE: Switch = (verification, "decide_sequence", nothing)
+VERITY: Switch = (verification, "require_same_verity", nothing)
 MEASURES_ALL: Switch = (measuring, "measure", _only_blake3)
 SAME_DIRECTORY: Switch = (verification, "_require_named_directory", nothing)
 PURPOSE: Switch = (keys, "pae", _pae_of_another_type)
@@ -243,6 +247,7 @@ CONTROLS: Final = (
     Control(5, "held while measured", (HELD,), ("opened-for-writing-while-measured",)),
     Control(5, "size of entries", (SIZE, BOM), ("number-lies",)),
     Control(5, "digests", (DIGEST,), ("bit-flips",)),
+    Control(5, "fs-verity digest", (VERITY,), ("digest-lies",), 1000),
     Control(6, "nothing but parts", (KNOWN_PARTS,), ("part-smuggled-in",)),
     Control(6, "world of the app", (ENDS_OF_WORLD, IMPORTS, BOM), ("imports-smuggled-in",)),
     Control(6, "parts", (PARTS, BOM), ("parts-lie",)),

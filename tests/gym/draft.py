@@ -19,6 +19,7 @@ from infwasi_sign.adapters.signature_modes import TrustedSigners
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import encode_bundle
 from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.domain.fs_verity import FsVerityHash
 from infwasi_sign.domain.rollback import SequenceRecord
 from infwasi_sign.errors import MalformedError
 from infwasi_sign.pack import Companion
@@ -177,6 +178,10 @@ class Draft:
             digests = measure_bytes(content)
             entry["size"] = len(content)
             entry["blake3"] = digests[Algorithm.BLAKE3].hex
+            if "fsVerity" in entry:
+                verity = FsVerityHash()
+                verity.update(content)
+                entry["fsVerity"]["digest"] = verity.hexdigest()
             subject["digest"]["sha256"] = digests[Algorithm.SHA256].hex
         self.state(value)
 

@@ -1,13 +1,12 @@
-"""The seams between the use cases and the world. Each is a Protocol of at most three methods."""
+"""Seams of packing and verifying: who signs, where files lie, who measures and who writes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from infwasi_sign.domain.digest import Algorithm, Digest
+from infwasi_sign.domain.digest import Algorithm, Digest, Update
 from infwasi_sign.domain.load_level import LoadLevel
 
 if TYPE_CHECKING:  # a seam costs nobody the import of what lies behind it
@@ -15,12 +14,12 @@ if TYPE_CHECKING:  # a seam costs nobody the import of what lies behind it
 
     from infwasi_sign.domain.bom import BomFacts
     from infwasi_sign.domain.bundle import Bundle
-    from infwasi_sign.domain.chat import GenerationOptions, Message, Summary
     from infwasi_sign.domain.gguf import GgufHeader
+    from infwasi_sign.domain.identity_record import Remembered
     from infwasi_sign.domain.manifest import FsVerity, PartClaim
     from infwasi_sign.domain.model_digests import ModelDigests
     from infwasi_sign.domain.rollback import SequenceRecord
-    from infwasi_sign.domain.settings import GuestLimits, Settings
+    from infwasi_sign.domain.settings import Settings
     from infwasi_sign.domain.signer import SignerIdentity
 
 Progress: TypeAlias = Callable[[int], None]
@@ -120,12 +119,6 @@ class EntryFile(Protocol):
         """Exactly ``size`` bytes from ``offset``."""
         ...
 
-    def measure(
-        self, algorithms: frozenset[Algorithm], progress: Progress | None = None
-    ) -> Mapping[Algorithm, Digest]:
-        """Digests of the whole content, in one pass over the descriptor."""
-        ...
-
     def fileno(self) -> int:
         """The descriptor that was measured; it stays this object's property."""
         ...
@@ -140,10 +133,16 @@ class GuardedFile(EntryFile, Protocol):
         stated: FsVerity | None,
         require_possible: Callable[[LoadLevel, str], None],
     ) -> LoadLevel:
-        """Hold the bytes until closed, at a level that is enough if there is one; then `measure`.
+        """Hold the bytes until closed, at a level that is enough if one is; `measure` is next."""
+        ...
 
-        ``stated`` is the signed fs-verity digest. ``require_possible`` hears the best level.
-        """
+    def measure(
+        self,
+        algorithms: frozenset[Algorithm],
+        progress: Progress | None = None,
+        also: Update | None = None,
+    ) -> Mapping[Algorithm, Digest]:
+        """Digests of the whole content, in one pass over the descriptor, which ``also`` sees."""
         ...
 
     def require_same(self) -> None:
@@ -158,6 +157,28 @@ class GuardedFile(EntryFile, Protocol):
     @property
     def level_reason(self) -> str:
         """Why not a better level; empty when it is the best."""
+        ...
+
+
+class IdentityCache(Protocol):
+    """What earlier runs computed over files that have not changed since."""
+
+    def recall(self, file: GuardedFile, wanted: frozenset[Algorithm]) -> Remembered | None:
+        """The ``wanted`` digests of a file, if it is surely the one of an earlier run, unchanged.
+
+        Called once it is guarded and before the process is confined: it looks into /sys.
+
+        Raises:
+            RefusedError: kind `level`; it is not held any more.
+        """
+        ...
+
+    def keep(self, file: GuardedFile, digests: Mapping[Algorithm, Digest]) -> None:
+        """Remember what was computed since `recall`, if nothing stands against it.
+
+        Raises:
+            RefusedError: as `recall`.
+        """
         ...
 
 
@@ -294,108 +315,4 @@ class Composer(Protocol):
 
     def tools(self) -> Mapping[str, str]:
         """The tools that shape the bytes, by name and version (for the BOM)."""
-        ...
-
-
-# --- running ---------------------------------------------------------------------------------
-
-
-class StopReason(StrEnum):
-    """Who stopped a run."""
-
-    INTERRUPT = "interrupt"
-    DEADLINE = "deadline"
-    LEASE = "lease"
-    MEMORY = "memory"
-
-
-class StopFlag(Protocol):
-    """Set from a watcher thread, read by native code between two graph nodes."""
-
-    def reason(self) -> StopReason | None:
-        """Who stopped the run, if anybody did."""
-        ...
-
-    def raise_if_stopped(self) -> None:
-        """Do nothing, or raise what the reason means: KeyboardInterrupt, or a RefusedError."""
-        ...
-
-    def address(self) -> int:
-        """Address of a NUL-terminated buffer that is empty until somebody stops the run."""
-        ...
-
-
-class TokenStream(Protocol):
-    """One generation in progress."""
-
-    def next_piece(self) -> bytes | None:
-        """The bytes of the next token (maybe a part of a character), or ``None`` at the end."""
-        ...
-
-    def summary(self) -> Summary:
-        """How it ended, or the state so far."""
-        ...
-
-    def close(self) -> None:
-        """Give everything back; a second call does nothing."""
-        ...
-
-
-class LoadedModel(Protocol):
-    """A model in memory, mapped from the very descriptor that was measured."""
-
-    def start(self, messages: Sequence[Message], options: GenerationOptions) -> TokenStream:
-        """Evaluate the prompt. Template text may be control tokens; message text never.
-
-        Raises:
-            RefusedError: kind `limit`; the prompt does not fit the context.
-            UndecidedError: the model has no chat template or tokenizer.
-        """
-        ...
-
-    def close(self) -> None:
-        """Give everything back; a second call does nothing."""
-        ...
-
-
-class InferenceBackend(Protocol):
-    """llama.cpp, or a fake."""
-
-    def load(self, file: EntryFile, context_tokens: int) -> LoadedModel:
-        """Map the model from ``file``'s descriptor; no path is opened."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GuestGrants:
-    """All that a guest gets: imports and models by name, and limits."""
-
-    imports: frozenset[str]
-    models: Mapping[str, LoadedModel]
-    limits: GuestLimits
-    max_tokens: int  # of all generations of the request together
-    seed: int  # for generations whose guest names none
-
-
-class GuestHost(Protocol):
-    """Runs one verified component for one request."""
-
-    def prepare(self, component: bytes) -> None:
-        """Begin what can be done before `run`, in the background; what goes wrong, `run` says."""
-        ...
-
-    def run(
-        self,
-        component: bytes,
-        grants: GuestGrants,
-        prompt: str | None,
-        stop: StopFlag,
-        on_piece: Callable[[str], None],
-    ) -> Summary:
-        """Stream the answer through ``on_piece``.
-
-        Raises:
-            RefusedError: imports or exports are not the permitted ones; a limit was reached.
-            GuestError: the guest trapped or answered with a failure.
-        """
         ...
