@@ -1,5 +1,6 @@
 """One in a hundred of the gym's races, and what would make a race a bad one."""
 
+import ctypes
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from tests.gym.race import AT_LEAST, RACES, main, summary
 from tests.gym.race_attacks import ATTACKS, DONE, Blow, Job, Strike
 from tests.gym.race_crew import Course, more_orders
 from tests.gym.race_model import race_model
-from tests.gym.race_runner import PHASES, Ending
+from tests.gym.race_runner import PHASES, Ending, compare
 from tests.gym.race_scene import Order, Plan, Rung, rungs
 from tests.gym.race_worker import HELD, LATE, Race, judge
 
@@ -133,6 +134,18 @@ def test_the_two_models_are_of_one_size_and_can_chat() -> None:
     assert len(first) == len(second)
     assert first != second
     assert model_facts(parse(WatchedSource(first))).can_chat
+
+
+@pytest.mark.parametrize(("device", "found"), [("00:01", (4, 1)), ("fe:00", (0, 0))])
+def test_the_oracle_reads_memory_of_that_file_and_no_other(
+    device: str, found: tuple[int, int], tmp_path: Path
+) -> None:
+    memory = ctypes.create_string_buffer(b"abXd")
+    begin = ctypes.addressof(memory)
+    maps = tmp_path / "maps"
+    maps.write_text(f"{begin:x}-{begin + 4:x} r--s 00000002 00:01 4711    /memfd:model\n")
+    with maps.open("rb") as file:
+        assert compare(file.fileno(), (device, 4711), b"--abcd") == found
 
 
 # --- what is bad -----------------------------------------------------------------------------

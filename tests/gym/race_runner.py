@@ -239,7 +239,7 @@ def _stretch(start: Start, phase: int) -> None:
 def _wrap(board: Board, start: Start, signed: bytes) -> None:
     """Set marks at the seams, and let the oracle look before the model is closed."""
     maps = os.open("/proc/self/maps", os.O_RDONLY | os.O_CLOEXEC)  # later nothing can be opened
-    inodes: list[int] = []
+    files: list[tuple[str, int]] = []
 
     def reached(phase: int) -> None:
         board.mark(phase)
@@ -266,14 +266,16 @@ def _wrap(board: Board, start: Start, signed: bytes) -> None:
 
     @functools.wraps(load)
     def loaded(self: Any, held: Any, *arguments: Any, **named: Any) -> Any:
-        inodes.append(os.fstat(held.fileno()).st_ino)
+        status = os.fstat(held.fileno())
+        device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+        files.append((device, status.st_ino))
         return load(self, held, *arguments, **named)
 
     @functools.wraps(close)
     def closed(self: Any) -> None:
         board.mark(len(PHASES))
-        if inodes:
-            board.found(*_compare(maps, inodes.pop(), signed))
+        if files:
+            board.found(*compare(maps, files.pop(), signed))
         close(self)
 
     if start.pretended is not None:
@@ -317,13 +319,16 @@ def _no_memory(_: object, __: int, name: str) -> NoReturn:
     raise NO_MEMORY("no memory for a sealed copy", where=name)
 
 
-def _compare(maps: int, inode: int, signed: bytes) -> tuple[int, int]:
-    """How much of the file is mapped, and how many of those bytes are not the signed ones."""
+def compare(maps: int, file: tuple[str, int], signed: bytes) -> tuple[int, int]:
+    """How much of the file is mapped, and how many of those bytes are not the signed ones.
+
+    NOTE: a library can have the inode number of a memfd; only with its device it is one file.
+    """
     mapped = changed = 0
     for line in _lines(maps):
         # address, permissions, offset, device, inode, path (proc_pid_maps(5))
-        span, _, offset, _, number, *_ = line.split(None, 5)
-        if int(number) != inode:
+        span, _, offset, device, number, *_ = line.split(None, 5)
+        if (device, int(number)) != file:
             continue
         begin, end = (int(part, 16) for part in span.split("-"))
         expected = signed[int(offset, 16) :][: end - begin]
