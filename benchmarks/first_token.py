@@ -73,9 +73,8 @@ def _figures(
     given = [str(model), str(CONTEXT_TOKENS), threads, SYSTEM, QUESTION]
     with package_of(model) as arguments:
         asked = ["--threads", threads, "--max-tokens", "16", *(options or []), QUESTION]
-        if is_remembered:
-            arguments = _by_policy(arguments)
-        ours = [*command(), "verify-and-run", *arguments, *asked]
+        trusting = _by_policy(arguments) if is_remembered else arguments
+        ours = [*command(), "verify-and-run", *trusting, *asked]
         if is_remembered:
             time.sleep(_SETTLED_SECONDS)
             _seconds(ours)()
