@@ -7,7 +7,6 @@
 4. write    beside the others, if the package is still what was verified
 """
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from infwasi_sign.domain.bundle import Bundle, encode_bundle, parse_bundle
@@ -20,6 +19,7 @@ from infwasi_sign.domain.rules import Facts, expectation, shortfall
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import Sealer, SignatureVerifier
+from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.signatures import Signatures, counter_signature_name
 from infwasi_sign.verify import VerifiedPackage
 

@@ -1,7 +1,6 @@
 """Reads what a package says about itself without believing any of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from infwasi_sign.domain.bom import BomFacts, read_bom
@@ -16,6 +15,7 @@ from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.statement import parse_statement
 from infwasi_sign.errors import RefusalKind, RefusedError
 from infwasi_sign.ports import PackageStore
+from infwasi_sign.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from infwasi_sign.domain.manifest import EntryRole, Manifest
 from infwasi_sign.domain.policy import NamedPackage
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import EntryFile
+from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.verify import VerifiedPackage, VerifyRequest
 
 

@@ -6,7 +6,6 @@ file is surely the one of an earlier run, unchanged, what that run computed (ADR
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
@@ -18,6 +17,7 @@ from infwasi_sign.domain.manifest import Entry, EntryRole, Manifest
 from infwasi_sign.domain.policy import Policy
 from infwasi_sign.errors import RefusalKind, RefusedError
 from infwasi_sign.ports import GuardedFile, IdentityCache, Progress
+from infwasi_sign.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

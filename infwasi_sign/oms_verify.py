@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from infwasi_sign.domain.digest import Algorithm, Digest
@@ -19,6 +18,7 @@ from infwasi_sign.domain.oms_bundle import OmsBundle, parse_oms_bundle
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import RefusalKind, RefusedError
 from infwasi_sign.ports import Progress
+from infwasi_sign.quick_dataclass import dataclass
 
 # --- seams -----------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
@@ -57,6 +57,7 @@ from infwasi_sign.ports import (
     Progress,
     Sealer,
 )
+from infwasi_sign.quick_dataclass import dataclass
 
 # The BOM's own digest cannot be known while it is written; nothing in the BOM depends on it.
 _UNKNOWN: Final = "0" * 64

@@ -9,7 +9,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -32,6 +32,7 @@ from infwasi_sign.domain.statement import encode_statement, parse_statement
 from infwasi_sign.domain.validity import end_of_validity
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import BomWriter, EntryFile, Sealer
+from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.verify import VerifiedPackage
 
 

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -15,6 +14,7 @@ from infwasi_sign.domain.rules import Facts
 from infwasi_sign.domain.settings import GuestLimits
 from infwasi_sign.errors import GuestError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import GuardedFile, GuestGrants, GuestHost, InferenceBackend, StopFlag
+from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.verify import VerifiedPackage
 
 PACKAGE: Final = "package"

@@ -5,7 +5,7 @@ The packer's bundle is `manifest.sigstore.json`; others who signed the same byte
 counts nothing and is listed; one that is damaged, or is over other bytes, refuses the package.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from infwasi_sign.domain.bundle import Bundle, parse_bundle
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
@@ -16,6 +16,7 @@ from infwasi_sign.domain.oms import PACKAGE_IGNORED, parse_oms_payload
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import RefusalKind, RefusedError
 from infwasi_sign.ports import GuardedFile, OpenedPackage, SignatureVerifier
+from infwasi_sign.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

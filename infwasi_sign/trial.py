@@ -7,7 +7,7 @@ random numbers: the same component gives the same needs on every machine.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from infwasi_sign.domain.interfaces import APP_IMPORTS
@@ -16,6 +16,7 @@ from infwasi_sign.domain.needs import MEASURED, TOKEN_BYTES, GuestNeeds
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.errors import GuestError, RefusedError, UndecidedError
 from infwasi_sign.ports import GuestGrants, GuestHost, LoadedModel, StopFlag
+from infwasi_sign.quick_dataclass import dataclass
 
 _PAGE: Final = 65_536  # WebAssembly core specification, section 4.2.8
 _MOST_PAGES: Final = LIMITS.package_memory_bytes // _PAGE

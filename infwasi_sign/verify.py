@@ -13,7 +13,7 @@ The steps of docs/format.md section 7, in this order; the first failure is the a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, field
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -55,6 +55,7 @@ from infwasi_sign.ports import (
     Progress,
     SignatureVerifier,
 )
+from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.signatures import Signatures, check_companion, check_signatures
 
 

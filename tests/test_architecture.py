@@ -38,6 +38,9 @@ ARROWS = {
     | {"errors", "domain", "ports", "verify", "adapters", "cli", "testing", "__init__"},
     "__init__": frozenset[str](),
 }
+# It stands in for a module of the standard library, so everybody may import it.
+ARROWS = {here: others | {"quick_dataclass"} for here, others in ARROWS.items()}
+ARROWS["quick_dataclass"] = frozenset()
 
 # One heavy library, one door: a module, or a module and the part of it that stands in a file of
 # its own. `llama_cpp` is imported by its name (adapters/llama.py), so the name has the same door.

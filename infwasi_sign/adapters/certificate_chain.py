@@ -5,7 +5,7 @@ Imported only where a certificate is in play, for it costs 35 ms.
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Final, NoReturn, TypeVar
 
@@ -24,6 +24,7 @@ from cryptography.x509.verification import (
 
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import MalformedError, UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 CODE_SIGNING: Final = ExtendedKeyUsageOID.CODE_SIGNING.dotted_string
 TIME_STAMPING: Final = ExtendedKeyUsageOID.TIME_STAMPING.dotted_string

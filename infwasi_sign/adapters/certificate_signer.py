@@ -1,7 +1,6 @@
 """The certificate that goes with a signature: looked at before anything is signed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +16,7 @@ from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.errors import RefusedError, UndecidedError
 from infwasi_sign.ports import Signer
+from infwasi_sign.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

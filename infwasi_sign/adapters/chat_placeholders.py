@@ -3,11 +3,11 @@
 import functools
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, SupportsIndex
 
 from infwasi_sign.domain.chat import Message
 from infwasi_sign.errors import UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 _SEPARATOR: Final = 256  # the longest role markers of published templates are below 40
 _PARTS: Final = 4_096  # of one message, when a template splits it

@@ -15,7 +15,6 @@ doubt means the same. Nothing of this comes in a package.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
 from infwasi_sign.adapters.cache_folder import CacheFolder, cache_path
@@ -23,6 +22,7 @@ from infwasi_sign.adapters.local_key import MAC_BYTES, LocalKey, load_or_create_
 from infwasi_sign.adapters.measuring import blake3_digest
 from infwasi_sign.adapters.wasm_settings import code_maker, settings_for
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.quick_dataclass import dataclass
 
 _MAGIC: Final = b"ifwcode\x01"  # a new layout is a new number
 _PURPOSE: Final = "infwasi compiled component v1"

@@ -6,7 +6,7 @@ PKCS#8 in a NaCl secretbox whose key scrypt makes of a passphrase, as JSON in PE
 
 import binascii
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from infwasi_sign.adapters.trusted_file import read_secret
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.strict_json import Cursor, parse
 from infwasi_sign.errors import MalformedError, UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 # (N, r, p): the three sets that go-securesystemslib has names for, legacy, standard and OWASP, and
 # reads no other. The largest takes 128 MiB and half a second; a free choice could take everything.

@@ -15,12 +15,12 @@ import fcntl
 import hashlib
 import os
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 from infwasi_sign.adapters.holding import file_system_type
 from infwasi_sign.domain.fs_verity import BLOCK_BYTES, SHA256_NUMBER, require_same_verity
 from infwasi_sign.domain.manifest import FsVerity
+from infwasi_sign.quick_dataclass import dataclass
 
 # linux/fsverity.h; _IOW and _IOWR of asm-generic/ioctl.h
 _ENABLE_VERITY: Final = 0x40806685  # _IOW('f', 133, struct fsverity_enable_arg)

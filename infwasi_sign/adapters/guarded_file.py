@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, assert_never
 
 from infwasi_sign.adapters import measuring
@@ -31,6 +31,7 @@ from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import FsVerity
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import Progress
+from infwasi_sign.quick_dataclass import dataclass
 
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 

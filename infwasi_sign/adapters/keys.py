@@ -8,7 +8,7 @@ private key is read.
 import hashlib
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Final, TypeAlias, assert_never
 
@@ -31,6 +31,7 @@ from infwasi_sign.domain.material import KeyHint, SigningMode, wrong_mode
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import Signer
+from infwasi_sign.quick_dataclass import dataclass
 
 SUPPORTED_KEYS: Final = "P-256 or Ed25519"
 

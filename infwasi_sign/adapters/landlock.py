@@ -9,12 +9,12 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from enum import IntFlag
 from pathlib import Path
 from typing import Final
 
 from infwasi_sign.domain.confinement import Layer, LayerReport, Standing
+from infwasi_sign.quick_dataclass import dataclass
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # alike on every architecture
 _ASK_VERSION, _ASK_ERRATA = 1 << 0, 1 << 1  # flags of the first

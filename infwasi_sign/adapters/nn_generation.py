@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, NoReturn, TypeAlias
 
 from infwasi_sign.domain.chat import FinishReason, GenerationOptions, Message, Role, Summary
@@ -16,6 +16,7 @@ from infwasi_sign.domain.settings import SAMPLING_MAX, SAMPLING_MIN, SEED_MAX
 from infwasi_sign.domain.text import PieceJoiner
 from infwasi_sign.errors import InfwasiError, RefusalKind, RefusedError
 from infwasi_sign.ports import GuestGrants, LoadedModel, StopFlag, TokenStream
+from infwasi_sign.quick_dataclass import dataclass
 
 OPTIONS_BYTES: Final = 64 * KIB  # 16 stop strings of 256 bytes, escaped, are below 25 KiB
 ROLES: Final = {"prompt": Role.USER} | {str(role): role for role in Role}

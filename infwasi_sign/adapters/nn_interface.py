@@ -14,7 +14,6 @@ Rules of wasmtime-py 50 that this module keeps, each held by a test:
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
 from wasmtime import StoreContext, WasmtimeError
@@ -31,6 +30,7 @@ from infwasi_sign.adapters.nn_generation import (
 from infwasi_sign.domain.chat import FinishReason, Summary
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.ports import LoadedModel
+from infwasi_sign.quick_dataclass import dataclass
 
 VERSION: Final = "0.2.0-rc-2024-10-28"
 TENSOR: Final = f"wasi:nn/tensor@{VERSION}"

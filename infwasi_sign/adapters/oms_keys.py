@@ -5,7 +5,6 @@ signers chose by the letter of OMS v1.0. Ed25519 is not among its algorithms.
 """
 
 import hashlib
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -30,6 +29,7 @@ from infwasi_sign.domain.oms_bundle import (
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import Signer
+from infwasi_sign.quick_dataclass import dataclass
 
 SUPPORTED_KEYS: Final = "P-256, P-384 or P-521"
 

@@ -5,7 +5,6 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -22,6 +21,7 @@ from infwasi_sign.domain.manifest import (
 )
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import GuardedFile
+from infwasi_sign.quick_dataclass import dataclass
 
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SIGNATURE_NAME: Final = re.compile(r"[0-9a-f]{64}\.sigstore\.json")

@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,7 @@ from infwasi_sign.adapters.trusted_file import read_trusted
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.pkcs11_uri import KeyUri, parse_key_uri
 from infwasi_sign.errors import UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from pkcs11 import Attribute, Session, SignMixin, Slot, Token

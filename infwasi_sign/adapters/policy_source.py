@@ -6,7 +6,7 @@ with a package does not say by whose rules it is judged.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -32,6 +32,7 @@ from infwasi_sign.domain.policy_signers import CertificateSpec, KeySpec, SignerS
 from infwasi_sign.domain.rules import AtMost, Rule
 from infwasi_sign.domain.trust_root import TrustRoot
 from infwasi_sign.errors import RefusalKind, UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 VARIABLE: Final = "INFWASI_POLICY"
 SYSTEM_POLICY: Final = Path("/etc/infwasi/policy.toml")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from infwasi_sign.adapters.bundle_signers import name_signer
@@ -22,6 +21,7 @@ from infwasi_sign.domain.oms_bundle import (
     encode_oms_bundle,
     parse_oms_bundle,
 )
+from infwasi_sign.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -11,7 +11,6 @@ import os
 import platform
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from infwasi_sign.adapters.system_calls import (
@@ -27,6 +26,7 @@ from infwasi_sign.adapters.system_calls import (
     Numbers,
 )
 from infwasi_sign.domain.confinement import Layer, LayerReport, Standing
+from infwasi_sign.quick_dataclass import dataclass
 
 _Instruction: TypeAlias = tuple[int, int, int, int]  # struct sock_filter: code, jt, jf, k
 

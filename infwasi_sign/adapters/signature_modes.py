@@ -7,7 +7,7 @@ like one by a stranger, and there is no falling back from one to the other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from infwasi_sign.adapters.keys import KeyVerifier, TrustedKey
 from infwasi_sign.adapters.trust_root import default_trust_root
 from infwasi_sign.domain.material import SigningMode, mode_of, wrong_mode
 from infwasi_sign.errors import UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from infwasi_sign.adapters.sigstore_identity import TrustedIdentity

@@ -7,13 +7,14 @@ raises UndecidedError and nothing else. That its signature is good is for `keys.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, TypeVar
 
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import Signer
+from infwasi_sign.quick_dataclass import dataclass
 
 GROUP: Final = "infwasi.signers"
 

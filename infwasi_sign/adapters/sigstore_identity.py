@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +21,7 @@ from infwasi_sign.domain.material import Logged, SigningMode, wrong_mode
 from infwasi_sign.domain.oms_bundle import OmsBundle, OmsKeylessMaterial
 from infwasi_sign.domain.signer import SignerIdentity, require_same_certificate
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

@@ -10,7 +10,6 @@ import functools
 import json
 from base64 import b64decode
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +18,7 @@ from infwasi_sign.adapters.sigstore_identity import KeylessVerifier, TrustedIden
 from infwasi_sign.domain.bundle import Bundle, encode_bundle, parse_bundle, read_bundle
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import RefusedError, UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from infwasi_sign.domain.trust_root import TrustRoot

@@ -1,7 +1,6 @@
 """What was accepted before, one file per policy in the state folder."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from infwasi_sign.adapters.state_folder import NotKeptError, StateFolder, state_folder
@@ -14,6 +13,7 @@ from infwasi_sign.domain.rollback import (
 )
 from infwasi_sign.errors import MalformedError, UndecidedError
 from infwasi_sign.ports import SequenceState
+from infwasi_sign.quick_dataclass import dataclass
 
 _SUFFIX: Final = ".json"
 _HEX: Final = frozenset("0123456789abcdef")

@@ -8,7 +8,6 @@ that of a signer, and the token names this certificate (ESSCertID).
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -33,6 +32,7 @@ from infwasi_sign.domain import der
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 _CLOCK_SKEW: Final = timedelta(minutes=5)  # as `domain.policy` has it for the manifest
 

@@ -5,7 +5,6 @@ anybody: what ``compiled_cache`` gives was made here, on this machine, by this u
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from wasmtime import Config, Engine, WasmtimeError
@@ -17,6 +16,7 @@ from infwasi_sign.domain.component_code import require_compilable
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.text import escape_controls
 from infwasi_sign.errors import MalformedError, UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from infwasi_sign.adapters.compiled_cache import CodeCache

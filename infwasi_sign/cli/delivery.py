@@ -2,7 +2,6 @@
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from infwasi_sign.domain.result import (
     VerifyResult,
 )
 from infwasi_sign.errors import UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -3,13 +3,14 @@
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
 from infwasi_sign.cli.output import Command
+from infwasi_sign.quick_dataclass import dataclass
 
 
 def passphrase_options(command: Command) -> Command:

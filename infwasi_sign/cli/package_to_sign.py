@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.policy import Policy
 from infwasi_sign.errors import UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.verify import VerifiedPackage, VerifyRequest
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from infwasi_sign.cli.output import say
 from infwasi_sign.domain.rollback import SequenceRecord
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import SequenceState
+from infwasi_sign.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from infwasi_sign.adapters.identity_cache import LocalIdentityCache

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +14,7 @@ from infwasi_sign.cli.options import gathered_as, passphrase_options, passphrase
 from infwasi_sign.cli.output import say
 from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.errors import UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from infwasi_sign.adapters.sigstore_signer import Token

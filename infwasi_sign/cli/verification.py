@@ -1,7 +1,7 @@
 """What `verify` and `verify-and-run` share: whom to trust, the adapters, the clock."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
 from infwasi_sign.domain.rollback import policy_id
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.ports import PackageStore
+from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.verify import VerifiedPackage, VerifyRequest, verify
 
 if TYPE_CHECKING:

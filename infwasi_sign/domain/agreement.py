@@ -5,7 +5,6 @@ whose header digest is checked here again.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from infwasi_sign.domain.bom import (
@@ -28,6 +27,7 @@ from infwasi_sign.domain.model_digests import (
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.world import parts_of, require_app
 from infwasi_sign.errors import RefusalKind, RefusedError
+from infwasi_sign.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

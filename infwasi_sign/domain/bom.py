@@ -6,7 +6,7 @@ is a refusal that names the field.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Final
 
 from infwasi_sign.domain import strict_json
@@ -17,6 +17,7 @@ from infwasi_sign.domain.manifest import Entry, EntryRole, Manifest, ModelClaim,
 from infwasi_sign.domain.model_digests import TensorDigests
 from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError
+from infwasi_sign.quick_dataclass import dataclass
 
 SPEC_VERSION: Final = "1.7"
 _TENSOR_DIGESTS: Final = "infwasi:gguf:tensor-digests:blake3"

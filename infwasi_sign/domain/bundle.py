@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import Final
 
 from infwasi_sign.domain import strict_json
@@ -17,6 +16,7 @@ from infwasi_sign.domain.material import (
 )
 from infwasi_sign.domain.strict_json import Cursor
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.quick_dataclass import dataclass
 
 BUNDLE_MEDIA_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"

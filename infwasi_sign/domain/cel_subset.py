@@ -8,7 +8,6 @@ step is what costs about 50 ns, a loop is what it does times the elements a list
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, assert_never
 
 from infwasi_sign.domain.cel_tree import (
@@ -24,6 +23,7 @@ from infwasi_sign.domain.cel_tree import (
 )
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.quick_dataclass import dataclass
 
 _RESULT: Final = "@result"  # what macros call what they have so far; nobody can write it
 _NESTED: Final = 2  # loops; what a third is good for, nobody could read

@@ -1,8 +1,9 @@
 """What a policy says of a signer with a certificate, and what verification found out about one."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from infwasi_sign.quick_dataclass import dataclass
 
 
 class TimestampRule(StrEnum):

@@ -1,7 +1,8 @@
 """What is asked of a model and what comes back; the words of `infwasi:llm/types`."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from infwasi_sign.quick_dataclass import dataclass
 
 
 class Role(StrEnum):

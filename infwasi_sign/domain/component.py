@@ -5,7 +5,6 @@ names and nesting go; types and code are the business of the engine that compile
 """
 
 import hashlib
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -23,6 +22,7 @@ from infwasi_sign.domain.wasm_binary import (
     WasmReader,
 )
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.quick_dataclass import dataclass
 
 # Section ids, Binary.md "Component Definitions".
 _CUSTOM, _CORE_MODULE, _COMPONENT, _IMPORT, _EXPORT = 0, 1, 4, 10, 11

@@ -1,8 +1,9 @@
 """The layers by which a process is confined, by the names that policies use."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from infwasi_sign.quick_dataclass import dataclass
 
 
 class Layer(StrEnum):

@@ -1,9 +1,9 @@
 """DER elements, as far as the library for timestamps does not show them (X.690, 2021)."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.quick_dataclass import dataclass
 
 SEQUENCE: Final = 0x30
 SET: Final = 0x31

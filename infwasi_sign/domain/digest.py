@@ -1,11 +1,11 @@
 """Digests by name and by value. Hex is lower case; values are compared whole."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.quick_dataclass import dataclass
 
 _HEX = frozenset("0123456789abcdef")
 

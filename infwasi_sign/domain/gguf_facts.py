@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from infwasi_sign.domain.gguf_header import GgufHeader
 from infwasi_sign.domain.gguf_types import FILE_TYPES, GgufArray, TensorInfo, ValueType
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.quick_dataclass import dataclass
 
 _LIST_ELEMENTS: Final = 1024  # of languages or tags; ISO 639-1 knows 183 languages
 _UNSIGNED: Final = frozenset(

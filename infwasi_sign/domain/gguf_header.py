@@ -14,7 +14,7 @@ Version 3 differs from version 2 only in that it may be big-endian (gguf.md, "Ve
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Final
 
@@ -30,6 +30,7 @@ from infwasi_sign.domain.gguf_types import (
 from infwasi_sign.domain.gguf_values import read_elements, read_value
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.quick_dataclass import dataclass
 
 _MAGIC: Final = b"GGUF"
 _VERSIONS: Final = (2, 3)

@@ -4,9 +4,10 @@ Source: github.com/ggml-org/ggml `docs/gguf.md`; numbers and sizes of tensor typ
 `ggml/include/ggml.h` and `ggml/src/ggml-common.h` of llama.cpp as llama-cpp-python 0.3.36 ships it.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, TypeAlias
+
+from infwasi_sign.quick_dataclass import dataclass
 
 
 class ValueType(IntEnum):

@@ -6,13 +6,14 @@ doubt is an obstacle, and the answer to an obstacle is to hash (docs/threat-mode
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Final
 
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.quick_dataclass import dataclass
 
 SECOND_NS: Final = 1_000_000_000
 SETTLED_NS: Final = 2 * SECOND_NS

@@ -1,12 +1,11 @@
 """What caller and policy demand of the level, against one that is, or could be, reached."""
 
-from dataclasses import dataclass
-
 from infwasi_sign.domain.facts import LOAD_LEVEL
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.policy import Policy, decide, require
 from infwasi_sign.domain.rules import Facts, OneOf, Outcome, Rule
 from infwasi_sign.errors import RefusalKind, RefusedError
+from infwasi_sign.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,8 @@
 """Every bound in one place, each with its unit, its source and the reason for the number."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from infwasi_sign.quick_dataclass import dataclass
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB

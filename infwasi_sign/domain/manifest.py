@@ -6,13 +6,13 @@ The value types and what they must say together; `manifest_json` reads and write
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
 from infwasi_sign.domain.digest import Digest
 from infwasi_sign.errors import MalformedError, UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 MANIFEST_FILE: Final = "manifest.sigstore.json"
 COMPONENT_FILE: Final = "app.wasm"

@@ -8,13 +8,13 @@ import binascii
 import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias, assert_never
 
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.strict_json import Cursor
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError
+from infwasi_sign.quick_dataclass import dataclass
 
 _SHA256_BYTES: Final = 32
 _INT64: Final = re.compile("0|[1-9][0-9]{0,18}")  # protobuf JSON writes 64-bit integers as text

@@ -4,7 +4,6 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from infwasi_sign.domain.digest import Algorithm, Digest
@@ -12,6 +11,7 @@ from infwasi_sign.domain.gguf_header import GgufHeader
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import FsVerity
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.quick_dataclass import dataclass
 
 DIGEST_BYTES: Final = 32  # both algorithms
 

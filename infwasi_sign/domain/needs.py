@@ -1,10 +1,11 @@
 """What a user's inference component needs, from a trial to the limits that are signed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from infwasi_sign.domain.limits import KIB, LIMITS, MIB
 from infwasi_sign.domain.settings import GuestLimits
+from infwasi_sign.quick_dataclass import dataclass
 
 MEMORY: Final = "memory-mib"
 OUTPUT: Final = "output-kib"

@@ -7,7 +7,6 @@ in-toto statement whose only subject is the directory, with the root digest over
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from infwasi_sign.domain import strict_json
@@ -17,6 +16,7 @@ from infwasi_sign.domain.manifest import MANIFEST_FILE, OMS_FILE, SIGNATURES_FOL
 from infwasi_sign.domain.statement import STATEMENT_TYPE
 from infwasi_sign.domain.strict_json import Cursor
 from infwasi_sign.errors import MalformedError, UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 OMS_PREDICATE_TYPE: Final = "https://model_signing/signature/v1.0"
 # Of release 0.2, whose signatures are over other bytes than DSSE says (`pae_compat` of 1.1.1).

@@ -9,7 +9,6 @@ import hashlib
 import json
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, TypeAlias, assert_never
 
 from infwasi_sign.domain import strict_json
@@ -18,6 +17,7 @@ from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.material import SigningMode, decode_base64, encode_base64
 from infwasi_sign.domain.strict_json import Cursor
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.quick_dataclass import dataclass
 
 _HEX: Final = frozenset("0123456789abcdef")
 # `PublicKeyDetails` of sigstore_common.proto that model_signing before 1.1 wrote beside the key.

@@ -4,7 +4,6 @@ import binascii
 import hashlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -12,6 +11,7 @@ from infwasi_sign.domain.manifest import VERSION, format_time
 from infwasi_sign.domain.rollback import parse_moment, parse_packages
 from infwasi_sign.domain.strict_json import Cursor, JsonValue, canonical
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 _VERSION: Final = 1
 _KEY_BYTES: Final = 1024  # a SubjectPublicKeyInfo of ours has 44 or 91; RSA with 4096 bits, 550

@@ -5,11 +5,11 @@ not passed over, for it could have been the one that tells two keys apart.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 SCHEME: Final = "pkcs11"
 

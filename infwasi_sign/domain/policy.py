@@ -6,7 +6,7 @@ hold what every policy demands.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, assert_never
@@ -25,6 +25,7 @@ from infwasi_sign.domain.rules import (
     shortfall,
 )
 from infwasi_sign.errors import RefusalKind, RefusedError
+from infwasi_sign.quick_dataclass import dataclass
 
 CLOCK_SKEW: Final = timedelta(minutes=5)  # docs/format.md section 8: clocks of CI and site differ
 

@@ -1,12 +1,12 @@
 """The `[[rule]]` sections of a policy: expressions as they were written, not compiled yet."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.policy_reader import Reader
 from infwasi_sign.domain.rules import Holds, Rule
 from infwasi_sign.errors import RefusalKind
+from infwasi_sign.quick_dataclass import dataclass
 
 # Kinds that say something about a rule; the others are answers of checks that no rule replaces.
 _KINDS: Final = (

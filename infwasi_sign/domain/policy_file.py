@@ -6,7 +6,6 @@ nothing are errors: whom to trust is never guessed.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
@@ -52,6 +51,7 @@ from infwasi_sign.domain.rules import (
 )
 from infwasi_sign.domain.toml_text import read_toml
 from infwasi_sign.errors import RefusalKind
+from infwasi_sign.quick_dataclass import dataclass
 
 POLICY_VERSION: Final = 1
 

@@ -5,11 +5,11 @@ there: keys, certificates of an authority, identities that a Sigstore instance v
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from infwasi_sign.domain.policy_reader import Reader, Table
+from infwasi_sign.quick_dataclass import dataclass
 
 CODE_SIGNING_TIME: Final = ("timestamp", "current-time")
 

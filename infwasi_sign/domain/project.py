@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import PurePath
 from typing import Final
 
@@ -13,6 +13,7 @@ from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.settings import SAMPLING_MAX, SAMPLING_MIN, SEED_MAX, GuestLimits, Settings
 from infwasi_sign.domain.toml_text import read_toml
 from infwasi_sign.errors import UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 PROJECT_FILE: Final = "infwasi.toml"
 

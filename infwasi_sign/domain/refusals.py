@@ -1,11 +1,11 @@
 """What each kind of refusal means, and what its reader can do: one table for text and machines."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 from infwasi_sign.errors import InfwasiError, RefusalKind, RefusedError
+from infwasi_sign.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ member that is not in the schema is a new version of it.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -16,6 +16,7 @@ from infwasi_sign.domain.manifest import format_time
 from infwasi_sign.domain.refusals import hint_for
 from infwasi_sign.domain.signer import SignerIdentity, TrustRootUsed
 from infwasi_sign.errors import GuestError, InfwasiError, RefusalKind, RefusedError
+from infwasi_sign.quick_dataclass import dataclass
 
 RESULT_SCHEMA: Final = "urn:infwasi:result:v1"
 

@@ -6,7 +6,6 @@ not be able to bring back what another one has replaced.
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,6 +14,7 @@ from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.manifest import WORD
 from infwasi_sign.domain.strict_json import Cursor, JsonValue, canonical, parse, require_canonical
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError
+from infwasi_sign.quick_dataclass import dataclass
 
 JUMP_SECONDS: Final = 366 * 86_400  # a leap year: yearly releases never jump
 LAST_SECOND: Final = 253_402_300_799  # of the year 9999, the last one that dates can say

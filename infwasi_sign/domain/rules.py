@@ -7,11 +7,12 @@ yet is not decided yet; a rule whose fact is empty where something must be there
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import TypeAlias, assert_never
 
 from infwasi_sign.errors import RefusalKind
+from infwasi_sign.quick_dataclass import dataclass
 
 FactValue: TypeAlias = str | int | tuple[str, ...]
 Facts: TypeAlias = Mapping[str, FactValue]

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import rfc8785
@@ -10,6 +9,7 @@ import rfc8785
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError
+from infwasi_sign.quick_dataclass import dataclass
 
 _U32_MAX: Final = 2**32 - 1
 _I32_MAX: Final = 2**31 - 1  # llama.cpp keeps top-k in an int32

@@ -1,12 +1,12 @@
 """Somebody who signed and is trusted."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from infwasi_sign.domain.digest import Digest
 from infwasi_sign.domain.manifest import OMS_FILE
 from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.errors import RefusalKind, RefusedError
+from infwasi_sign.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,13 +6,13 @@ Follows I-JSON (RFC 7493) where RFC 8259 leaves a choice, and RFC 8785 for the o
 import json
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final, NoReturn, TypeAlias
 
 import rfc8785
 
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.quick_dataclass import dataclass
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 """What a JSON text says."""

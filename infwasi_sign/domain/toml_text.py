@@ -7,11 +7,11 @@ errors than its own for integers of thousands of digits.
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 _KEY_PARTS: Final = 16  # of a dotted key; no document of ours has more than two
 

@@ -7,7 +7,6 @@ else the end of an authority could be hidden from `TrustRoot.at`, which alone lo
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,6 +14,7 @@ from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.material import decode_base64
 from infwasi_sign.domain.strict_json import Cursor
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.quick_dataclass import dataclass
 
 TRUSTED_ROOT: Final = "application/vnd.dev.sigstore.trustedroot+json;version=0.1"
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 from base64 import b64decode
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from infwasi_sign.domain.trust_authorities import (
     parse_authorities,
 )
 from infwasi_sign.errors import MalformedError, UndecidedError
+from infwasi_sign.quick_dataclass import dataclass
 
 FETCHED: Final = "urn:infwasi:trust:v1"
 TRUST_CONFIG: Final = "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json"

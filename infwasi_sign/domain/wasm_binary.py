@@ -4,10 +4,10 @@ Source: WebAssembly core specification, chapter 5; component-model, design/mvp/B
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.quick_dataclass import dataclass
 
 MAGIC: Final = b"\0asm"
 CORE_VERSION: Final = b"\x01\x00\x00\x00"  # core specification section 5.5.16

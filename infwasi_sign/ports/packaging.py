@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from infwasi_sign.domain.digest import Algorithm, Digest, Update
 from infwasi_sign.domain.load_level import LoadLevel
+from infwasi_sign.quick_dataclass import dataclass
 
 if TYPE_CHECKING:  # a seam costs nobody the import of what lies behind it
     from pathlib import Path

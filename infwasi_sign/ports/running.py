@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
+
+from infwasi_sign.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from infwasi_sign.domain.chat import GenerationOptions, Message, Summary

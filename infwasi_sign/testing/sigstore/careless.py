@@ -7,7 +7,6 @@ sigstore_bundle.proto) from whatever it gets. It asks the services within the pr
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes, serialization
 
 from infwasi_sign.domain.strict_json import JsonValue
+from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.testing.sigstore import timestamp_syntax as syntax
 from infwasi_sign.testing.sigstore.certificates import der, pem
 from infwasi_sign.testing.sigstore.exchange import Request, RequestError, Response, to_base64

@@ -1,6 +1,5 @@
 """Certificate authorities of an instance: a root and what it issues (RFC 5280)."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -10,6 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
+from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.testing.sigstore.exchange import RequestError
 from infwasi_sign.testing.sigstore.signing_keys import new_p256, new_p384, require_p256
 

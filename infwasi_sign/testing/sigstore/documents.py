@@ -6,12 +6,12 @@ ClientTrustConfig v0.1, in the JSON of Protocol Buffers.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from infwasi_sign.domain.strict_json import JsonValue
+from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.testing.sigstore.certificates import NOT_BEFORE, ORGANIZATION, Authority, der
 from infwasi_sign.testing.sigstore.exchange import to_base64
 from infwasi_sign.testing.sigstore.signing_keys import PublicKey, public_der

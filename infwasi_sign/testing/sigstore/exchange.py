@@ -4,11 +4,12 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.strict_json import Cursor, JsonValue
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.testing.sigstore.limits import LIMITS
 
 

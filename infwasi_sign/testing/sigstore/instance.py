@@ -2,11 +2,11 @@
 
 import threading
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Literal, Self
 
 from infwasi_sign.domain.strict_json import JsonValue
+from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.testing.sigstore import documents
 from infwasi_sign.testing.sigstore.careless import CarelessSigner
 from infwasi_sign.testing.sigstore.ct_log import CtLog

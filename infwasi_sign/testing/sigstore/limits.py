@@ -1,7 +1,8 @@
 """The bounds of an instance: it serves tests, and must not outlive or outgrow them."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from infwasi_sign.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

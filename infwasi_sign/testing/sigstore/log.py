@@ -2,12 +2,12 @@
 
 import secrets
 import threading
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.testing.sigstore.exchange import to_base64
 from infwasi_sign.testing.sigstore.faults import Fault
 from infwasi_sign.testing.sigstore.merkle import inclusion_path, leaf_hash, tree_hash

@@ -4,11 +4,11 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
+from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.testing.sigstore.exchange import (
     Request,
     RequestError,
