@@ -30,7 +30,8 @@ def rows(heading: str) -> list[list[str]]:
     _, _, rest = PAGE.partition(f"\n{heading}\n")
     assert rest, heading
     section = re.split(r"^#", rest, maxsplit=1, flags=re.MULTILINE)[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
+    table = section[section.index("|") :].split("\n\n")[0]
+    lines = table.splitlines()
     return [[cell.strip().strip("`") for cell in line.split("|")[1:-1]] for line in lines[2:]]
 
 

@@ -89,8 +89,9 @@ class BackgroundHost:
             self._host.wait()
         else:
             self._libraries.require_read()
-            self._libraries.begin()
         if self._prepared is not None and self._cache is not None and not self._has_code:
+            if self._libraries is not None:
+                self._libraries.begin()
             self._prepared.wait()
 
     def run(

@@ -9,29 +9,57 @@ and nothing is worse than that.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from importlib.util import find_spec, spec_from_file_location
+from importlib.util import cache_from_source, find_spec, spec_from_file_location
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Final
 
 from infwasi_sign.errors import UndecidedError
 
 _SOURCE: Final = ".py"
+_BY_TIME: Final = bytes(4)  # the flags of a .pyc file that is held to its source's time (PEP 552)
 
 
 class _InHand(SourceFileLoader):
-    """Loads a module whose code was read already."""
+    """Loads a module whose files were read already; importlib's own checks are made of them."""
 
-    def __init__(self, name: str, path: str, code: CodeType | None) -> None:
+    def __init__(self, name: str, path: str) -> None:
         super().__init__(name, path)
-        self._code = code
+        self._stats: Mapping[str, float] = super().path_stats(path)
+        self._files: dict[str, bytes] = {}
+        compiled = cache_from_source(path)
+        with suppress(OSError):
+            self._files[compiled] = super().get_data(compiled)
+        if not self._is_current(self._files.get(compiled, b"")):
+            self._files[path] = super().get_data(path)
 
-    def get_code(self, fullname: str) -> CodeType | None:  # noqa: ARG002 - importlib's signature
-        """The code that is there; no file is opened for it."""
-        return self._code
+    def _is_current(self, compiled: bytes) -> bool:
+        """Whether importlib will need no source beside it (PEP 3147, PEP 552)."""
+        made_at, size = int(self._stats["mtime"]), int(self._stats["size"])
+        of_source = b"".join((n & 0xFFFFFFFF).to_bytes(4, "little") for n in (made_at, size))
+        return compiled[4:16] == _BY_TIME + of_source
+
+    def path_stats(self, path: str) -> Mapping[str, float]:  # noqa: ARG002 - importlib's signature
+        """Of the source when it was read."""
+        return self._stats
+
+    def get_data(self, path: str) -> bytes:
+        """A file that was read; no other is opened.
+
+        Raises:
+            OSError: it is none of them.
+        """
+        try:
+            return self._files[path]
+        except KeyError:
+            raise FileNotFoundError(path) from None
+
+    def set_data(self, path: str, data: object, *, _mode: int = 0o666) -> None:
+        """Nothing is written."""
 
 
 class Foretold:
@@ -68,13 +96,10 @@ class Foretold:
 
     def _read(self, name: str, found: ModuleSpec | None) -> ModuleSpec:
         spec = _required(name, found)
-        loader, path = spec.loader, spec.origin
-        if not isinstance(loader, SourceFileLoader) or path is None:
+        if not isinstance(spec.loader, SourceFileLoader) or spec.origin is None:
             import_module(name)  # native, frozen or built in
             return spec
-        self._specs[name] = _in_hand(
-            name, path, loader.get_code(name), spec.submodule_search_locations
-        )
+        self._specs[name] = _in_hand(name, spec.origin, spec.submodule_search_locations)
         return spec
 
     def _read_package(self, name: str, found: ModuleSpec | None) -> None:
@@ -85,7 +110,7 @@ class Foretold:
                 if is_package:
                     self._read_package(member, PathFinder.find_spec(member, [folder]))
                 else:
-                    self._specs[member] = _in_hand(member, str(path), _code(member, path), None)
+                    self._specs[member] = _in_hand(member, str(path), None)
 
 
 def _required(name: str, spec: ModuleSpec | None) -> ModuleSpec:
@@ -103,12 +128,8 @@ def _members(folder: Path) -> Iterator[tuple[Path, bool]]:
             yield path / "__init__.py", True
 
 
-def _code(name: str, path: Path) -> CodeType | None:
-    return SourceFileLoader(name, str(path)).get_code(name)
-
-
-def _in_hand(name: str, path: str, code: CodeType | None, places: list[str] | None) -> ModuleSpec:
-    loader = _InHand(name, path, code)
+def _in_hand(name: str, path: str, places: list[str] | None) -> ModuleSpec:
+    loader = _InHand(name, path)
     return _required(
         name,
         spec_from_file_location(name, path, loader=loader, submodule_search_locations=places),

@@ -64,6 +64,11 @@ class Loading:
         assert self._backend is not None  # noqa: S101 - `begin` has made it
         return self._backend.get()
 
+    def go_on(self) -> None:
+        """No file is opened any more, and llama.cpp is at work: what was read is executed now."""
+        if self._libraries is not None:
+            self._libraries.begin()
+
     def close(self) -> None:
         """Let the threads end, needed or not."""
         if self._libraries is not None:

@@ -298,6 +298,7 @@ def _run(
         backend.prepare(verified.model_file(verified.manifest.models[0].name))
         host.settle()
         confinement.before_loading()
+        loading.go_on()
         collect_from_now()
         return layers_in_force()
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from infwasi_sign import matching
+from infwasi_sign import matching, measure_entries
 from infwasi_sign import verify as verification
 from infwasi_sign.adapters import guarded_file, keys, measuring, package_directory
 from infwasi_sign.domain import (
@@ -187,7 +187,7 @@ MEASURED_RULES: Switch = (level_demand, "require", nothing)
 EXPRESSIONS: Switch = (rules, "_evaluate_expression", _answered_yes)
 ROLLBACK: Switch = (rollback, "require_successor", nothing)
 SEQUENCE: Switch = (verification, "decide_sequence", nothing)
-VERITY: Switch = (verification, "require_same_verity", nothing)
+VERITY: Switch = (measure_entries, "require_same_verity", nothing)
 MEASURES_ALL: Switch = (measuring, "measure", _only_blake3)
 SAME_DIRECTORY: Switch = (verification, "_require_named_directory", nothing)
 PURPOSE: Switch = (keys, "pae", _pae_of_another_type)
