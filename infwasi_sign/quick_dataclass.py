@@ -5,8 +5,8 @@ takes 0.4 ms a class, and a run has more than a hundred. Here all classes share 
 For type checkers this is `dataclasses.dataclass` itself, and at run time what else works with those
 (``replace``, ``fields``, ``copy``) works with these (docs/adr/0021).
 
-Only what ``frozen=True, kw_only=True, slots=True`` means is made here. All else, as a class that
-has a dataclass among its bases, is left to the standard library.
+Only what ``frozen=True, slots=True`` means is made here, with ``kw_only=True`` or without. All
+else, as a class that has a dataclass among its bases, is left to the standard library.
 """
 
 import dataclasses
@@ -24,8 +24,9 @@ else:
         """As the standard library's."""
         if cls is None:
             return lambda decorated: dataclass(decorated, **options)
-        if options == _OPTIONS and _is_plain(cls):
-            return _made(cls)
+        is_by_name = options.get("kw_only", False)
+        if options | {"kw_only": True} == _OPTIONS and _is_plain(cls):
+            return _made(cls, is_by_name)
         return dataclasses.dataclass(cls, **options)
 
 
@@ -57,14 +58,15 @@ class _Plan:
 class _OfTheTwin:
     """A member that the standard library gives its dataclasses, asked of it when it is needed."""
 
-    __slots__ = ("_body", "_name")
+    __slots__ = ("_body", "_is_by_name", "_name")
 
-    def __init__(self, name: str, body: Mapping[str, object]) -> None:
+    def __init__(self, name: str, body: Mapping[str, object], is_by_name: bool) -> None:
         self._name = name
         self._body = body
+        self._is_by_name = is_by_name
 
     def __get__(self, _: object, owner: type) -> object:
-        make = dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+        make = dataclasses.dataclass(frozen=True, kw_only=self._is_by_name, slots=True)
         twin: type = make(type(owner.__name__, (), dict(self._body)))
         found = getattr(twin, self._name)
         if isinstance(vars(owner).get(self._name), _OfTheTwin):  # else it is a base of the owner
@@ -97,22 +99,23 @@ def _is_no_field(kind: object) -> bool:
     return kind is KW_ONLY or ClassVar in {kind, get_origin(kind)} or isinstance(kind, InitVar)
 
 
-def _made(cls: type) -> type:
+def _made(cls: type, is_by_name: bool) -> type:
     """The class anew, with the methods and with slots, which cannot be added to one that is."""
     declared = _annotations(cls)
     given = {name: vars(cls)[name] for name in declared if name in vars(cls)}
     twin = {"__annotations__": dict(declared), "__module__": cls.__module__, **given}
     left_out = {*declared, "__dict__", "__weakref__"}
     space: dict[str, Any] = {n: v for n, v in vars(cls).items() if n not in left_out}
-    for name, method in _METHODS.items():
+    methods = _METHODS if is_by_name else _METHODS | {"__init__": _init_in_order}
+    for name, method in methods.items():
         if space.get(name) is None:  # a class with an __eq__ of its own has None for its hash
             space[name] = method
     space |= {
         "__slots__": tuple(declared),
-        "__match_args__": (),
+        "__match_args__": () if is_by_name else tuple(declared),
         "__quick_plan__": _Plan(tuple(declared), given),
-        "__dataclass_fields__": _OfTheTwin("__dataclass_fields__", twin),
-        "__dataclass_params__": _OfTheTwin("__dataclass_params__", twin),
+        "__dataclass_fields__": _OfTheTwin("__dataclass_fields__", twin, is_by_name),
+        "__dataclass_params__": _OfTheTwin("__dataclass_params__", twin, is_by_name),
     }
     made = type(cls)(cls.__name__, cls.__bases__, space)
     made.__qualname__ = cls.__qualname__
@@ -141,6 +144,13 @@ def _init(self: Any, /, **given: object) -> None:
         raise TypeError(f"{type(self).__qualname__} has no {unknown}")
     if hasattr(self, "__post_init__"):
         self.__post_init__()
+
+
+def _init_in_order(self: Any, /, *values: object, **given: object) -> None:
+    names = self.__quick_plan__.names
+    if len(values) > len(names):
+        raise TypeError(f"{type(self).__qualname__} has {len(names)} fields, not {len(values)}")
+    _init(self, **dict(zip(names, values, strict=False)), **given)
 
 
 def _repr(self: Any) -> str:
@@ -175,7 +185,7 @@ def _set_state(self: Any, state: list[object]) -> None:
         _set(self, name, value)
 
 
-_METHODS: Final[Mapping[str, object]] = {
+_METHODS: Final[dict[str, object]] = {
     "__init__": _init,
     "__repr__": _repr,
     "__eq__": _equals,

@@ -1,6 +1,5 @@
 """Loads a verified package into a guest with just the permitted imports and streams its answer."""
 
-import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
@@ -142,7 +141,7 @@ def _decide(package: VerifiedPackage, layers: tuple[Layer, ...]) -> None:
 def _seed(package: int | None, caller: int | None) -> int:
     """The package's, else the caller's, else one by chance: known in every case."""
     if package is None:
-        return secrets.randbelow(2**32 - 1) if caller is None else caller
+        return _seed_by_chance() if caller is None else caller
     if caller not in (None, package):
         raise RefusedError(
             RefusalKind.LIMIT,
@@ -153,6 +152,12 @@ def _seed(package: int | None, caller: int | None) -> int:
             hint="leave out --seed",
         )
     return package
+
+
+def _seed_by_chance() -> int:
+    import secrets  # noqa: PLC0415 - 1 ms that most runs need not wait for
+
+    return secrets.randbelow(2**32 - 1)
 
 
 def _smallest(

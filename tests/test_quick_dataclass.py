@@ -150,13 +150,46 @@ def test_what_needs_more_is_left_to_the_standard_library() -> None:
     class Derived(Kept):
         more: int
 
-    @dataclass(frozen=True, slots=True)
-    class Positional:
+    @dataclass(slots=True)
+    class Changing:
         number: int
 
-    others: tuple[Any, ...] = (Proved, Counted, Derived, Positional)
+    others: tuple[Any, ...] = (Proved, Counted, Derived, Changing)
     for made in others:
         assert made.__init__ is not quick_dataclass._init
     assert repr(Proved(proof=7)).endswith("Proved(number=0)")
     assert (Counted.count, Counted().number) == (1, 0)
-    assert (Derived(number=1, more=2).number, Positional(5).number) == (1, 5)
+    assert Derived(number=1, more=2).number == 1
+
+
+def in_order(decorator: Decorator) -> Any:
+    @decorator(frozen=True, slots=True)
+    class Place:
+        line: int
+        column: int = 1
+
+    return Place
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda made: repr(made(3)),
+        lambda made: made(3, 1) == made(3) == made(line=3) == made(3, column=1),
+        lambda made: made.__match_args__,
+        lambda made: [field.kw_only for field in dataclasses.fields(made)],
+        lambda made: repr(dataclasses.replace(made(3), line=4)),
+        lambda made: [type(error_of(made, *values)) for values in ((), (1, 2, 3))],
+        lambda made: type(error_of(made, 1, line=2)),
+    ],
+)
+def test_fields_may_be_given_in_their_order(ask: Callable[[Any], object]) -> None:
+    ours, theirs = in_order(dataclass), in_order(dataclasses.dataclass)
+    assert ours.__init__ is quick_dataclass._init_in_order
+    assert str(ask(ours)) == str(ask(theirs))
+
+
+def error_of(made: Any, *values: object, **given: object) -> Exception:
+    with pytest.raises(TypeError) as refused:
+        made(*values, **given)
+    return refused.value

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -48,6 +47,8 @@ def emit_json(value: Mapping[str, object]) -> None:
 
 def json_line(value: Mapping[str, object]) -> str:
     """One object on one line of ASCII, members sorted; no build server takes it for a command."""
+    import json  # 1 ms that people who read text need not wait for
+
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     # Only texts hold `##`; the same text, see `harmless_line`. DEL is ASCII, and no terminal's.
     return text.replace("##", "#\\u0023").replace("\x7f", "\\u007f") + "\n"
