@@ -76,8 +76,15 @@ def _all_else(spans: Mapping[str, float]) -> float:
 
 def _start(big: BigPackage, what: str, runs: int) -> list[Figure]:
     """Each span but the hash."""
-    run_in_spans(big.arguments)
-    found = [run_in_spans(big.arguments) for _ in range(runs)]
+    return span_figures(what, big.arguments, runs, without=HASHED)
+
+
+def span_figures(
+    what: str, arguments: Sequence[str], runs: int, *, without: str = ""
+) -> list[Figure]:
+    """A figure for each span of a command, after a turn that does not count."""
+    run_in_spans(arguments)
+    found = [run_in_spans(arguments) for _ in range(runs)]
     return [
         _figure(
             f"{what}: {span}",
@@ -85,7 +92,7 @@ def _start(big: BigPackage, what: str, runs: int) -> list[Figure]:
             [one["cpu"].get(span, 0.0) for one in found],
         )
         for span in found[0]["wall"]
-        if span != HASHED
+        if span != without
     ]
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.cost import span_figures
 from benchmarks.large_model import large_model
 from benchmarks.scene import (
     CONTEXT_TOKENS,
@@ -49,6 +50,7 @@ _SETTLED_SECONDS = 2.5  # a file that changed less than 2 s ago is not remembere
 def measure(runs: int) -> list[Figure]:
     figures = _figures("first token", MODEL, runs, goals={_HIGH: 1.0, _LOW: 1.2})
     figures += _figures("first token, --no-cache", MODEL, runs, options=["--no-cache"])
+    figures += _spans(runs)
     with _scratch() as folder:
         large = large_model(MODEL, folder / "large.gguf", 2 * GIB)
         few = max(3, runs // 2)
@@ -88,6 +90,13 @@ def _figures(
             runs=runs,
         )
     return [figure.with_goal((goals or {}).get(figure.peer_name)) for figure in figures]
+
+
+def _spans(runs: int) -> list[Figure]:
+    """Where the time of a run with one token goes, in the main thread."""
+    asked = ["--threads", str(usable_cores()), "--max-tokens", "1", QUESTION]
+    with package_of(MODEL) as arguments:
+        return span_figures("run", ["verify-and-run", *arguments, *asked], runs)
 
 
 def _by_policy(arguments: list[str]) -> list[str]:

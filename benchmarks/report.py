@@ -14,7 +14,7 @@ from benchmarks.scene import ROOT
 
 PAGE: Final = ROOT / "docs" / "performance.md"
 DATA: Final = PAGE.with_suffix(".json")
-SHOWN: Final = ("verifying", "memory", "cost")
+SHOWN: Final = ("verifying", "memory", "cost", "first_token", "tokens", "stopping")
 
 _Figure = Mapping[str, Any]
 
@@ -28,8 +28,51 @@ def tables(data: Mapping[str, Any]) -> dict[str, str]:
         "memory": _memory(data["memory"]["figures"]),
         "sizes": _sizes(cost),
         "tensors": _peers(one for one in cost if one["goal"] is not None),
-        "start": _start(cost),
+        "start": _spans(cost, f"start, {next(iter(SIZES))}: "),
+        "run": _peers(one for one in _runs(data) if one["peer_name"] and one["unit"] == "s"),
+        "tokens": _tokens(data["tokens"]["figures"]),
+        "run-start": _spans(_runs(data), "run: "),
+        "stopping": _stopping(data["stopping"]["figures"]),
     }
+
+
+def _runs(data: Mapping[str, Any]) -> list[_Figure]:
+    found: list[_Figure] = data["first_token"]["figures"]
+    return found
+
+
+def _tokens(figures: Iterable[_Figure]) -> str:
+    return _table(
+        "What | ours | peer | its rate | ratio | goal | ",
+        (
+            (
+                one["what"],
+                f"{one['ours']:.1f} {one['unit']}",
+                one["peer_name"],
+                f"{one['peer']:.1f} {one['unit']}",
+                f"{one['ratio']:.2f}",
+                f"{one['goal']:g}",
+                _verdict(one),
+            )
+            for one in figures
+            if one["goal"] is not None
+        ),
+    )
+
+
+def _stopping(figures: Iterable[_Figure]) -> str:
+    return _table(
+        "What | ms | goal | ",
+        (
+            (
+                one["what"],
+                f"{one['ours'] * 1e3:.1f}",
+                "" if one["goal"] is None else f"at most {one['goal'] * 1e3:g}",
+                _verdict(one),
+            )
+            for one in figures
+        ),
+    )
 
 
 def filled(page: str, found: Mapping[str, str]) -> str:
@@ -108,8 +151,7 @@ def _sizes(figures: Iterable[_Figure]) -> str:
     )
 
 
-def _start(figures: Iterable[_Figure]) -> str:
-    prefix = f"start, {next(iter(SIZES))}: "
+def _spans(figures: Iterable[_Figure], prefix: str) -> str:
     found = [one for one in figures if one["what"].startswith(prefix)]
     rows = [(one["what"].removeprefix(prefix), one["ours"], one["peer"] or 0) for one in found]
     rows.append(("together", sum(row[1] for row in rows), sum(row[2] for row in rows)))

@@ -30,4 +30,12 @@ WATCHED: Final = (
     ("infwasi_sign.cli.delivery", "accepted", "verdict"),
     ("infwasi_sign.cli.delivery", "Delivery.deliver", "verdict"),
     ("infwasi_sign.adapters.package_directory", "OpenedDirectory.close", "files closed"),
+    ("infwasi_sign.adapters.confinement", "Confinement.before_measuring", "confined, stage 1"),
+    # of a run:
+    ("infwasi_sign.run", "plan", "limits"),
+    ("infwasi_sign.adapters.background", "BackgroundHost.settle", "libraries awaited"),
+    ("infwasi_sign.adapters.confinement", "Confinement.before_loading", "confined, stage 2"),
+    ("infwasi_sign.adapters.llama", "LlamaBackend.load", "llama.cpp loads the model"),
+    ("infwasi_sign.adapters.background", "BackgroundHost.run", "guest"),
+    ("infwasi_sign.adapters.llama", "LlamaModel.start", "llama.cpp computes the prompt"),
 )
