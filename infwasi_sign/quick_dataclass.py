@@ -32,6 +32,7 @@ else:
 
 __all__ = ("dataclass",)
 
+_FIELDS: Final = "__dataclass_fields__"
 _OPTIONS: Final = {"frozen": True, "kw_only": True, "slots": True}
 
 _set = object.__setattr__
@@ -66,8 +67,14 @@ class _OfTheTwin:
         self._is_by_name = is_by_name
 
     def __get__(self, _: object, owner: type) -> object:
-        make = dataclasses.dataclass(frozen=True, kw_only=self._is_by_name, slots=True)
-        twin: type = make(type(owner.__name__, (), dict(self._body)))
+        body = type(owner.__name__, (), dict(self._body))
+        twin: type
+        if self._name == _FIELDS:  # they are the same without methods, which take the time
+            twin = dataclasses.dataclass(
+                init=False, repr=False, eq=False, kw_only=self._is_by_name
+            )(body)
+        else:
+            twin = dataclasses.dataclass(frozen=True, kw_only=self._is_by_name, slots=True)(body)
         found = getattr(twin, self._name)
         if isinstance(vars(owner).get(self._name), _OfTheTwin):  # else it is a base of the owner
             setattr(owner, self._name, found)
@@ -82,7 +89,7 @@ def _annotations(cls: type) -> Mapping[str, object]:
 
 def _is_plain(cls: type) -> bool:
     """Whether nothing in the class needs more than `_Plan` has."""
-    if any("__dataclass_fields__" in vars(base) for base in cls.__mro__[1:]):
+    if any(_FIELDS in vars(base) for base in cls.__mro__[1:]):
         return False
     for name, kind in _annotations(cls).items():
         value = vars(cls).get(name)
@@ -114,7 +121,7 @@ def _made(cls: type, is_by_name: bool) -> type:
         "__slots__": tuple(declared),
         "__match_args__": () if is_by_name else tuple(declared),
         "__quick_plan__": _Plan(tuple(declared), given),
-        "__dataclass_fields__": _OfTheTwin("__dataclass_fields__", twin, is_by_name),
+        _FIELDS: _OfTheTwin(_FIELDS, twin, is_by_name),
         "__dataclass_params__": _OfTheTwin("__dataclass_params__", twin, is_by_name),
     }
     made = type(cls)(cls.__name__, cls.__bases__, space)
