@@ -5,9 +5,13 @@ import gc
 # Importing makes many objects that stay: to look for garbage among them costs and finds none.
 gc.disable()
 
-import contextlib  # noqa: E402 - the collector is off first
+import sys  # noqa: E402 - the collector is off first
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    del sys.path[0]  # where the caller stands: whoever left a `click.py` there is not asked
+
+import contextlib  # noqa: E402
 import os  # noqa: E402
-import sys  # noqa: E402
 from typing import NoReturn  # noqa: E402
 
 from infwasi_sign import cli  # noqa: E402

@@ -1,12 +1,14 @@
 """Transcripts of usage, init, keygen and pack: what is typed, the exit code, both streams."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from infwasi_sign import __version__
-from tests.command_line import infwasi
+from tests.command_line import environment, infwasi
 from tests.gguf_forge import tiny_gguf
 
 COMMANDS = (
@@ -292,3 +294,18 @@ def test_pack_detaches_the_model(project: Path) -> None:
     assert not (package / "model.gguf").exists()
     words = ("verify", package, "--key", "release.pub", "--model", "tiny.gguf")
     assert infwasi(*words, cwd=project).code == 0
+
+
+def test_nothing_is_imported_from_where_the_caller_stands(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise SystemExit('a stranger ran')")
+    done = subprocess.run(
+        [sys.executable, "-m", "infwasi_sign", "--version"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("infwasi ")

@@ -113,6 +113,25 @@ print(ended(lambda: os.open("secret", os.O_RDONLY)))
     assert python_output(snippet, tmp_path) == "EACCES"
 
 
+@pytest.mark.parametrize(
+    ("stage", "said"), [("before_measuring", "works"), ("before_loading", "EACCES")]
+)
+def test_where_there_is_no_filter_the_second_stage_still_leaves_no_folder(
+    tmp_path: Path, stage: str, said: str
+) -> None:
+    (tmp_path / "state").write_text("x")
+    snippet = f"""
+import os, platform, sys
+from pathlib import Path
+platform.machine = lambda: "riscv64"
+from infwasi_sign.adapters.confinement import Confinement
+from tests.confined import ended
+Confinement(writable=[Path(sys.argv[1])], loads=True).{stage}()
+print(ended(lambda: os.rename(sys.argv[1] + "/state", sys.argv[1] + "/gone")))
+"""
+    assert python_output(snippet, tmp_path) == said
+
+
 # --- one layer alone --------------------------------------------------------------------------
 
 

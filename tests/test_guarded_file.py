@@ -540,3 +540,55 @@ def test_kernel_grants_no_lease_while_a_writer_is_there(model: Path) -> None:
     with model.open("r+b"), pytest.raises(BlockingIOError):
         fcntl.fcntl(reader, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     os.close(reader)
+
+
+# --- leases that nobody waits for ------------------------------------------------------------
+
+UNAWARE = """
+import os, signal, sys, threading
+from infwasi_sign.adapters.guarded_file import LocalFile
+from infwasi_sign.domain.digest import Algorithm
+folder = os.open(sys.argv[1], os.O_RDONLY)
+def work():
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    file = LocalFile.open("model.gguf", directory=folder, most_bytes=1 << 30)
+    def progress(_):
+        child = os.posix_spawn("/bin/sh", ["sh", "-c", "exec 3<>$0/model.gguf", sys.argv[1]], {})
+        print("writer", os.WEXITSTATUS(os.waitpid(child, os.WNOHANG)[1]), flush=True)
+        signal.sigtimedwait([signal.SIGCHLD], 0.3)
+    file.measure(frozenset({Algorithm.BLAKE3}), progress)
+    file.close()
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+print("alive")
+"""
+
+
+def test_a_thread_that_blocks_signals_by_chance_waits_for_none(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(bytes(1 << 20))
+    assert python_output(UNAWARE, tmp_path).splitlines()[-1] == "alive"
+
+
+def test_control_who_takes_a_blocked_signal_for_an_awaited_one_ends(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(bytes(1 << 20))
+    believed = (
+        "from infwasi_sign.adapters import holding\nholding.await_lease_signal(is_awaited=True)"
+    )
+    done = run_python(believed + UNAWARE, tmp_path)
+    assert done.returncode == -holding.LEASE_SIGNAL
+
+
+def test_a_pass_that_somebody_keeps_ends_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(bytes(1 << 20))
+    folder = os.open(tmp_path, os.O_RDONLY)
+    file = LocalFile.open("model.gguf", directory=folder, most_bytes=1 << 30)
+    kept = file.windows()
+    next(kept)
+    file.close()
+    other = LocalFile.open("model.gguf", directory=folder, most_bytes=1 << 30)
+    assert other.guard() in {LoadLevel.READ_LEASE, LoadLevel.SEALED_MEMFD}
+    del kept  # what it cleans up is not the other file's
+    assert other.still_held()
+    other.close()
+    os.close(folder)

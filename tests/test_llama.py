@@ -34,6 +34,7 @@ from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import GuestGrants, Progress, StopReason
 from tests.fakes import FakeStopFlag
 from tests.guests import probe
+from tests.unprivileged import python_output
 
 QUESTION = "What is the capital of Sweden?"
 
@@ -493,3 +494,19 @@ def test_a_prompt_beyond_the_models_own_context_says_so(model_path: Path) -> Non
         model.start(user("word " * 9000), options())
     assert caught.value.expected == "at most 8191 tokens (context-tokens 8192, the model's)"
     model.close()
+
+
+def test_the_environment_names_no_other_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Policies pin the library of the package (`native_host`); that one is loaded."""
+    monkeypatch.setenv("LLAMA_CPP_LIB_PATH", str(tmp_path))  # holds none: they would fail
+    done = python_output(
+        "from infwasi_sign.adapters.llama_bindings import bindings\n"
+        "from infwasi_sign.adapters.native_host import library_digests\n"
+        "bindings().llama_backend_init()\n"
+        "loaded = {line.split()[-1] for line in open('/proc/self/maps') if 'libllama' in line}\n"
+        "print(*loaded)"
+    )
+    assert "site-packages/llama_cpp/lib/" in done
+    assert str(tmp_path) not in done

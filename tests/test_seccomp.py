@@ -18,6 +18,7 @@ from infwasi_sign.adapters.system_calls import (
     ALWAYS,
     CLONE,
     CLONE3,
+    FCNTL,
     FILES,
     IOCTL,
     PRCTL,
@@ -237,3 +238,32 @@ print(seccomp.restrict_before_measuring().to_json())
             "lacks": ["there is no filter for riscv64"],
         }
     )
+
+
+@BOTH
+def test_no_file_is_made_to_signal_others(machine: Architecture) -> None:
+    number = FCNTL[machine.column]
+    assert number is not None
+    first, second = program_before_measuring(machine, US), program_before_loading(machine)
+
+    def answers(command: int) -> tuple[str, str]:
+        return (
+            run(first, number, 3, command, audit=machine.audit),
+            run(second, number, 3, command, audit=machine.audit),
+        )
+
+    set_owner, set_signal, set_owner_more, lease, status = 8, 10, 15, 1024, 4
+    assert answers(set_owner)[0] == answers(set_owner_more)[0] == "EPERM"
+    assert answers(set_signal) == (ALLOWED, "EPERM")  # `verify` takes a lease while it hashes
+    assert answers(lease) == answers(status) == (ALLOWED, ALLOWED)
+
+
+@BOTH
+@pytest.mark.parametrize("call", ["chmod", "fchmodat", "chown", "utimensat", "fsetxattr"])
+def test_what_landlock_does_not_cover_is_denied_from_the_first_stage(
+    machine: Architecture, call: str
+) -> None:
+    number = ALWAYS[call][machine.column]
+    if number is None:  # aarch64 never had the oldest ones
+        return
+    assert run(program_before_measuring(machine, US), number, audit=machine.audit) == "EPERM"

@@ -79,6 +79,8 @@ class Confinement:
         if self._is_loading:
             return
         self._is_loading = True
+        if self._is_in_force(Layer.LANDLOCK):
+            landlock.restrict(())  # what the first stage allowed, nobody needs any more
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
         except (OSError, ValueError) as e:

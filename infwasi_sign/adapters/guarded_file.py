@@ -1,15 +1,14 @@
 """One file, opened once: the descriptor that is checked, measured and then used.
 
-How still a file is held is a ladder (`domain.load_level`), and `guard` tries its rungs by what they
-cost: fs-verity (`fs_verity`), a read lease (`holding`), a file of root's (`foreign_owner`), a copy
-in memory that is sealed (`holding`), and where that has no room, a private one on disk
-(`private_copy`).
+How still a file is held is a ladder (`domain.load_level`); `guard` tries its rungs by their cost:
+`fs_verity`, a read lease (`holding`), `foreign_owner`, a sealed copy in memory, `private_copy`.
 """
 
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -101,6 +100,7 @@ class LocalFile:
         self._reason = "the file is not guarded"
         self._is_measured = False
         self._is_closed = False
+        self._pass: Generator[memoryview] | None = None
 
     @staticmethod
     def open(
@@ -310,22 +310,26 @@ class LocalFile:
             RefusedError: as `measure`.
         """
         self._is_measured = True
-        return self._windows()
+        self._pass = self._windows()
+        return self._pass
 
     def close(self) -> None:
         """Drop the lease, then close; a second call does nothing."""
         if self._is_closed:
             return
         self._is_closed = True
+        if self._pass is not None:
+            with suppress(ValueError, BufferError):  # another thread is in it, or has its window
+                self._pass.close()  # who left it in the middle may keep it, and its lease, alive
         if self._level in {LoadLevel.READ_LEASE, LoadLevel.PRIVATE_COPY}:
             drop_lease(self._descriptor)
         os.close(self._descriptor)
 
-    def _windows(self) -> Iterator[memoryview]:
+    def _windows(self) -> Generator[memoryview]:
         self.require_same()
         if self._level is LoadLevel.NONE:
-            descriptor, size_bytes = self._descriptor, self.size_bytes
-            yield from passing_windows(descriptor, size_bytes, self._require_unchanged)
+            unchanged = self._require_unchanged
+            yield from passing_windows(self._descriptor, self.size_bytes, unchanged)
             self.require_same()
             return
         # Nobody asks us before they cut a foreign owner's file short: it is read, not mapped. With

@@ -44,6 +44,16 @@ class NoMemoryError(UndecidedError):
     """There is no memory for a sealed copy; on disk there may be room for one."""
 
 
+# SIGURG, whose default is to be ignored (signal(7)), where nobody waits for the lease's own signal:
+# that one would end the process. `still_held` tells either way.
+_break_signal: list[int] = [signal.SIGURG]
+
+
+def await_lease_signal(*, is_awaited: bool) -> None:
+    """Somebody waits for `LEASE_SIGNAL` from now on, blocked in every thread; or no more."""
+    _break_signal[0] = LEASE_SIGNAL if is_awaited else signal.SIGURG
+
+
 def take_read_lease(descriptor: int) -> str | None:
     """Take a read lease on an open file, or say why there is none."""
     kind = file_system_type(descriptor)
@@ -51,11 +61,8 @@ def take_read_lease(descriptor: int) -> str | None:
         return f"a lease means nothing on this file system (type 0x{kind:x})"
     if _break_seconds() < _SHORTEST_BREAK_SECONDS:
         return "a lease would be taken away before a run can end (fs.lease-break-time)"
-    # SIGURG, whose default is to be ignored (signal(7)), where nobody waits for the lease's own
-    # signal: that one, unblocked, would end the process. `still_held` tells either way.
-    is_awaited = LEASE_SIGNAL in signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    fcntl.fcntl(descriptor, fcntl.F_SETSIG, LEASE_SIGNAL if is_awaited else signal.SIGURG)
     try:
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, _break_signal[0])
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as e:
         match e.errno:
@@ -80,7 +87,10 @@ def _break_seconds() -> int:
 def holds_read_lease(descriptor: int) -> bool:
     """Whether the lease is whole; false as soon as somebody asked to write."""
     # F_GETLEASE names the type that a breaking lease is on its way to: F_UNLCK.
-    return fcntl.fcntl(descriptor, fcntl.F_GETLEASE) == fcntl.F_RDLCK
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_GETLEASE) == fcntl.F_RDLCK
+    except OSError:
+        return False
 
 
 def drop_lease(descriptor: int) -> None:

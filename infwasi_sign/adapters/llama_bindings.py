@@ -3,6 +3,7 @@
 import functools
 import importlib
 import importlib.util
+import os
 import sys
 from types import ModuleType
 from typing import Final
@@ -26,6 +27,8 @@ def bindings() -> ModuleType:
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or spec.submodule_search_locations is None:
         raise UndecidedError("llama-cpp-python is not installed")
+    # The bindings would load llama.cpp from there, and not the library that policies know.
+    os.environ.pop("LLAMA_CPP_LIB_PATH", None)
     stand_in = ModuleType(_PACKAGE)
     stand_in.__path__ = list(spec.submodule_search_locations)
     sys.modules[_PACKAGE] = stand_in

@@ -51,11 +51,11 @@ def load_or_create_key(folder: CacheFolder) -> LocalKey | None:
     """The key of a cache folder; ``None`` if there is none and none can be kept.
 
     A file that is not 32 bytes, or that others can access, is not used and not replaced either: who
-    left it there may still be at it.
+    left it there may still be at it. Neither is one of zeros, as a crash can leave it.
     """
     key = folder.read(KEY_FILE, KEY_BYTES)
     if key is None:
         # Of two that begin at once the second keeps what the first made: it is read back.
         folder.write(KEY_FILE, os.urandom(KEY_BYTES), replace=False)
         key = folder.read(KEY_FILE, KEY_BYTES)
-    return None if key is None or len(key) != KEY_BYTES else LocalKey(key)
+    return None if key is None or len(key) != KEY_BYTES or not any(key) else LocalKey(key)

@@ -17,6 +17,7 @@ from infwasi_sign.adapters.system_calls import (
     ALWAYS,
     CLONE,
     CLONE3,
+    FCNTL,
     FILES,
     IOCTL,
     PRCTL,
@@ -41,6 +42,7 @@ _MODE_FILTER, _THREAD_SYNC = 1, 1  # SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLA
 _X32_BIT: Final = 0x40000000  # another table of calls behind the same architecture (x86_64)
 _CLONE_THREAD: Final = 0x00010000
 _TERMINAL_INPUT: Final = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: type for whoever has the terminal
+_F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15  # whom a file signals, and by which signal
 _PR_SET_DUMPABLE, _PR_SET_MM, _PR_SET_PTRACER = 4, 35, 0x59616D61
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -78,6 +80,7 @@ def program_before_measuring(machine: Architecture, process: int) -> bytes:
             *_for(column, CLONE, [_load(0), (_ANY_BIT, 0, 1, _CLONE_THREAD), _PERMIT, _DENY]),
             *_for(column, TGKILL, [_load(0), (_EQUAL, 0, 1, process), _PERMIT, _DENY]),
             *_for(column, IOCTL, _unless(1, _TERMINAL_INPUT)),
+            *_for(column, FCNTL, _unless(1, (_F_SETOWN, _F_SETOWN_EX))),
             *_for(column, PRCTL, _unless(0, (_PR_SET_DUMPABLE, _PR_SET_MM, _PR_SET_PTRACER))),
         ],
     )
@@ -88,7 +91,11 @@ def program_before_loading(machine: Architecture) -> bytes:
     is_null = [_load(2), (_EQUAL, 0, 3, 0), _load(2, high=True), (_EQUAL, 0, 1, 0), _PERMIT, _DENY]
     return _program(
         machine,
-        [*_denied(machine.column, FILES), *_for(machine.column, PRLIMIT64, is_null)],
+        [
+            *_denied(machine.column, FILES),
+            *_for(machine.column, PRLIMIT64, is_null),
+            *_for(machine.column, FCNTL, _unless(1, (_F_SETSIG,))),  # leases are taken by now
+        ],
     )
 
 

@@ -25,7 +25,9 @@ ALWAYS: Final[Mapping[str, Numbers]] = {
     "sendmsg": (46, 211), "sendmmsg": (307, 269), "recvmsg": (47, 212), "recvmmsg": (299, 243),
     # memory and queues that are shared with others
     "shmget": (29, 194), "shmat": (30, 196), "msgget": (68, 186), "semget": (64, 190),
-    "mq_open": (240, 180),
+    "mq_open": (240, 180), "mq_unlink": (241, 181), "shmctl": (31, 195), "msgsnd": (69, 189),
+    "msgrcv": (70, 188), "msgctl": (71, 187), "semop": (65, 193), "semtimedop": (220, 192),
+    "semctl": (66, 191),
     # large interfaces of the kernel that nothing here needs
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
@@ -49,6 +51,14 @@ ALWAYS: Final[Mapping[str, Numbers]] = {
     "setuid": (105, 146), "setgid": (106, 144), "setreuid": (113, 145), "setregid": (114, 143),
     "setresuid": (117, 147), "setresgid": (119, 149), "setgroups": (116, 159),
     "setfsuid": (122, 151), "setfsgid": (123, 152), "capset": (126, 91),
+    # what Landlock does not cover: who may access files of ours, and when they were changed
+    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
+    "chown": (92, None), "lchown": (94, None), "fchown": (93, 55), "fchownat": (260, 54),
+    "utime": (132, None), "utimes": (235, None), "futimesat": (261, None),
+    "utimensat": (280, 88), "file_setattr": (469, 469),
+    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7),
+    "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
+    "setxattrat": (463, 463), "removexattrat": (466, 466),
 }
 """Denied from before the model is measured."""
 
@@ -59,21 +69,16 @@ FILES: Final[Mapping[str, Numbers]] = {
     "unlink": (87, None), "unlinkat": (263, 35), "rmdir": (84, None),
     "link": (86, None), "linkat": (265, 37), "symlink": (88, None), "symlinkat": (266, 36),
     "mkdir": (83, None), "mkdirat": (258, 34), "mknod": (133, None), "mknodat": (259, 33),
-    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
-    "chown": (92, None), "lchown": (94, None), "fchown": (93, 55), "fchownat": (260, 54),
-    "truncate": (76, 45), "utime": (132, None), "utimes": (235, None),
-    "futimesat": (261, None), "utimensat": (280, 88), "file_setattr": (469, 469),
-    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7),
-    "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
-    "setxattrat": (463, 463), "removexattrat": (466, 466),
+    "truncate": (76, 45),
     "memfd_create": (319, 279), "memfd_secret": (447, 447), "setrlimit": (160, 164),
 }
-"""Denied from before the model is parsed; `fcntl` is not, for it drops leases."""
+"""Denied from before the model is parsed."""
 
 # fmt: on
 
 CLONE: Final[Numbers] = (56, 220)
 CLONE3: Final[Numbers] = (435, 435)
+FCNTL: Final[Numbers] = (72, 25)
 IOCTL: Final[Numbers] = (16, 29)
 PRCTL: Final[Numbers] = (157, 167)
 PRLIMIT64: Final[Numbers] = (302, 261)

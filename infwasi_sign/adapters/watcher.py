@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self, assert_never
 
-from infwasi_sign.adapters.holding import LEASE_SIGNAL
+from infwasi_sign.adapters.holding import LEASE_SIGNAL, await_lease_signal
 from infwasi_sign.adapters.host_memory import MemoryMeter
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import RefusalKind, RefusedError
@@ -86,6 +86,7 @@ class Watcher:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPT_SIGNALS | _LEASE_SIGNALS)
         for number in _LEASE_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        await_lease_signal(is_awaited=True)
         if self._mask_before is None:
             self._mask_before = before
 
@@ -194,6 +195,7 @@ class Watcher:
             self._thread.join()
         self.meter.close()
         if self._mask_before is not None:
+            await_lease_signal(is_awaited=False)
             for number in _LEASE_SIGNALS:  # discards those that are pending, too (signal(7))
                 signal.signal(number, signal.SIG_IGN)
             before, self._mask_before = self._mask_before, None
