@@ -91,6 +91,8 @@ def _is_plain(cls: type) -> bool:
     """Whether nothing in the class needs more than `_Plan` has."""
     if any(_FIELDS in vars(base) for base in cls.__mro__[1:]):
         return False
+    if "__setattr__" in vars(cls) or "__delattr__" in vars(cls):  # which they refuse
+        return False
     for name, kind in _annotations(cls).items():
         value = vars(cls).get(name)
         if isinstance(value, Field) and (not value.init or value.hash is not None):

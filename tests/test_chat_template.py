@@ -276,7 +276,27 @@ WORK = [
     "{% set y = z | sum %}",
     "{% set y = z | select('in', z) | list %}",
     "{% set y = [z, z] | map('sum') | list %}",
+    "{% set y = x[1:] %}",
+    "{% set y = ([x] * 99) | sort %}",
+    "{% set y = [[x], {'a': x}] | list %}",
 ]
+
+
+def test_a_block_is_paid_each_time_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    template = (
+        "{% block b %}" + "{{ 1 is odd }}" * 500 + "{% endblock %}"
+        "{% for n in range(100) %}{% set y = self.b() %}{% endfor %}{{ messages[0].content }}"
+    )
+    monkeypatch.setattr(template_sandbox, "_STEPS", 20_000)
+    with pytest.raises(UndecidedError, match=r"^chat template takes more than"):
+        render(template, [USER], "", "")
+
+
+def test_control_a_block_that_is_not_paid_is_called_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(template_sandbox._Metered, "visit_Block")
+    test = test_a_block_is_paid_each_time_it_is_called
+    with pytest.raises(pytest.fail.Exception), monkeypatch.context() as inner:
+        test(inner)
 
 
 @pytest.mark.parametrize("work", WORK)

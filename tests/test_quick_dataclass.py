@@ -193,3 +193,14 @@ def error_of(made: Any, *values: object, **given: object) -> Exception:
     with pytest.raises(TypeError) as refused:
         made(*values, **given)
     return refused.value
+
+
+def test_what_the_standard_library_refuses_is_left_to_it() -> None:
+    with pytest.raises(TypeError, match="Cannot overwrite attribute __setattr__"):
+
+        @dataclass(frozen=True, slots=True)
+        class Open:
+            number: int
+
+            def __setattr__(self, name: str, value: object) -> None:
+                object.__setattr__(self, name, value)

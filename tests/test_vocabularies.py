@@ -153,8 +153,28 @@ def test_control_uncut_the_word_ends_the_process() -> None:
     assert long_words("_tokenize(word, parse_special=False)") == -signal.SIGSEGV
 
 
-def test_only_words_of_thousands_of_characters_are_cut() -> None:
-    ordinary = "a word and\n another one " * 10_000
-    assert _within_reach(ordinary) == [ordinary]
-    assert [len(part) for part in _within_reach("a" * 5000 + " b")] == [2048, 2048, 906]
-    assert "".join(_within_reach(" " * 9999 + ordinary)) == " " * 9999 + ordinary
+PROSE = "The quick brown fox jumps over the lazy dog,\nand 17 more.  " * 1_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a" * 5000 + " b", " " * 9999 + PROSE, PROSE, ("!" * 2047 + "\x1c") * 20, "a b " * 10_000],
+    ids=["word", "spaces", "prose", "separators", "letters"],
+)
+def test_no_part_is_longer_than_the_stack_allows(text: str) -> None:
+    """Whatever an expression takes for one match: Python's white space is not that of C++."""
+    parts = _within_reach(text)
+    assert "".join(parts) == text
+    assert 0 < max(map(len, parts)) <= 2048
+    assert min(map(len, parts)) > 0
+
+
+def test_a_short_text_is_not_cut() -> None:
+    assert _within_reach(PROSE[:2048]) == [PROSE[:2048]]
+
+
+def test_prose_has_the_same_tokens_cut_and_uncut(known: Known) -> None:
+    vocabulary = known.vocabulary
+    text = PROSE[:6_000]  # longer, and uncut, some end the process
+    uncut = vocabulary._tokenize(text, parse_special=False)
+    assert vocabulary.tokenize(text, parse_special=False) == uncut

@@ -455,3 +455,15 @@ def test_address_space_is_bounded_far_above_the_memory() -> None:
 def test_what_the_host_grants_is_less_than_the_machine_has() -> None:
     pages, page_bytes = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGESIZE")
     assert 0 < usable_memory_bytes() < pages * page_bytes
+
+
+def test_a_deadline_in_thousands_of_years_is_one_and_the_watch_goes_on() -> None:
+    with Watcher(last_words=dict.fromkeys(StopReason, "")) as watcher:
+        watcher.arm(99_999_999_999)
+        watcher.arm(99_999_999_999.0)
+        assert watcher._thread.is_alive()
+        watcher.arm(0.01)
+        deadline = time.monotonic() + 60
+        while watcher.reason() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert watcher.reason() is StopReason.DEADLINE

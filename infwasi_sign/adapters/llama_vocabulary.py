@@ -13,7 +13,7 @@ from infwasi_sign.adapters.chat_placeholders import Segment
 from infwasi_sign.errors import UndecidedError
 
 _STRETCH: Final = 2_048  # characters; a stack of 8 MiB is full after some 20,000
-_STRETCHES: Final = re.compile(r"\s+|\S+")
+_WORD_ENDS: Final = re.compile(r"\S(?=\s)")
 _PIECE_BYTES: Final = 256  # the longest tokens of published vocabularies are below 200 bytes
 _NO_TOKEN: Final = -1  # llama.h, LLAMA_TOKEN_NULL
 _SPACE_PREFIX_KEY: Final = b"tokenizer.ggml.add_space_prefix"
@@ -28,6 +28,7 @@ class Vocabulary:
         kind = llama.llama_vocab_type(self._vocab)
         if kind == llama.LLAMA_VOCAB_TYPE_NONE:
             raise UndecidedError("the model has no tokenizer")
+        self._is_split = kind == llama.LLAMA_VOCAB_TYPE_BPE
         self.size: int = llama.llama_vocab_n_tokens(self._vocab)
         self._bos: int = llama.llama_vocab_bos(self._vocab)
         self.bos_text = self._special_text(self._bos)
@@ -95,12 +96,14 @@ class Vocabulary:
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         """The tokens of one text, with no BOS or EOS added.
 
-        NOTE: many vocabularies are split by `std::regex`, which calls itself for each character of
-        a match: a word of 256 KiB ends the process (stack overflow). Long ones are cut before.
+        NOTE: vocabularies of the kind BPE are split by `std::regex`, which calls itself for each
+        character of a match, and some take whole sentences for one: 40 KiB end the process (stack
+        overflow). So theirs are cut before. (Other kinds put a space before every text, also where
+        it was cut; they use no expressions.)
         """
         return [
             token
-            for part in _within_reach(text)
+            for part in (_within_reach(text) if self._is_split else [text])
             for token in self._tokenize(part, parse_special=parse_special)
         ]
 
@@ -151,14 +154,18 @@ class Vocabulary:
 
 
 def _within_reach(text: str) -> list[str]:
-    """The text, cut where more than ``_STRETCH`` characters are all white space, or all not."""
-    if len(text) <= _STRETCH:
-        return [text]
-    cuts = [0]
-    for stretch in _STRETCHES.finditer(text):
-        start, end = stretch.span()
-        cuts.extend(range(start + _STRETCH, end, _STRETCH))
-    return [text[start:end] for start, end in pairwise([*cuts, len(text)])]
+    """The text in parts of at most ``_STRETCH`` characters, cut where a word ends if one does.
+
+    Most vocabularies put a space to the word behind it, so such a cut changes no token.
+    """
+    parts: list[str] = []
+    start = 0
+    while len(text) - start > _STRETCH:
+        ends = _WORD_ENDS.finditer(text, start, start + _STRETCH + 1)
+        end = max((found.end() for found in ends), default=start + _STRETCH)
+        parts.append(text[start:end])
+        start = end
+    return [*parts, text[start:]]
 
 
 def _without(text: str, markers: set[str]) -> list[str]:

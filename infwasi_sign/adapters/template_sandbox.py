@@ -76,8 +76,17 @@ def _price(value: object) -> int:
         weight = _weight(value, _ITEMS)
         if weight > _ITEMS:
             _stop(f"makes a collection of more than {_ITEMS} items")
-        return weight // _ITEMS_PER_STEP
+        return weight // _ITEMS_PER_STEP + _characters(value) // _CHARACTERS_PER_STEP
     return 0
+
+
+def _characters(value: object) -> int:
+    """Of all texts in a collection, on all levels; how many they are is bounded already."""
+    if isinstance(value, str):
+        return str.__len__(value)
+    if isinstance(value, Mapping):
+        return sum(map(_characters, value.values()))
+    return sum(map(_characters, value)) if isinstance(value, list | tuple) else 0
 
 
 def _checked(value: Any) -> Any:
@@ -307,6 +316,13 @@ class _Metered(NodeTransformer):
     def visit_CallBlock(self, node: nodes.CallBlock) -> nodes.Node:  # noqa: N802 - jinja2 looks for it
         return self._paid(node)
 
+    def visit_Block(self, node: nodes.Block) -> nodes.Node:  # noqa: N802 - jinja2 looks for it
+        return self._paid(node)
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802 - jinja2 looks for it
+        self.generic_visit(node)
+        return _weighed(node) if isinstance(node.arg, nodes.Slice) else node
+
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802 - jinja2 looks for it
         parts = [self.visit(part) for part in node.nodes]
         return _call("joined", nodes.List(parts, lineno=node.lineno), node.lineno)
@@ -335,7 +351,7 @@ class _Metered(NodeTransformer):
         visited = self.generic_visit(node)
         return visited if node.ctx != "load" else _call("weighed", visited, node.lineno)
 
-    def _paid(self, node: nodes.For | nodes.Macro | nodes.CallBlock) -> nodes.Node:
+    def _paid(self, node: nodes.For | nodes.Macro | nodes.CallBlock | nodes.Block) -> nodes.Node:
         cost = sum(1 for _ in node.find_all(nodes.Node))
         self.generic_visit(node)
         price = nodes.Const(cost, lineno=node.lineno)

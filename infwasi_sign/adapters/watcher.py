@@ -40,6 +40,7 @@ _INTERRUPT_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 _LEASE_SIGNALS: Final = frozenset({LEASE_SIGNAL, signal.SIGIO})
 _WAKE_SIGNAL: Final = signal.SIGRTMIN + 4  # sent to the watcher thread alone, by us alone
 _SAMPLE_SECONDS: Final = 0.05  # a core fills about 100 MiB in this time; a look takes 10 us
+_LONGEST_SECONDS: Final = 3600.0  # of one wait: struct timespec holds no deadline of any size
 
 
 class Watcher:
@@ -223,6 +224,8 @@ class Watcher:
                 act_at = self._act_at
                 is_metered = self._most_bytes is not None and self._reason is None
             wait_seconds = math.inf if act_at is None else max(0.0, act_at - time.monotonic())
+            if act_at is not None:
+                wait_seconds = min(wait_seconds, _LONGEST_SECONDS)
             if is_metered:
                 wait_seconds = min(wait_seconds, _SAMPLE_SECONDS)
             if wait_seconds == math.inf:
