@@ -73,8 +73,6 @@ class LlamaBackend:
         self._libc.fdopen.argtypes = (ctypes.c_int, ctypes.c_char_p)
         self._libc.fdopen.restype = ctypes.c_void_p
         self._libc.fclose.argtypes = (ctypes.c_void_p,)
-        # Where it aborts, ggml would start a debugger from the PATH (ggml.c, ggml_print_backtrace).
-        os.environ["GGML_NO_BACKTRACE"] = "1"
         self._send_log_to(log)
         self._llama.llama_backend_init()
         self.can_abort = batches_can_abort(self._llama) if can_abort is None else can_abort

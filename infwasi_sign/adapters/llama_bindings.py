@@ -11,6 +11,21 @@ from typing import Final
 from infwasi_sign.errors import UndecidedError
 
 _PACKAGE: Final = "llama_cpp"
+_LIBRARY, _NO_DEBUGGER = "LLAMA_CPP_LIB_PATH", "GGML_NO_BACKTRACE"
+
+
+def settle_environment() -> None:
+    """Say in the environment what llama.cpp and its bindings look for there.
+
+    They would load llama.cpp from a place that no policy knows, and ggml starts a debugger from the
+    ``PATH`` where it aborts (ggml.c, ggml_print_backtrace). To be called before there are threads:
+    who reads the environment while it changes can crash (getenv(3), "MT-Safe env"); where nothing
+    is left to say, a second call changes nothing.
+    """
+    if _LIBRARY in os.environ:
+        del os.environ[_LIBRARY]
+    if os.environ.get(_NO_DEBUGGER) != "1":
+        os.environ[_NO_DEBUGGER] = "1"
 
 
 @functools.cache
@@ -27,8 +42,7 @@ def bindings() -> ModuleType:
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or spec.submodule_search_locations is None:
         raise UndecidedError("llama-cpp-python is not installed")
-    # The bindings would load llama.cpp from there, and not the library that policies know.
-    os.environ.pop("LLAMA_CPP_LIB_PATH", None)
+    settle_environment()
     stand_in = ModuleType(_PACKAGE)
     stand_in.__path__ = list(spec.submodule_search_locations)
     sys.modules[_PACKAGE] = stand_in

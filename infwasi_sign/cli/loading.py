@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from infwasi_sign.adapters.background import Background, BackgroundHost
 from infwasi_sign.adapters.libraries import Libraries
+from infwasi_sign.adapters.llama_bindings import settle_environment
 from infwasi_sign.domain.limits import MIB
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Loading:
         threads: int | None,
         log: Callable[[str], None] | None,
     ) -> None:
+        settle_environment()  # now: no thread is there but the watcher, which reads none of it
         self._watcher = watcher
         self._cache = cache
         self._threads = threads
