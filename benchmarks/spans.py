@@ -53,7 +53,9 @@ class _Spans:
         self._wall, self._cpu = wall, cpu
 
 
-def _timed(spans: _Spans, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _timed(
+    spans: _Spans, name: str, function: Callable[..., Any], look: Callable[[], None]
+) -> Callable[..., Any]:
     def timed(*arguments: Any, **named: Any) -> Any:
         if threading.get_ident() != _MAIN:
             return function(*arguments, **named)
@@ -61,6 +63,7 @@ def _timed(spans: _Spans, name: str, function: Callable[..., Any]) -> Callable[.
         try:
             return function(*arguments, **named)
         finally:
+            look()
             spans.leave()
 
     return timed
@@ -71,6 +74,12 @@ def _watch(spans: _Spans) -> None:
     waiting = list(WATCHED)
     load = builtins.__import__
 
+    def look() -> None:
+        """Other threads import, too; what they have completed is seen at the end of a span."""
+        for watched in [one for one in waiting if _is_complete(one[0])]:
+            waiting.remove(watched)
+            _put_clock(spans, *watched, look)
+
     def timed_import(name: str, *rest: Any, **named: Any) -> Any:
         if threading.get_ident() != _MAIN or name in sys.modules:
             return load(name, *rest, **named)
@@ -78,9 +87,7 @@ def _watch(spans: _Spans) -> None:
         try:
             return load(name, *rest, **named)
         finally:
-            for watched in [one for one in waiting if _is_complete(one[0])]:
-                waiting.remove(watched)
-                _put_clock(spans, *watched)
+            look()
             spans.leave()
 
     builtins.__import__ = timed_import
@@ -108,12 +115,12 @@ def _is_complete(name: str) -> bool:
     return spec is not None and not getattr(spec, "_initializing", False)
 
 
-def _put_clock(spans: _Spans, module: str, path: str, span: str) -> None:
+def _put_clock(spans: _Spans, module: str, path: str, span: str, look: Callable[[], None]) -> None:
     place: Any = sys.modules[module]
     *outer, last = path.split(".")
     for part in outer:
         place = getattr(place, part)
-    setattr(place, last, _timed(spans, span, getattr(place, last)))
+    setattr(place, last, _timed(spans, span, getattr(place, last), look))
 
 
 def main() -> None:
