@@ -178,7 +178,15 @@ def test_another_signed_package_that_takes_its_place_is_not_installed(
 
 def test_the_level_is_that_of_a_run_there(place: Path) -> None:
     done = installed(place, verified)
-    assert (done.level > LoadLevel.NONE, done.manifest.package_name) == (True, "capital")
+    run = VerifyRequest(
+        location=place / "there" / "capital-1.0.0",
+        policy=Policy(package=DirectoryNamed(directory="capital-1.0.0")),
+        now=forge.NOW,
+        hold=True,
+    )
+    with verified(run, EditableStore()) as held:
+        assert (done.level, done.manifest) == (held.level, held.manifest)
+    assert done.level > LoadLevel.NONE
     assert (done.unprotected is None) is (done.level is LoadLevel.FS_VERITY)
 
 
