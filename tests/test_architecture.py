@@ -74,7 +74,7 @@ DOORS = {
     ),
     "sigstore": ("adapters/sigstore_identity.py", "adapters/sigstore_signer.py"),
     "blake3": ("adapters/measuring.py",),
-    "cyclonedx": ("adapters/cyclonedx_bom.py",),
+    "cyclonedx": ("adapters/cyclonedx_",),
     "jinja2": (
         "adapters/chat_template.py",
         "adapters/template_sandbox.py",
@@ -91,6 +91,8 @@ DOORS = {
     "tuf": ("adapters/trust_fetch.py", "testing/sigstore/tuf_repository.py"),
     "securesystemslib": ("testing/sigstore/tuf_repository.py",),
     "cel_expr_python": ("adapters/cel.py",),
+    "yaml": ("adapters/front_matter.py",),
+    "defusedxml": ("adapters/cyclonedx_xml.py",),
 }
 
 # They find the files of libraries by name, and import nothing.

@@ -28,6 +28,8 @@ _COMMANDS: Final = {
     "policy": "write, check and explain policies",
     "trust": "fetch or show the trust root that identities are judged by",
     "inspect": "show what is in a package, verified or not",
+    "bom": "make a bill of materials, or check, show or convert one",
+    "diff": "say what changed between two packages or models",
     "state": "show or reset what was accepted before",
 }
 

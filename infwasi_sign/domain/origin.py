@@ -1,0 +1,20 @@
+"""Where a value of the ML-BOM comes from: each has a tag, and what nobody said is tagged too."""
+
+from enum import StrEnum
+from typing import Final
+
+ORIGIN_PREFIX: Final = "infwasi:origin:"
+"""`infwasi:origin:licenses` tells where the member `licenses` of the same component comes from."""
+
+
+class Origin(StrEnum):
+    """Who vouches for a value (sbom/README.md).
+
+    Measured: computed from bytes, and computed again at verification. File-declared: a file says
+    it of itself, and it was read out of the signed bytes. User-declared: `model-card.toml` says it.
+    """
+
+    MEASURED = "measured"
+    FILE_DECLARED = "file-declared"
+    USER_DECLARED = "user-declared"
+    UNKNOWN = "unknown"
