@@ -102,7 +102,7 @@ GENERAL_ORIGIN = ("name", "author", "version", "organization", "description")
 
 
 def origin_pairs(prefix: str, number: int) -> tuple[bytes, ...]:
-    """All that can be said of base model or dataset ``number``; ``prefix`` has no dot at its end."""
+    """All that can be said of base model or dataset ``number``; ``prefix`` ends without a dot."""
     word = prefix.rpartition(".")[2]
     texts = {
         **{member: f"{word} {number} {member}" for member in GENERAL_ORIGIN},
@@ -135,8 +135,14 @@ def every_general_key() -> tuple[bytes, ...]:
         *(
             pair(f"general.sampling.{key}", F32, struct.pack("<f", value))
             for key, value in {
-                **{"top_p": 0.95, "min_p": 0.05, "xtc_probability": 0.0, "xtc_threshold": 0.1},
-                **{"temp": 0.8, "penalty_repeat": 1.0, "mirostat_tau": 5.0, "mirostat_eta": 0.1},
+                "top_p": 0.95,
+                "min_p": 0.05,
+                "xtc_probability": 0.0,
+                "xtc_threshold": 0.1,
+                "temp": 0.8,
+                "penalty_repeat": 1.0,
+                "mirostat_tau": 5.0,
+                "mirostat_eta": 0.1,
             }.items()
         ),
         u32_pair("general.base_model.count", 2),
