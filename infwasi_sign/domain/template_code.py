@@ -47,10 +47,10 @@ _LOOKED_AT: Final = frozenset(("(", "[", "{", ")", "]", "}", ",", "%", "*", "**"
 # Reorder or hide text (Unicode Standard Annex 9; tag characters), or are kept for the places of
 # messages (adapters/chat_placeholders.py). First and last of each range.
 _MISLEADING: Final = (
-    *("\u061c\u061c", "\u200e\u200f", "\u202a\u202e", "\u2066\u2069"),
-    "\U000e0000\U000e007f",
+    *(("\u061c", "\u061c"), ("\u200e", "\u200f"), ("\u202a", "\u202e"), ("\u2066", "\u2069")),
+    ("\U000e0000", "\U000e007f"),
 )
-_RESERVED: Final = ("\U0010f000\U0010f1ff",)
+_RESERVED: Final = (("\U0010f000", "\U0010f1ff"),)
 
 
 def template_findings(template: str) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def template_findings(template: str) -> tuple[str, ...]:
     return tuple(found if len(found) <= _FINDINGS else [*found[: _FINDINGS - 1], "more"])
 
 
-def _has_any(text: str, ranges: tuple[str, ...]) -> bool:
+def _has_any(text: str, ranges: tuple[tuple[str, str], ...]) -> bool:
     characters = sorted(set(text))
     return any(first <= one <= last for first, last in ranges for one in characters)
 
