@@ -179,7 +179,7 @@ HOSTILE: dict[str, tuple[str, ...]] = {
     "{{ ''.__class__.__mro__ }}": ("attribute:__class__", "attribute:__mro__"),
     "{{ ''['__class__'] }}": ("attribute:__class__",),
     "{{ ''['\\x5f_class__'] }}": ("attribute:__class__",),
-    "{{ ''['\\N{LOW LINE}_class__'] }}": ("attribute:__class__",),
+    "{{ ''['\\N{LOW LINE}_class__'] }}": ("syntax",),
     "{{ x['_content'] }}": ("attribute:_content",),
     "{{ x._content }}": ("attribute:_content",),
     "{{ x['mro'] }}": ("attribute:mro",),
@@ -244,7 +244,9 @@ HOSTILE: dict[str, tuple[str, ...]] = {
     "{{ 'a'.ljust(9) }}": ("call:unknown:ljust",),
     "{{ strftime_now('%d') }}": ("call:unknown:strftime_now",),
     "{{ caller() }}": ("call:unknown:caller",),
-    "{{ '\\x1b\\u202e'.a }}{{ x.y('') | z\u00e9 }}": ("call:unknown:y", "filter:z\\xe9"),
+    "{{ x['__\\x1b\\u202e'] }}": ("attribute:__\\x1b\\u202e",),
+    "{{ x.y('') }}{{ '\u202e' }}": ("call:unknown:y", "text:misleading"),
+    "{{ \u00e9 }}": ("syntax",),
     # formatting
     "{{ '{0}'.format(x) }}": ("format",),
     "{{ '{0}'.format_map(x) }}": ("format",),
@@ -308,6 +310,10 @@ HOSTILE: dict[str, tuple[str, ...]] = {
     # what cannot be read, or is written to mislead
     "{{ (((((": ("syntax",),
     "{# a": ("syntax",),
+    "{% raw %}{%\u00a0endraw\x1c%}{{ x.__class__ }}{% endraw %}": (
+        "attribute:__class__",
+        "tag:unknown:endraw",
+    ),
     "{% raw %}a": ("syntax",),
     "{{ x.__class__ }}{{ '": ("attribute:__class__", "syntax"),
     "{{ '\\x5' }}": ("syntax",),

@@ -204,8 +204,8 @@ def _cycles(sources: dict[str, set[str]]) -> dict[str, int]:
     order: dict[str, int] = {}
     lowest: dict[str, int] = {}
     stack: list[str] = []
-    for start in sources:
-        pending = [(start, iter(sources[start]))] if start not in order else []
+    for start, above in sources.items():
+        pending = [(start, iter(above))] if start not in order else []
         while pending:
             name, rest = pending[-1]
             if name not in order:
@@ -217,8 +217,8 @@ def _cycles(sources: dict[str, set[str]]) -> dict[str, int]:
                 if lowest[name] == order[name]:
                     while stack and order[stack[-1]] >= order[name]:
                         found[stack.pop()] = order[name]
-                for above, _ in pending[-1:]:
-                    lowest[above] = min(lowest[above], lowest[name])
+                for before, _ in pending[-1:]:
+                    lowest[before] = min(lowest[before], lowest[name])
             elif following not in order:
                 pending.append((following, iter(sources.get(following, ()))))
             elif following not in found:
