@@ -9,6 +9,7 @@ for the interpreter.
 import ctypes
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from infwasi_sign.adapters.background import Background
@@ -66,6 +67,7 @@ class LlamaBackend:
         self._llama.llama_backend_init()
         self.can_abort = batches_can_abort(self._llama) if can_abort is None else can_abort
         self._renderer = Background(self._import_renderer)
+        self._expected: Background[None] | None = None
         self._prepared: tuple[EntryFile, int] | None = None
 
     def _import_renderer(self) -> _Renderer:
@@ -75,6 +77,16 @@ class LlamaBackend:
 
         warm_up()
         return render
+
+    def expect(self, template: str) -> None:
+        """Compile a chat template in a thread, which has time while the model is mapped."""
+        self._expected = Background(partial(self._compile_ahead, template))
+
+    def _compile_ahead(self, template: str) -> None:
+        self._renderer.get()
+        from infwasi_sign.adapters.chat_template import compile_ahead  # noqa: PLC0415 - is there
+
+        compile_ahead(template)
 
     def _send_log_to(self, log: Callable[[str], None] | None) -> None:
         llama = self._llama
