@@ -1,6 +1,8 @@
 """The cursor with which a GGUF header is read: every step is checked before it is taken."""
 
 import struct
+from itertools import repeat
+from operator import length_hint
 from typing import Final, Protocol
 
 from infwasi_sign.domain.limits import KIB, LIMITS
@@ -165,12 +167,15 @@ def _skip_strings(buffer: bytes, position: int, count: int) -> tuple[int, int]:
     Returns the new position, which may lie beyond the buffer, and how many it stepped over.
     """
     read, limit_bytes = _read_u64, LIMITS.gguf_string_bytes
-    for done in range(count):
-        try:
-            size: int = read(buffer, position)[0]
-        except struct.error:
-            return position, done
-        if size > limit_bytes:
-            return position, done
-        position += 8 + size
-    return position, count
+    steps = repeat(None, count)  # makes no number for each, as `range` does
+    try:
+        for _ in steps:
+            (size,) = read(buffer, position)
+            if size > limit_bytes:
+                break
+            position += 8 + size
+        else:
+            return position, count
+    except struct.error:
+        pass  # the buffer ends here
+    return position, count - length_hint(steps) - 1
