@@ -88,6 +88,15 @@ class Limits:
     function_bytes: int = 512 * KIB  # componentize-py makes one of 417 KiB
     function_local_bytes: int = 100_000_000  # locals x bytes: 0.8 s, 300 MiB; tools make 23 million
 
+    # --- ML-BOM
+    declared_name_characters: int = 256  # of a name; Hugging Face's are below 100
+    declared_text_characters: int = 4096  # of a description: a page and a half
+    declared_url_characters: int = 2048  # what browsers and proxies take at least
+    declared_list: int = 64  # entries of a list
+    declared_rows: int = 64  # tables of an array; the longest known list of datasets has 40
+    declared_vulnerabilities: int = 1024  # of a VEX document that is attached
+    declared_bytes: int = 1 * MIB  # of all texts together, UTF-8; so they fit into a BOM twice
+
     # --- settings and infwasi.toml
     toml_bytes: int = 1 * MIB
     settings_bytes: int = 1 * MIB
