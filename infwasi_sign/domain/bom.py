@@ -15,6 +15,7 @@ from infwasi_sign.domain.bom_model import model_component
 from infwasi_sign.domain.bom_parts import reference
 from infwasi_sign.domain.bom_subject import (
     SERVICE_REF,
+    TIMESTAMP_PROPERTY,
     add_producer,
     add_system_facts,
     app_component,
@@ -37,6 +38,7 @@ __all__ = [
     "bom_bytes",
     "derive_bom",
     "read_bom",
+    "retimed",
 ]
 
 # The serial number names a BOM by its content: same content, same number (RFC 9562 section 5.5).
@@ -61,13 +63,15 @@ def derive_bom(inputs: BomInputs) -> dict[str, JsonValue]:
         add_producer(subject, inputs.declared)
     add_system_facts(subject, inputs.declared)
     components: list[JsonValue] = [*(one.finished() for one in files), *datasets]
+    about = metadata(inputs, subject.finished())
+    dependencies = _dependencies(subject.tree, components, is_package=inputs.is_package)
     document: dict[str, JsonValue] = {
         "$schema": f"http://cyclonedx.org/schema/bom-{SPEC_VERSION}.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": SPEC_VERSION,
         "version": 1,
-        "metadata": metadata(inputs, subject.finished()),
-        "dependencies": _dependencies(subject.tree, components, is_package=inputs.is_package),
+        "metadata": about,
+        "dependencies": dependencies,
     }
     if components:
         document["components"] = components
@@ -77,7 +81,24 @@ def derive_bom(inputs: BomInputs) -> dict[str, JsonValue]:
     if inputs.declared.vulnerabilities:
         root = str(subject.tree["bom-ref"])
         document["vulnerabilities"] = vulnerabilities(inputs.declared, root)
-        _require_known(inputs, document)
+        _require_known(inputs, dependencies)
+    document["serialNumber"] = _serial_number(document)
+    return document
+
+
+def retimed(bom: BomDocument, timestamp: str) -> dict[str, JsonValue]:
+    """The document of a package that was verified, as it is derived at another time."""
+    metadata, subject = bom.tree["metadata"], bom.subject.tree
+    assert isinstance(metadata, dict)  # noqa: S101 - `read_bom` looked
+    properties: list[JsonValue] = [
+        {"name": name, "value": timestamp if name == TIMESTAMP_PROPERTY else value}
+        for name, value in bom.subject.properties.items()
+    ]
+    document = bom.tree | {
+        "metadata": metadata
+        | {"timestamp": timestamp, "component": subject | {"properties": properties}}
+    }
+    del document["serialNumber"]
     document["serialNumber"] = _serial_number(document)
     return document
 
@@ -146,12 +167,9 @@ def _add_edges(edges: dict[str, list[str]], component: dict[str, JsonValue]) -> 
             needed += [str(one["ref"]) for one in datasets if isinstance(one, dict)]
 
 
-def _require_known(inputs: BomInputs, document: dict[str, JsonValue]) -> None:
+def _require_known(inputs: BomInputs, dependencies: list[JsonValue]) -> None:
     """A statement about a vulnerability is about something in the BOM."""
-    dependencies = document["dependencies"]
-    known = {
-        edge["ref"] for edge in dependencies if isinstance(dependencies, list) and isinstance(edge, dict)
-    }
+    known = {edge["ref"] for edge in dependencies if isinstance(edge, dict)}
     for one in inputs.declared.vulnerabilities:
         for ref in one.affects:
             if ref not in known:

@@ -20,7 +20,12 @@ _TASKS: Final = frozenset(  # huggingface.co/tasks; converters write a model's t
         *("feature-extraction", "sentence-similarity", "text-ranking", "text-classification"),
         *("token-classification", "question-answering", "summarization", "translation"),
         *("fill-mask", "automatic-speech-recognition", "text-to-speech", "audio-text-to-text"),
-        *("text-to-image", "image-to-text", "visual-question-answering", "zero-shot-classification"),
+        *(
+            "text-to-image",
+            "image-to-text",
+            "visual-question-answering",
+            "zero-shot-classification",
+        ),
     }
 )
 

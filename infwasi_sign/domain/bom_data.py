@@ -7,13 +7,12 @@ from infwasi_sign.domain.bom_parts import (
     Tagged,
     as_url,
     first_said,
-    hugging_face_purl,
     organization,
     people,
     reference,
 )
 from infwasi_sign.domain.declared import DeclaredDataset
-from infwasi_sign.domain.gguf_facts import DatasetFacts
+from infwasi_sign.domain.gguf_general import DatasetFacts
 from infwasi_sign.domain.licenses import is_said, spdx_expression, spdx_id
 from infwasi_sign.domain.origin import Origin
 from infwasi_sign.domain.strict_json import JsonValue
@@ -131,5 +130,3 @@ def _add_maker(component: Tagged, facts: DatasetFacts) -> None:
 
 def _by_user(value: object) -> Origin:
     return Origin.USER_DECLARED if value else Origin.UNKNOWN
-
-

@@ -19,7 +19,8 @@ from infwasi_sign.domain.bom_parts import (
     reference,
 )
 from infwasi_sign.domain.declared import Declared
-from infwasi_sign.domain.gguf_facts import BaseModel, ModelFacts
+from infwasi_sign.domain.gguf_facts import ModelFacts
+from infwasi_sign.domain.gguf_general import BaseModel
 from infwasi_sign.domain.licenses import is_said
 from infwasi_sign.domain.manifest import Entry
 from infwasi_sign.domain.model_digests import TensorDigests, chat_template_digest
@@ -46,7 +47,9 @@ def model_component(
         for one in facts.datasets
         if (name := dataset_name(one)) is not None and name in dataset_refs
     ]
-    refs += [dataset_refs[one.name] for one in declared.datasets if dataset_refs[one.name] not in refs]
+    refs += [
+        dataset_refs[one.name] for one in declared.datasets if dataset_refs[one.name] not in refs
+    ]
     if not refs:
         for field in DATASET_FIELDS:
             component.tag(f"dataset.{field}", Origin.UNKNOWN)

@@ -3,7 +3,14 @@
 from typing import Final
 
 from infwasi_sign.domain.bom_inputs import BomInputs
-from infwasi_sign.domain.bom_parts import Tagged, as_contact, as_url, organization, people, reference
+from infwasi_sign.domain.bom_parts import (
+    Tagged,
+    as_contact,
+    as_url,
+    organization,
+    people,
+    reference,
+)
 from infwasi_sign.domain.declared import DECLARED_PROPERTY, Declared
 from infwasi_sign.domain.interfaces import INFERENCE_INTERFACE
 from infwasi_sign.domain.origin import Origin
@@ -11,6 +18,7 @@ from infwasi_sign.domain.strict_json import JsonValue, canonical
 
 PROFILE: Final = "1"
 PROFILE_PROPERTY: Final = "infwasi:bom:profile"
+TIMESTAMP_PROPERTY: Final = "infwasi:app:timestamp"
 APP_REF: Final = "app"
 SERVICE_REF: Final = "service:inference"
 _NOTHING: Final = Declared()

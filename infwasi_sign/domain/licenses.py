@@ -39,7 +39,7 @@ _EXCEPTIONS: Final = {
     for name in ("Classpath-exception-2.0", "GCC-exception-3.1", "LLVM-exception")
 }
 _SPDX: Final = {name.lower(): name for name in _IDS.split()} | _WORDS
-_TOKEN: Final = re.compile(r"\s*([()]|[A-Za-z0-9.-]+)")
+_WORD: Final = re.compile(r"\s*([()]|[A-Za-z0-9.-]+)")
 _LONGEST: Final = 512  # characters of an expression
 _UNSAID: Final = frozenset({"", "other", "unknown", "none", "n/a"})  # of Hugging Face and by hand
 
@@ -57,22 +57,22 @@ def spdx_expression(text: str) -> str | None:
     at, depth, is_operand_next = 0, 0, True
     text = text.rstrip()
     while at < len(text):
-        found = _TOKEN.match(text, at)
+        found = _WORD.match(text, at)
         if found is None:
             return None
-        at, token = found.end(), found.group(1)
+        at, word_ = found.end(), found.group(1)
         known: str | None
-        if token == "(" or token == ")":
-            known = token
-            depth += 1 if token == "(" else -1
-            if depth < 0 or is_operand_next != (token == "("):
+        if word_ == "(" or word_ == ")":
+            known = word_
+            depth += 1 if word_ == "(" else -1
+            if depth < 0 or is_operand_next != (word_ == "("):
                 return None
         elif is_operand_next:
             is_exception = bool(words) and words[-1] == "WITH"
-            known = (_EXCEPTIONS if is_exception else _SPDX).get(token.lower())
+            known = (_EXCEPTIONS if is_exception else _SPDX).get(word_.lower())
             is_operand_next = False
         else:
-            known = token.upper() if token.upper() in ("AND", "OR", "WITH") else None
+            known = word_.upper() if word_.upper() in ("AND", "OR", "WITH") else None
             is_operand_next = True
             if known == "WITH" and (words[-1] == ")" or words[-2:-1] == ["WITH"]):
                 return None
