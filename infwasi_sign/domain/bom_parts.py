@@ -1,4 +1,4 @@
-"""What every part of the BOM's derivation is made with: tagged values, hashes, names, references."""
+"""What every part of the derivation is made with: tagged values, hashes, names, references."""
 
 import re
 from collections.abc import Iterable, Mapping
