@@ -22,6 +22,7 @@ from infwasi_sign.adapters.cyclonedx_places import (
     put_into_xml,
     taken_from_json,
     taken_from_xml,
+    wrap_data_flows,
 )
 from infwasi_sign.adapters.cyclonedx_texts import Texts
 from infwasi_sign.domain import strict_json
@@ -78,6 +79,7 @@ def read_with_losses(data: bytes) -> ReadBom:
     """
     if _is_xml(data):
         root = xml.parse_xml(data, where="bom", limit_bytes=LIMITS.bom_bytes)
+        wrap_data_flows(root)
         before = _tree(root)
         document = _read_xml(root)
         lost = lost_members(before, _tree(_to_xml(document, _version(document))))
@@ -173,6 +175,7 @@ def _to_xml(document: dict[str, JsonValue], version: str) -> Element:
     with _explained():
         bom = Bom.from_json(texts.hidden_in_json(rest))  # type: ignore[attr-defined]
         root: Element = bom.as_xml(_view(version), as_string=False, xmlns=space)
+    xml.plain_attributes(root)
     texts.show_in_xml(root)
     put_into_xml(root, taken, version)
     return root
@@ -188,11 +191,11 @@ def _read_xml(root: Element) -> dict[str, JsonValue]:
             expected=f"an element bom of {xml.NAMESPACE}1.5, 1.6 or 1.7",
             got=ascii(root.tag[:80])[1:-1],
         )
-    rest, taken = taken_from_xml(root)
-    texts = Texts.of_xml(rest)
-    texts.hide_in_xml(rest)
+    taken = taken_from_xml(root)
+    texts = Texts.of_xml(root)
+    texts.hide_in_xml(root)
     with _explained():
-        bom = Bom.from_xml(rest)  # type: ignore[attr-defined]
+        bom = Bom.from_xml(root)  # type: ignore[attr-defined]
         tree = strict_json.parse(
             bom.as_json(view_=_view("1.7")).encode(),
             where="bom",

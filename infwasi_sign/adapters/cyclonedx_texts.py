@@ -19,7 +19,9 @@ _TIMES: Final = frozenset(
     | {"lastRenewal", "expiration", "notValidBefore", "notValidAfter"}
     | {"creationDate", "activationDate", "updateDate", "expirationDate"}
 )
-_MENDED: Final = {"mimeType": "mime-type"}  # cyclonedx-python-lib 11.12 in JSON
+# cyclonedx-python-lib 11.12 reads and writes another name in JSON than the schema has.
+_MENDED: Final = {"mimeType": "mime-type"}
+_SPOILED: Final = {right: wrong for wrong, right in _MENDED.items()}
 _IN_ORDER: Final = re.compile(r"[!-~]+(?: [!-~]+)*")  # words with one space between them
 
 
@@ -52,10 +54,13 @@ class Texts:
         return cls(_texts_of_xml(root))
 
     def hidden_in_json(self, tree: JsonValue) -> JsonValue:
-        """A copy with words in their places."""
+        """A copy with words in their places, and with the names that the library knows."""
         match tree:
             case dict():
-                return {name: self.hidden_in_json(item) for name, item in tree.items()}
+                return {
+                    _SPOILED.get(name, name): self.hidden_in_json(item)
+                    for name, item in tree.items()
+                }
             case list():
                 return [self.hidden_in_json(item) for item in tree]
             case str():
