@@ -1,6 +1,8 @@
-"""Takes model cards and data out of a BOM by place, and puts them back there.
+"""Takes what cyclonedx-python-lib has not out of a BOM by place, and puts it back there.
 
-A place is the bom-ref of a component or service; one without gets one for the time in between.
+That are model cards, data of components and services, and mime types, which it gives a name that
+no schema knows (11.12: `mimeType`, in XML an element). A place is the bom-ref of a component or
+service; one without gets one for the time in between.
 """
 
 from collections import Counter
@@ -19,13 +21,14 @@ from infwasi_sign.domain.model_card_json import (
     flow_to_json,
 )
 from infwasi_sign.domain.model_card_version import at_version
-from infwasi_sign.domain.strict_json import JsonValue
+from infwasi_sign.domain.strict_json import Cursor, JsonValue
 from infwasi_sign.errors import MalformedError
 from infwasi_sign.quick_dataclass import dataclass
 
 _T = TypeVar("_T")
 
 _PEDIGREE: Final = ("ancestors", "descendants", "variants")
+_MIME_TYPE: Final = "mime-type"
 _PLACE: Final = "infwasi-place-"
 
 # The sequences of bom-1.7.xsd: what stands after the card and data of a component, and after the
@@ -44,6 +47,7 @@ class Taken:
     card: ModelCard | None = None
     data: tuple[ComponentData, ...] = ()
     flows: tuple[ServiceData, ...] = ()
+    mime_type: str | None = None
 
 
 class _Register:
@@ -86,11 +90,13 @@ def taken_from_json(
     for component, where in _components_of_json(rest):
         taken = None
         card, data = component.pop("modelCard", None), component.pop("data", None)
-        if card is not None or data is not None:
+        mime_type = component.pop(_MIME_TYPE, None)
+        if any(found is not None for found in (card, data, mime_type)):
             read = card_from_json
             taken = Taken(
                 card=None if card is None else read(card, f"{where}.modelCard", skip_unknown=True),
                 data=_each(data_from_json, data, f"{where}.data"),
+                mime_type=None if mime_type is None else Cursor(mime_type, where).string(),
             )
         if place := register.add(component.get("bom-ref"), taken):
             component["bom-ref"] = place
@@ -111,6 +117,8 @@ def put_into_json(document: dict[str, JsonValue], taken: dict[str, Taken], versi
             continue
         if ref.startswith(_PLACE):
             del place["bom-ref"]
+        if found.mime_type is not None:
+            place[_MIME_TYPE] = found.mime_type
         if found.card is not None:
             place["modelCard"] = card_to_json(at_version(found.card, version))
         if found.data:
@@ -203,8 +211,9 @@ def taken_from_xml(root: Element) -> dict[str, Taken]:
         taken = Taken(
             card=read(cards[0], f"{where}.modelCard", skip_unknown=True) if cards else None,
             data=_each_element(xml.data_from_xml, data, f"{where}.data"),
+            mime_type=component.attrib.pop(_MIME_TYPE, None),
         )
-        found = taken if cards or data else None
+        found = None if taken == Taken() else taken
         if place := register.add(component.get("bom-ref"), found):
             component.set("bom-ref", place)
     for service in _services_of_xml(root, space):
@@ -226,6 +235,8 @@ def put_into_xml(root: Element, taken: dict[str, Taken], version: str) -> None:
             continue
         if ref.startswith(_PLACE):
             del place.attrib["bom-ref"]
+        if found.mime_type is not None:
+            place.set(_MIME_TYPE, found.mime_type)
         new = [xml.data_to_xml(at_version(data, version), space) for data in found.data]
         if found.card is not None:
             new.insert(0, xml.card_to_xml(at_version(found.card, version), space))
