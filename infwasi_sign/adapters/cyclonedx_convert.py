@@ -160,6 +160,9 @@ def _to_json(document: dict[str, JsonValue], version: str) -> dict[str, JsonValu
         )
     shown = cast("dict[str, JsonValue]", texts.shown_in_json(tree))
     put_into_json(shown, taken, version)
+    _forget_inventions(
+        shown, has_number="serialNumber" in document, has_timestamp=_has_timestamp(document)
+    )
     return {
         "$schema": f"http://cyclonedx.org/schema/bom-{version}.schema.json",
         "bomFormat": "CycloneDX",
@@ -178,6 +181,14 @@ def _to_xml(document: dict[str, JsonValue], version: str) -> Element:
     xml.plain_attributes(root)
     texts.show_in_xml(root)
     put_into_xml(root, taken, version)
+    if "serialNumber" not in document:
+        del root.attrib["serialNumber"]
+    if not _has_timestamp(document):
+        for metadata in root.findall(f"{{{space}}}metadata"):
+            for stamp in metadata.findall(f"{{{space}}}timestamp"):
+                metadata.remove(stamp)
+            if not len(metadata):
+                root.remove(metadata)
     return root
 
 
@@ -191,6 +202,8 @@ def _read_xml(root: Element) -> dict[str, JsonValue]:
             expected=f"an element bom of {xml.NAMESPACE}1.5, 1.6 or 1.7",
             got=ascii(root.tag[:80])[1:-1],
         )
+    has_number = "serialNumber" in root.attrib
+    has_stamp = root.find(f"{{{space}}}metadata/{{{space}}}timestamp") is not None
     taken = taken_from_xml(root)
     texts = Texts.of_xml(root)
     texts.hide_in_xml(root)
@@ -203,7 +216,26 @@ def _read_xml(root: Element) -> dict[str, JsonValue]:
         )
     shown = cast("dict[str, JsonValue]", texts.shown_in_json(tree))
     put_into_json(shown, taken, "1.7")
+    _forget_inventions(shown, has_number=has_number, has_timestamp=has_stamp)
     return {"bomFormat": "CycloneDX", "specVersion": version, **shown}
+
+
+def _forget_inventions(
+    document: dict[str, JsonValue], *, has_number: bool, has_timestamp: bool
+) -> None:
+    """The library gives a number and the time to a document that has none; nobody said those."""
+    metadata = document.get("metadata")
+    if not has_number:
+        document.pop("serialNumber", None)
+    if not has_timestamp and isinstance(metadata, dict):
+        metadata.pop("timestamp", None)
+        if not metadata:
+            del document["metadata"]
+
+
+def _has_timestamp(document: dict[str, JsonValue]) -> bool:
+    metadata = document.get("metadata")
+    return isinstance(metadata, dict) and "timestamp" in metadata
 
 
 def _view(version: str) -> type:

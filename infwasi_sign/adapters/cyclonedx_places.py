@@ -28,6 +28,7 @@ from infwasi_sign.quick_dataclass import dataclass
 _T = TypeVar("_T")
 
 _PEDIGREE: Final = ("ancestors", "descendants", "variants")
+_TOOLS: Final = ("metadata/tools", "vulnerabilities/vulnerability/tools")
 _MIME_TYPE: Final = "mime-type"
 _PLACE: Final = "infwasi-place-"
 
@@ -100,6 +101,9 @@ def taken_from_json(
             )
         if place := register.add(component.get("bom-ref"), taken):
             component["bom-ref"] = place
+        # NOTE: version 11.12 stumbles over these, whose form changed with 1.7.
+        protocol = _object(component.get("cryptoProperties")).get("protocolProperties")
+        _object(protocol).pop("ikev2TransformTypes", None)
     for service, where in _services_of_json(rest):
         flows = _each(flow_from_json, service.pop("data", None), f"{where}.data")
         taken = Taken(flows=flows) if flows else None
@@ -136,20 +140,26 @@ def _copied(value: JsonValue) -> JsonValue:
 def _components_of_json(
     document: dict[str, JsonValue],
 ) -> Iterator[tuple[dict[str, JsonValue], str]]:
-    metadata = _object(document.get("metadata"))
-    component = metadata.get("component")
+    component = _object(document.get("metadata")).get("component")
     yield from _nested([component], "bom.metadata.component", _inside_component)
-    tools = _object(metadata.get("tools"))
-    yield from _nested(tools.get("components"), "bom.metadata.tools.components", _inside_component)
+    for tools, where in _tools(document):
+        yield from _nested(tools.get("components"), f"{where}.components", _inside_component)
     yield from _nested(document.get("components"), "bom.components", _inside_component)
 
 
 def _services_of_json(
     document: dict[str, JsonValue],
 ) -> Iterator[tuple[dict[str, JsonValue], str]]:
-    tools = _object(_object(document.get("metadata")).get("tools"))
-    yield from _nested(tools.get("services"), "bom.metadata.tools.services", _inside_service)
+    for tools, where in _tools(document):
+        yield from _nested(tools.get("services"), f"{where}.services", _inside_service)
     yield from _nested(document.get("services"), "bom.services", _inside_service)
+
+
+def _tools(document: dict[str, JsonValue]) -> Iterator[tuple[dict[str, JsonValue], str]]:
+    yield _object(_object(document.get("metadata")).get("tools")), "bom.metadata.tools"
+    found = document.get("vulnerabilities")
+    for index, item in enumerate(found if isinstance(found, list) else ()):
+        yield _object(_object(item).get("tools")), f"bom.vulnerabilities[{index}].tools"
 
 
 def _inside_component(component: dict[str, JsonValue]) -> Iterator[tuple[JsonValue, str]]:
@@ -278,13 +288,13 @@ def _each_element(read: Callable[..., _T], elements: list[Element], where: str) 
 def _components_of_xml(root: Element, space: str) -> Iterator[Element]:
     """Those that have the places of `_components_of_json`, and no others that have the name."""
     inside = ("components/component", *(f"pedigree/{name}/component" for name in _PEDIGREE))
-    for top in ("metadata/component", "metadata/tools/components/component", inside[0]):
+    for top in ("metadata/component", *(f"{tools}/{inside[0]}" for tools in _TOOLS), inside[0]):
         for element in root.iterfind(_path(top, space)):
             yield from _nested_elements(element, space, inside)
 
 
 def _services_of_xml(root: Element, space: str) -> Iterator[Element]:
-    for top in ("metadata/tools/services/service", "services/service"):
+    for top in (*(f"{tools}/services/service" for tools in _TOOLS), "services/service"):
         for element in root.iterfind(_path(top, space)):
             yield from _nested_elements(element, space, ("services/service",))
 
