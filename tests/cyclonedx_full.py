@@ -127,9 +127,9 @@ class Sampler:
     def _members(self, schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         # Of alternatives that exclude each other the first is taken.
         left_out = set(_LEFT_OUT)
-        for rule in (*schema.get("oneOf", ()), *schema.get("anyOf", ()))[1:]:
+        for rule in schema.get("oneOf", ())[1:]:
             left_out |= set(rule.get("required", ()))
-        for rule in (*schema.get("oneOf", ()), *schema.get("anyOf", ()))[:1]:
+        for rule in schema.get("oneOf", ())[:1]:
             left_out -= set(rule.get("required", ()))
         for name, inner in schema.get("properties", {}).items():
             if name not in left_out:

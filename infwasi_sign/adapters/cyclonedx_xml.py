@@ -130,14 +130,6 @@ def split_name(element: Element) -> tuple[str, str]:
     return space.removeprefix("{"), name
 
 
-def plain_attributes(root: Element) -> None:
-    """Take the namespace from attributes, which cyclonedx-python-lib gives them; they have none."""
-    for element in root.iter():
-        for name, value in list(element.attrib.items()):
-            del element.attrib[name]
-            element.set(name.rpartition("}")[2], value)
-
-
 def fit_for_xml(text: str) -> str:
     """The text with U+FFFD where it has what XML cannot hold."""
     return _NOT_XML.sub("\ufffd", text)
