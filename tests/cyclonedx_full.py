@@ -68,7 +68,7 @@ class Sampler:
         """One of the definitions."""
         return self.value({"$ref": f"#/definitions/{name}"}, name)
 
-    def value(self, schema: dict[str, Any], name: str) -> JsonValue:
+    def value(self, schema: dict[str, Any], name: str) -> JsonValue:  # noqa: PLR0911 - one a kind
         """A value that the schema accepts."""
         if "$ref" in schema:
             return self._referred(schema["$ref"], name)
@@ -96,7 +96,7 @@ class Sampler:
             case _:
                 return self._text(schema, name)
 
-    def _referred(self, ref: str, name: str) -> JsonValue:
+    def _referred(self, ref: str, name: str) -> JsonValue:  # noqa: PLR0911 - one a definition
         definition = ref.rpartition("/")[2]
         if ref.startswith("spdx"):
             return "MIT"

@@ -144,8 +144,11 @@ def _with_losses(document: dict[str, JsonValue], losses: tuple[str, ...]) -> dic
     said = list(losses[:_MOST_LOST])
     if len(losses) > _MOST_LOST:
         said.append(f"and {len(losses) - _MOST_LOST} more")
+    start = sum(  # what an earlier conversion lost stays said
+        isinstance(item, dict) and str(item.get("name")).startswith(LOST_PROPERTY) for item in old
+    )
     new: list[JsonValue] = [
-        {"name": f"{LOST_PROPERTY}{index}", "value": path} for index, path in enumerate(said)
+        {"name": f"{LOST_PROPERTY}{index}", "value": path} for index, path in enumerate(said, start)
     ]
     return document | {"metadata": metadata | {"properties": old + new}}
 

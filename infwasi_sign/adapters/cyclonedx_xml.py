@@ -26,7 +26,9 @@ NAMESPACE: Final = "http://cyclonedx.org/schema/bom/"
 
 # What XML 1.0 can hold (section 2.2); all else has no form in it, escaped or not.
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_DECIMAL: Final = re.compile(r"[+-]?(?:\d{1,17}(?:\.\d{0,32})?|\.\d{1,32})", re.ASCII)  # xs:decimal
+_DECIMAL: Final = re.compile(
+    r"[+-]?(?:\d{1,17}(?:\.\d{0,400})?|\.\d{1,400})", re.ASCII
+)  # xs:decimal
 
 
 # --- documents ---------------------------------------------------------------------------------
