@@ -183,6 +183,7 @@ def issued_within_skew(package: Path) -> None:
         value["predicate"]["issuedAt"] = "2026-11-23T12:04:00Z"
     with edited_bom(package) as bom:
         bom["metadata"]["timestamp"] = "2026-11-23T12:04:00Z"
+        put(bom["metadata"]["component"], "infwasi:app:timestamp", "2026-11-23T12:04:00Z")
 
 
 @case("verified", "further names of a model are declared")

@@ -9,32 +9,29 @@ docs/ml-bom-facts.md lists the words.
 from typing import Final
 
 from infwasi_sign.domain.template_flow import Flow
-from infwasi_sign.domain.template_growth import growth_findings
+from infwasi_sign.domain.template_growth import growth_findings, opens_block
 from infwasi_sign.domain.template_lexer import (
-    INTEGER,
-    NAME,
-    OPERATOR,
-    STRING,
-    Tag,
-    Token,
-    integer_value,
-    read_tags,
-)
-from infwasi_sign.domain.template_words import (
     APPLYING_FILTERS,
     ATTRIBUTE_FILTERS,
     CLOCK,
     FILTERS,
     FORMATTING,
     FUNCTIONS,
+    INTEGER,
     INTERNAL_ATTRIBUTES,
     KEYWORDS,
     METHODS,
-    OPENING_TAGS,
+    NAME,
+    OPERATOR,
     REACHING_NAMES,
     REACHING_TAGS,
+    STRING,
     TAGS,
     TESTS,
+    Tag,
+    Token,
+    integer_value,
+    read_tags,
 )
 from infwasi_sign.errors import MalformedError
 
@@ -48,11 +45,12 @@ _SIGNS: Final = frozenset(("-", "+", "not"))
 _LOOKED_AT: Final = frozenset(("(", "[", "{", ")", "]", "}", ",", "%", "*", "**"))
 
 # Reorder or hide text (Unicode Standard Annex 9; tag characters), or are kept for the places of
-# messages (adapters/chat_placeholders.py).
-_MISLEADING: Final = frozenset(
-    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-) | frozenset(map(chr, range(0xE0000, 0xE0080)))
-_RESERVED: Final = frozenset(map(chr, range(0x10F000, 0x10F200)))
+# messages (adapters/chat_placeholders.py). First and last of each range.
+_MISLEADING: Final = (
+    *(("\u061c", "\u061c"), ("\u200e", "\u200f"), ("\u202a", "\u202e"), ("\u2066", "\u2069")),
+    ("\U000e0000", "\U000e007f"),
+)
+_RESERVED: Final = (("\U0010f000", "\U0010f1ff"),)
 
 
 def template_findings(template: str) -> tuple[str, ...]:
@@ -61,11 +59,9 @@ def template_findings(template: str) -> tuple[str, ...]:
     Takes time in proportion to the template's length.
     """
     reading = _Reading()
-    characters = frozenset(template)
-    if not _MISLEADING.isdisjoint(characters):
-        reading.found.add("text:misleading")
-    if not _RESERVED.isdisjoint(characters):
-        reading.found.add("text:reserved")
+    for word, ranges in (("text:misleading", _MISLEADING), ("text:reserved", _RESERVED)):
+        if not template.isascii() and _has_any(template, ranges):
+            reading.found.add(word)
     tags: list[Tag] = []
     try:
         tags.extend(read_tags(template))
@@ -74,6 +70,11 @@ def template_findings(template: str) -> tuple[str, ...]:
     reading.read(tags)
     found = sorted(reading.found)
     return tuple(found if len(found) <= _FINDINGS else [*found[: _FINDINGS - 1], "more"])
+
+
+def _has_any(text: str, ranges: tuple[tuple[str, str], ...]) -> bool:
+    characters = sorted(set(text))
+    return any(first <= one <= last for first, last in ranges for one in characters)
 
 
 class _Bracket:
@@ -104,17 +105,18 @@ class _Reading:
 
     def read(self, tags: list[Tag]) -> None:
         blocks = 0
-        for is_statement, tokens in tags:
-            if len(tokens) > _TOKENS:
+        for tag in tags:
+            if len(tag.tokens) > _TOKENS:
                 self.found.add("expression:long")
-                del tokens[_TOKENS:]
+                del tag.tokens[_TOKENS:]
         self._flow.learn(tags)
-        for is_statement, tokens in tags:
-            if not is_statement:
+        for tag in tags:
+            tokens = tag.tokens
+            if not tag.is_statement:
                 self._expression(tokens, 0)
             elif tokens:
                 word = tokens[0][1]
-                blocks += word in OPENING_TAGS
+                blocks += opens_block(tokens)
                 blocks -= word.startswith("end")
                 if blocks > _DEPTH:
                     self.found.add("nesting:deep")
@@ -212,7 +214,8 @@ class _Reading:
         if name == "loop" and is_called:
             self.found.add("loop:recursive")
         elif is_called:
-            is_known = name in FUNCTIONS or name in flow.macros or name == "caller"
+            is_known = name in FUNCTIONS or name in flow.macros
+            is_known |= name == "caller" and bool(flow.macros)
             is_asked_for = name == CLOCK and name in flow.asked
             if not (is_known or is_asked_for):
                 self._add("call:unknown", name)
@@ -273,7 +276,8 @@ class _Reading:
             return  # a finding already
         inside = tokens[bracket.start + 1 : at]
         if bracket.kind == "subscript":
-            if self._flow.is_computed_key(inside):
+            # What is in the outermost one is in it whole.
+            if not self._subscripts and self._flow.is_computed_key(inside):
                 self.found.add("subscript:computed")
         elif bracket.kind == "call" and bracket.name == "range":
             before = tokens[bracket.start - 2] if bracket.start >= 2 else ("", "")

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from infwasi_sign.domain.template_lexer import (
+    CLOCK,
+    FUNCTIONS,
     INTEGER,
+    KEYWORDS,
     NAME,
     OPERATOR,
     STRING,
@@ -16,7 +19,6 @@ from infwasi_sign.domain.template_lexer import (
     Token,
     integer_value,
 )
-from infwasi_sign.domain.template_words import CLOCK, FUNCTIONS, KEYWORDS
 
 LARGEST_RANGE: Final = 4096  # the sandbox counts no further
 _PASSES: Final = 16  # over the assignments, until nothing more is learned
@@ -58,8 +60,9 @@ class Flow:
 
     def learn(self, tags: list[Tag]) -> None:
         """Read the statements that bind names, then follow the values."""
-        for is_statement, tokens in tags:
-            if is_statement and len(tokens) > 1:
+        for tag in tags:
+            tokens = tag.tokens
+            if tag.is_statement and len(tokens) > 1:
                 self._bind(tokens)
             for at in range(len(tokens) - 2):
                 if tokens[at : at + 3] == [(NAME, CLOCK), (NAME, "is"), (NAME, "defined")]:
@@ -70,7 +73,7 @@ class Flow:
 
     def is_computed_key(self, tokens: list[Token]) -> bool:
         """Whether a subscript is put together, so that nobody sees which key it is."""
-        if (OPERATOR, ":") in tokens:
+        if (OPERATOR, ":") in tokens and (OPERATOR, "[") not in tokens:
             return False  # a slice, of numbers
         has_text = any(kind == STRING for kind, _ in tokens)
         for at, (kind, value) in enumerate(tokens):

@@ -4,8 +4,15 @@ from collections import Counter
 from typing import Final
 
 from infwasi_sign.domain.template_flow import Assignment, Flow, references
-from infwasi_sign.domain.template_lexer import INTEGER, NAME, OPERATOR, Tag, Token, integer_value
-from infwasi_sign.domain.template_words import OPENING_TAGS
+from infwasi_sign.domain.template_lexer import (
+    INTEGER,
+    NAME,
+    OPENING_TAGS,
+    OPERATOR,
+    Tag,
+    Token,
+    integer_value,
+)
 
 _ROUNDS: Final = 16  # that a loop over data is taken to have; published templates nest three
 _NESTED_ROUNDS: Final = 32_768  # of loops in each other
@@ -27,6 +34,12 @@ def growth_findings(tags: list[Tag], flow: Flow) -> set[str]:
     found = walk.found
     found |= _doubling([*flow.assignments, *walk.blocks], flow)
     return found
+
+
+def opens_block(tokens: list[Token]) -> bool:
+    """Whether a statement is the beginning of a block; `set` is, without a value."""
+    word = tokens[0][1]
+    return word in OPENING_TAGS and not (word == "set" and (OPERATOR, "=") in tokens)
 
 
 class _Body:
@@ -66,7 +79,7 @@ class _Walk:
             word = tokens[0][1]
             if word.startswith("end"):
                 self._close()
-            elif word in OPENING_TAGS and not (word == "set" and (OPERATOR, "=") in tokens):
+            elif opens_block(tokens):
                 self._enter(word, tokens)
 
     def _note_calls(self, tokens: list[Token], body: _Body) -> None:

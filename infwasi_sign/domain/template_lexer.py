@@ -1,4 +1,4 @@
-"""The tokens of a chat template, as jinja2's own lexer sees them, read without jinja2.
+"""The tokens of a chat template, as jinja2's own lexer sees them, and the words that are known.
 
 Source: Jinja 3.1, `jinja2/lexer.py`, with the delimiters that chat templates have (`{{ }}`,
 `{% %}`, `{# #}`, raw blocks, no line statements). A test compares both. Stricter in one thing: of
@@ -9,14 +9,83 @@ import re
 import warnings
 from collections.abc import Iterator
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from infwasi_sign.errors import MalformedError
+from infwasi_sign.quick_dataclass import dataclass
 
 NAME, STRING, INTEGER, FLOAT, OPERATOR = "name", "string", "integer", "float", "operator"
 
 Token = tuple[str, str]
 """Kind and value; of a string what is between its quotes, unescaped."""
+
+OPENING_TAGS: Final = frozenset(("for", "if", "macro", "call", "filter", "set", "block", "with"))
+TAGS: Final = OPENING_TAGS | frozenset(("elif", "else", "break", "continue"))
+"""Statements of Jinja that our sandbox executes (adapters/template_sandbox.py), without ends."""
+
+REACHING_TAGS: Final = frozenset(("include", "import", "from", "extends"))
+
+_FILTERS_WORDS: Final = (
+    "abs capitalize count d default dictsort escape e first float forceescape int items join last"
+    " length list lower map max min reject rejectattr replace reverse safe select selectattr sort"
+    " string sum title tojson trim unique upper"
+)
+FILTERS: Final = frozenset(_FILTERS_WORDS.split())
+"""Those of the sandbox; a test compares."""
+
+APPLYING_FILTERS: Final = {"map": FILTERS, "select": None, "reject": None}
+"""Filters whose first argument names another filter, or (``None``) a test."""
+
+ATTRIBUTE_FILTERS: Final = frozenset(("selectattr", "rejectattr"))
+"""Filters whose first argument names an attribute."""
+
+_TESTS_WORDS: Final = (
+    "boolean callable defined divisibleby eq equalto escaped even false filter float ge greaterthan"
+    " gt in integer iterable le lessthan lower lt mapping ne none number odd sameas sequence string"
+    " test true undefined upper == != > >= < <="
+)
+TESTS: Final = frozenset(_TESTS_WORDS.split())
+"""Those of jinja2 3.1; a test compares."""
+
+_METHODS_WORDS: Final = (
+    "capitalize changed count cycle endswith find get index isalnum isalpha isdigit isspace isupper"
+    " islower items join keys lower lstrip removeprefix removesuffix replace rfind rsplit rstrip"
+    " split splitlines startswith strip title upper values"
+)
+METHODS: Final = frozenset(_METHODS_WORDS.split())
+"""Of texts, mappings, lists and `loop`: what the sandbox lets a template call."""
+
+FORMATTING: Final = frozenset(("format", "format_map"))
+
+FUNCTIONS: Final = frozenset(("range", "namespace", "raise_exception"))
+"""Globals of the sandbox; a test compares."""
+
+CLOCK: Final = "strftime_now"
+"""A global of other hosts, harmless where a template asks first whether it is defined."""
+
+REACHING_NAMES: Final = frozenset(
+    (
+        *("self", "lipsum", "cycler", "joiner", "dict", "super", "context", "environment"),
+        *("config", "request", "session", "url_for", "get_flashed_messages", "gettext"),
+        *("ngettext", "open", "eval", "exec", "getattr", "globals", "locals", "vars", "type"),
+    )
+)
+"""Names with which templates of web pages are broken out of, unless the template itself binds them.
+
+`jinja2/defaults.py`, `jinja2/runtime.py`, Flask's context, and Python's built-in functions.
+"""
+
+INTERNAL_ATTRIBUTES: Final = frozenset(
+    (
+        *("mro", "gi_frame", "gi_code", "cr_frame", "cr_code", "ag_frame", "ag_code"),
+        *("f_globals", "f_locals", "f_builtins", "f_back", "tb_frame", "tb_next", "func_globals"),
+        *("func_code", "im_class", "im_func", "im_self"),
+    )
+)
+"""Attributes without an underscore that lead into the interpreter (`jinja2/sandbox.py`)."""
+
+_KEYWORD_WORDS: Final = "and or not in is if else true false none True False None recursive"
+KEYWORDS: Final = frozenset(_KEYWORD_WORDS.split())
 
 _CLOSING: Final = {"(": ")", "[": "]", "{": "}"}
 _PLAIN_ESCAPES: Final = {
@@ -29,7 +98,8 @@ _PLAIN_ESCAPES: Final = {
 }
 
 
-class Tag(NamedTuple):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tag:
     """What stands between one pair of delimiters: a statement, or an expression to print."""
 
     is_statement: bool
@@ -91,7 +161,7 @@ def read_tags(template: str) -> Iterator[Tag]:
         else:
             is_statement = word.startswith("{%")
             tokens, position = _read_tag(source, position, is_statement=is_statement)
-            yield Tag(is_statement, tokens)
+            yield Tag(is_statement=is_statement, tokens=tokens)
 
 
 def _read_tag(source: str, position: int, *, is_statement: bool) -> tuple[list[Token], int]:
