@@ -64,6 +64,9 @@ class Limits:
     gguf_array_depth: int = 4
     chat_template_bytes: int = 256 * KIB  # the longest published one is about 30 KiB
 
+    # --- ML-BOM
+    bom_components: int = 20_000  # that `bom check` judges; an operating system's image has 10,000
+
     # --- component binary
     component_sections: int = 100_000
     component_depth: int = 16
