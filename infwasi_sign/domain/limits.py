@@ -54,6 +54,12 @@ class Limits:
     json_depth: int = 32  # CycloneDX nests components; ours nest 6 deep
     json_integer: int = 2**53 - 1  # RFC 8785 section 3.2.2.3, RFC 7493 section 2.2
 
+    # --- ML-BOM, of ours and of others (docs/ml-bom.md)
+    bom_xml_elements: int = 500_000  # a JSON BOM of 16 MiB with short values has about as many
+    bom_xml_depth: int = 64  # XML has up to two elements where JSON has a level
+    bom_objects: int = 200_000  # of JSON; an SBOM of 10,000 components has about 100,000
+    bom_components: int = 20_000  # the library that converts takes 10 KiB for each
+
     # --- GGUF header (docs/format.md section 6)
     gguf_header_bytes: int = 256 * MIB  # the largest known (262k-token vocabularies) are 16 MiB
     gguf_metadata_pairs: int = 65_536
