@@ -280,7 +280,8 @@ _SECURITY: Final = (
         places=(
             "declarations.claims[].predicate",
             "app #infwasi:security:controls*",
-            "part #infwasi:capability:*",
+            "part #infwasi:capability:network",
+            "part #infwasi:capability:filesystem",
             "part #~security-controls",
             "app ?security:controls",
         ),

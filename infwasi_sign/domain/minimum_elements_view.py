@@ -388,9 +388,8 @@ def _inline_datasets(model: Subject) -> Iterator[Subject]:
 
 def _tools(value: JsonValue) -> Iterator[Subject]:
     """Tools in the form of 1.5 and later, and in the older one."""
-    if isinstance(value, list):
-        places = [(value, "metadata.tools")]
-    else:
+    places: list[tuple[JsonValue, str]] = [(value, "metadata.tools")]
+    if not isinstance(value, list):
         tools = _object(value)
         places = [
             (tools.get(name), f"metadata.tools.{name}") for name in ("components", "services")
