@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from infwasi_sign.adapters.canned_model import CannedModel, NeverStopped
 from infwasi_sign.adapters.composer import WasmToolsComposer
-from infwasi_sign.adapters.cyclonedx_bom import CycloneDxWriter
 from infwasi_sign.adapters.keys import sign_payload
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.model_source import open_model
@@ -136,7 +135,6 @@ def make_package(
             measure_needs=TRIAL.measure,
             model=opened,
             measure_bytes=measure_bytes,
-            bom_writer=CycloneDxWriter(),
             sealer=None if signer is None else KeySealer(signer=signer),
             target=writer,
         )

@@ -190,7 +190,6 @@ def _pack(
     as_json: bool,
 ) -> None:
     from infwasi_sign.adapters.attestation_file import AttestationFile
-    from infwasi_sign.adapters.background import BackgroundBomWriter
     from infwasi_sign.adapters.composer import WasmToolsComposer
     from infwasi_sign.adapters.measuring import measure_bytes
     from infwasi_sign.adapters.model_source import open_model, read_component
@@ -238,7 +237,6 @@ def _pack(
             measure_needs=_measure_needs,
             model=model,
             measure_bytes=measure_bytes,
-            bom_writer=BackgroundBomWriter(),
             sealer=sealer,
             target=writer,
         )

@@ -72,6 +72,12 @@ class Limits:
     gguf_array_depth: int = 4
     chat_template_bytes: int = 256 * KIB  # the longest published one is about 30 KiB
 
+    # --- ML-BOM
+    general_keys: int = 1024  # `general.*`; a merge of 100 models with all about them has 900
+    general_text_bytes: int = 16 * KIB  # of one as text; descriptions have below 2 KiB
+    general_total_bytes: int = 256 * KIB  # of all, keys included; they stand in the BOM
+    general_numbered: int = 256  # base models or datasets
+
     # --- component binary
     component_sections: int = 100_000
     component_depth: int = 16
@@ -89,6 +95,15 @@ class Limits:
     # --- code of a component (domain/component_code.py has the reason)
     function_bytes: int = 512 * KIB  # componentize-py makes one of 417 KiB
     function_local_bytes: int = 100_000_000  # locals x bytes: 0.8 s, 300 MiB; tools make 23 million
+
+    # --- ML-BOM
+    declared_name_characters: int = 256  # of a name; Hugging Face's are below 100
+    declared_text_characters: int = 4096  # of a description: a page and a half
+    declared_url_characters: int = 2048  # what browsers and proxies take at least
+    declared_list: int = 64  # entries of a list
+    declared_rows: int = 64  # tables of an array; the longest known list of datasets has 40
+    declared_vulnerabilities: int = 1024  # of a VEX document that is attached
+    declared_bytes: int = 1 * MIB  # of all texts together, UTF-8; so they fit into a BOM twice
 
     # --- settings and infwasi.toml
     toml_bytes: int = 1 * MIB
