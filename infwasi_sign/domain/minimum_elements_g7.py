@@ -344,9 +344,12 @@ _INDICATORS: Final = (
         each=Each.MODEL,
         places=(
             "@security-metric",
+            "#~security-metrics",
+            "app #infwasi:security:metrics",
+            "app ?security:metrics",
             "?modelCard.quantitativeAnalysis.performanceMetrics",
         ),
-        key=_card("[[metric]]", "type", '"jailbreak-resistance", value = "..."'),
+        key=_card("[security]", "metrics", '["jailbreak resistance: ..."]'),
         member="components[].modelCard.quantitativeAnalysis.performanceMetrics[] of security",
     ),
     Element(
