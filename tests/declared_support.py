@@ -1,6 +1,7 @@
 """Declared facts to test with: all that can be said, and any that are permitted."""
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -26,7 +27,7 @@ SAMPLES: Final[Mapping[Form, tuple[str, ...]]] = {
     PURL: ("pkg:huggingface/acme/tiny@0a1b#tiny.gguf", "pkg:generic/tiny"),
     SHA256: ("0" * 64, "abcdef0123456789" * 4),
     DATE: ("2024-02-29", "2024-11-01T12:00:00Z", "2024-11-01T12:00:00.5+01:00"),
-    QUANTITY: ("0", "0.000001", "123456789012345", "12.50"),
+    QUANTITY: ("0", "0.000000001234567", "123456789012345", "12.50", "0.0"),
 }
 
 
@@ -57,7 +58,11 @@ def any_declared() -> st.SearchStrategy[Declared]:
     """All that may be declared."""
     facts = {name: value for keys in TABLES.values() for name, value in _facts(keys).items()}
     facts |= {
-        array.field: st.lists(st.builds(array.row, **_facts(array.keys)), max_size=2).map(tuple)
+        array.field: st.lists(
+            st.builds(array.row, **_facts(array.keys)),
+            max_size=2,
+            unique_by=None if array.unique is None else attrgetter(array.unique),
+        ).map(tuple)
         for array in ARRAYS.values()
     }
     return st.builds(Declared, **facts)

@@ -22,6 +22,7 @@ from infwasi_sign.adapters.cyclonedx_places import (
     put_into_xml,
     taken_from_json,
     taken_from_xml,
+    wrap_data_flows,
 )
 from infwasi_sign.adapters.cyclonedx_texts import Texts
 from infwasi_sign.domain import strict_json
@@ -78,6 +79,7 @@ def read_with_losses(data: bytes) -> ReadBom:
     """
     if _is_xml(data):
         root = xml.parse_xml(data, where="bom", limit_bytes=LIMITS.bom_bytes)
+        wrap_data_flows(root)
         before = _tree(root)
         document = _read_xml(root)
         lost = lost_members(before, _tree(_to_xml(document, _version(document))))
@@ -158,6 +160,9 @@ def _to_json(document: dict[str, JsonValue], version: str) -> dict[str, JsonValu
         )
     shown = cast("dict[str, JsonValue]", texts.shown_in_json(tree))
     put_into_json(shown, taken, version)
+    _forget_inventions(
+        shown, has_number="serialNumber" in document, has_timestamp=_has_timestamp(document)
+    )
     return {
         "$schema": f"http://cyclonedx.org/schema/bom-{version}.schema.json",
         "bomFormat": "CycloneDX",
@@ -173,8 +178,17 @@ def _to_xml(document: dict[str, JsonValue], version: str) -> Element:
     with _explained():
         bom = Bom.from_json(texts.hidden_in_json(rest))  # type: ignore[attr-defined]
         root: Element = bom.as_xml(_view(version), as_string=False, xmlns=space)
+    xml.plain_attributes(root)
     texts.show_in_xml(root)
     put_into_xml(root, taken, version)
+    if "serialNumber" not in document:
+        del root.attrib["serialNumber"]
+    if not _has_timestamp(document):
+        for metadata in root.findall(f"{{{space}}}metadata"):
+            for stamp in metadata.findall(f"{{{space}}}timestamp"):
+                metadata.remove(stamp)
+            if not len(metadata):
+                root.remove(metadata)
     return root
 
 
@@ -188,11 +202,13 @@ def _read_xml(root: Element) -> dict[str, JsonValue]:
             expected=f"an element bom of {xml.NAMESPACE}1.5, 1.6 or 1.7",
             got=ascii(root.tag[:80])[1:-1],
         )
-    rest, taken = taken_from_xml(root)
-    texts = Texts.of_xml(rest)
-    texts.hide_in_xml(rest)
+    has_number = "serialNumber" in root.attrib
+    has_stamp = root.find(f"{{{space}}}metadata/{{{space}}}timestamp") is not None
+    taken = taken_from_xml(root)
+    texts = Texts.of_xml(root)
+    texts.hide_in_xml(root)
     with _explained():
-        bom = Bom.from_xml(rest)  # type: ignore[attr-defined]
+        bom = Bom.from_xml(root)  # type: ignore[attr-defined]
         tree = strict_json.parse(
             bom.as_json(view_=_view("1.7")).encode(),
             where="bom",
@@ -200,7 +216,26 @@ def _read_xml(root: Element) -> dict[str, JsonValue]:
         )
     shown = cast("dict[str, JsonValue]", texts.shown_in_json(tree))
     put_into_json(shown, taken, "1.7")
+    _forget_inventions(shown, has_number=has_number, has_timestamp=has_stamp)
     return {"bomFormat": "CycloneDX", "specVersion": version, **shown}
+
+
+def _forget_inventions(
+    document: dict[str, JsonValue], *, has_number: bool, has_timestamp: bool
+) -> None:
+    """The library gives a number and the time to a document that has none; nobody said those."""
+    metadata = document.get("metadata")
+    if not has_number:
+        document.pop("serialNumber", None)
+    if not has_timestamp and isinstance(metadata, dict):
+        metadata.pop("timestamp", None)
+        if not metadata:
+            del document["metadata"]
+
+
+def _has_timestamp(document: dict[str, JsonValue]) -> bool:
+    metadata = document.get("metadata")
+    return isinstance(metadata, dict) and "timestamp" in metadata
 
 
 def _view(version: str) -> type:

@@ -1,4 +1,4 @@
-"""Carries texts past cyclonedx-python-lib unchanged, and mends the names that it writes.
+"""Carries texts past cyclonedx-python-lib unchanged.
 
 The library collapses white space in many members, leaves out empty texts, and writes times in a
 form of its own. So what it would change is replaced by a plain word before, and comes back after.
@@ -19,7 +19,6 @@ _TIMES: Final = frozenset(
     | {"lastRenewal", "expiration", "notValidBefore", "notValidAfter"}
     | {"creationDate", "activationDate", "updateDate", "expirationDate"}
 )
-_MENDED: Final = {"mimeType": "mime-type"}  # cyclonedx-python-lib 11.12 in JSON
 _IN_ORDER: Final = re.compile(r"[!-~]+(?: [!-~]+)*")  # words with one space between them
 
 
@@ -64,13 +63,10 @@ class Texts:
                 return tree
 
     def shown_in_json(self, tree: JsonValue, name: str = "") -> JsonValue:
-        """A copy of what the library wrote, with the texts again, and with right names."""
+        """A copy of what the library wrote, with the texts again."""
         match tree:
             case dict():
-                return {
-                    _MENDED.get(inner, inner): self.shown_in_json(item, inner)
-                    for inner, item in tree.items()
-                }
+                return {inner: self.shown_in_json(item, inner) for inner, item in tree.items()}
             case list():
                 return [self.shown_in_json(item, name) for item in tree]
             case str():

@@ -15,8 +15,8 @@ from defusedxml.common import DefusedXmlException, DTDForbidden
 from defusedxml.ElementTree import DefusedXMLParser
 
 from infwasi_sign.domain.limits import LIMITS
-from infwasi_sign.domain.model_card import ComponentData, ModelCard
-from infwasi_sign.domain.model_card_json import card_from_json, data_from_json
+from infwasi_sign.domain.model_card import ComponentData, ModelCard, ServiceData
+from infwasi_sign.domain.model_card_json import card_from_json, data_from_json, flow_from_json
 from infwasi_sign.domain.model_card_layout import LAYOUTS, Kind, Member
 from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.errors import MalformedError
@@ -130,6 +130,14 @@ def split_name(element: Element) -> tuple[str, str]:
     return space.removeprefix("{"), name
 
 
+def plain_attributes(root: Element) -> None:
+    """Take the namespace from attributes, which cyclonedx-python-lib gives them; they have none."""
+    for element in root.iter():
+        for name, value in list(element.attrib.items()):
+            del element.attrib[name]
+            element.set(name.rpartition("}")[2], value)
+
+
 def fit_for_xml(text: str) -> str:
     """The text with U+FFFD where it has what XML cannot hold."""
     return _NOT_XML.sub("\ufffd", text)
@@ -146,6 +154,17 @@ def card_to_xml(card: ModelCard, space: str) -> Element:
 def data_to_xml(data: ComponentData, space: str) -> Element:
     """`data`, one of those that a component has."""
     return _element("data", data, space)
+
+
+def flow_to_xml(flow: ServiceData, space: str) -> Element:
+    """`dataflow`, one of those in the `data` of a service."""
+    element = _element("dataflow", flow, space)
+    for child in list(element):
+        if split_name(child)[1] == "flow":
+            element.remove(child)
+        elif split_name(child)[1] == "classification":
+            child.set("flow", flow.flow.value)
+    return element
 
 
 def _element(name: str, value: object, space: str) -> Element:
@@ -218,6 +237,22 @@ def data_from_xml(
     """
     tree = _tree(element, ComponentData, where)
     return data_from_json(tree, where, skip_unknown=skip_unknown)
+
+
+def flow_from_xml(
+    element: Element, where: str = "data", *, skip_unknown: bool = False
+) -> ServiceData:
+    """Read `dataflow`, as `card_from_xml` does.
+
+    Raises:
+        MalformedError: likewise.
+    """
+    tree = _tree(element, ServiceData, where)
+    space = split_name(element)[0]
+    classification = element.find(f"{{{space}}}classification")
+    if classification is not None:
+        tree["flow"] = classification.get("flow")
+    return flow_from_json(tree, where, skip_unknown=skip_unknown)
 
 
 def _tree(element: Element, kind: type, where: str) -> dict[str, JsonValue]:

@@ -135,7 +135,6 @@ class Declared:
     security_compliance: str | None = None
     security_contact: str | None = None
     security_advisories: str | None = None
-    security_metrics: tuple[str, ...] = ()
     infrastructure_hardware: str | None = None
     datasets: tuple[DeclaredDataset, ...] = ()
     ethics: tuple[EthicalConsideration, ...] = ()

@@ -5,7 +5,6 @@ The same reader serves the file of a developer and, at verification, the BOM tha
 """
 
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any, Final, TypeAlias
 
 from infwasi_sign.domain.declared import Declared
@@ -94,14 +93,8 @@ class _Reader:
 
     def _unknown(self, name: object, place: str, known: tuple[str, ...]) -> InfwasiError:
         shown = name if isinstance(name, str) and _is_plain(name) else ascii(name)[:64]
-        near = get_close_matches(str(name)[:64], known, n=1)
-        return self._refuse(
-            "unknown key",
-            f"{place}.{shown}" if place else str(shown),
-            None if near else ", ".join(known),
-            None,
-            f"did you mean {near[0]}?" if near else None,
-        )
+        at = f"{place}.{shown}" if place else str(shown)
+        return self._refuse("unknown key", at, ", ".join(known), None, None)
 
     def _table(self, value: object, place: str, keys: Mapping[str, Key]) -> dict[str, Any]:
         tables = tuple(
@@ -117,10 +110,18 @@ class _Reader:
         return found
 
     def _rows(self, value: object, place: str, array: Rows) -> tuple[object, ...]:
-        return tuple(
-            self._row(item, f"{place}[{index}]", array)
-            for index, item in enumerate(self._items(value, place, array.most, "tables"))
-        )
+        rows: list[object] = []
+        seen: set[object] = set()
+        for index, item in enumerate(self._items(value, place, array.most, "tables")):
+            row = self._row(item, f"{place}[{index}]", array)
+            if array.unique is not None:
+                name = getattr(row, array.unique)
+                if name in seen:
+                    at = f"{place}[{index}].{array.unique}"
+                    raise self._refuse("stands twice", at, None, _shown(name), None)
+                seen.add(name)
+            rows.append(row)
+        return tuple(rows)
 
     def _row(self, value: object, place: str, array: Rows) -> object:
         found = self._table(value, place, array.keys)

@@ -128,9 +128,9 @@ DATE: Final = Form(
 )
 # 15 digits are what every binary64 number keeps (IEEE 754, DBL_DIG).
 QUANTITY: Final = Form(
-    expected="a number that is not negative, of at most 15 digits",
-    longest=16,
-    pattern=re.compile(r"(?=(?:\.?[0-9]){1,15}\Z)(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"),
+    expected="a number that is not negative, of at most 15 significant digits",
+    longest=36,
+    pattern=re.compile(r"(?=[0.]*(?:\.?[0-9]){0,15}\Z)(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"),
     is_number=True,
 )
 VALUE: Final = Form(
@@ -204,7 +204,6 @@ TABLES: Final[Mapping[str, Mapping[str, Key]]] = {
         "compliance": Key("security_compliance", TEXT, ("SP-02",)),
         "contact": Key("security_contact", CONTACT, ("SP-03",)),
         "advisories": Key("security_advisories", URL, ("SP-04",)),
-        "metrics": Key("security_metrics", TEXT, ("KPI-01",), is_list=True),
     },
     "infrastructure": {"hardware": Key("infrastructure_hardware", TEXT, ("INF-02",))},
 }
@@ -219,6 +218,7 @@ class Rows:
     row: type
     keys: Mapping[str, Key]
     most: int = LIMITS.declared_rows
+    unique: str | None = None  # the key of which no two rows have the same value
 
 
 ARRAYS: Final[Mapping[str, Rows]] = {
@@ -239,6 +239,7 @@ ARRAYS: Final[Mapping[str, Rows]] = {
             "derived-from": Key("derived_from", NAME, ("DP-09",), is_list=True),
             "purpose": Key("purpose", _words(PURPOSES)),
         },
+        unique="name",
     ),
     "ethics": Rows(
         "ethics",
@@ -275,12 +276,13 @@ ARRAYS: Final[Mapping[str, Rows]] = {
         "metrics",
         DeclaredMetric,
         {
-            "type": Key("type", NAME, ("KPI-02",), is_required=True),
+            "type": Key("type", NAME, ("KPI-01", "KPI-02"), is_required=True),
             "value": Key("value", VALUE, is_required=True),
             "slice": Key("slice", NAME),
             "lower": Key("lower", VALUE),
             "upper": Key("upper", VALUE),
         },
+        LIMITS.declared_metrics,
     ),
     "vulnerability": Rows(
         "vulnerabilities",

@@ -102,6 +102,7 @@ class Limits:
     declared_url_characters: int = 2048  # what browsers and proxies take at least
     declared_list: int = 64  # entries of a list
     declared_rows: int = 64  # tables of an array; the longest known list of datasets has 40
+    declared_metrics: int = 1024  # cards of embedding models list hundreds of benchmarks
     declared_vulnerabilities: int = 1024  # of a VEX document that is attached
     declared_bytes: int = 1 * MIB  # of all texts together, UTF-8; so they fit into a BOM twice
 

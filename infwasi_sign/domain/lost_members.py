@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.strict_json import JsonValue
 
-_NAMES = ("bom-ref", "ref", "name", "id", "alg", "type", "url", "cve", "phase")
+_NAMES = ("bom-ref", "ref", "name", "id", "alg", "url", "type", "phase")
 """Members that tell one item of an array from the others; the first that it has does."""
 
 
