@@ -113,8 +113,8 @@ def test_each_key_fills_the_elements_that_it_says_to_fill() -> None:
         for element in form.fills
     }
     # What a key must be written with, or fills together with another.
-    beside = {("dataset", "name", "DP-09"), ("metric", "value", "KPI-02")}
-    beside |= {("model", "inputs", "SLP-08")}
+    beside = {("dataset", "name", "DP-09"), ("metric", "value", "KPI-01")}
+    beside |= {("metric", "value", "KPI-02"), ("model", "inputs", "SLP-08")}
     assert told - filled - beside == set()
 
 

@@ -312,6 +312,7 @@ _SECURITY: Final = (
         places=(
             "app externalReferences[type=security-contact|rfc-9116].url",
             "externalReferences[type=security-contact|rfc-9116].url",
+            "app #infwasi:security:contact",
             "app ?security:contact",
         ),
         key=_card("[security]", "contact"),
@@ -344,12 +345,9 @@ _INDICATORS: Final = (
         each=Each.MODEL,
         places=(
             "@security-metric",
-            "#~security-metrics",
-            "app #infwasi:security:metrics",
-            "app ?security:metrics",
             "?modelCard.quantitativeAnalysis.performanceMetrics",
         ),
-        key=_card("[security]", "metrics", '["jailbreak resistance: ..."]'),
+        key=_card("[[metric]]", "type", '"jailbreak-resistance", value = "..."'),
         member="components[].modelCard.quantitativeAnalysis.performanceMetrics[] of security",
     ),
     Element(

@@ -24,7 +24,7 @@ _PRODUCERS: Final = (
 )
 _IDENTIFIERS: Final = (
     *("purl", "cpe", "swid.tagId", "swhid[]", "omniborId[]"),
-    *("#~doi|uuid|identifier", "?purl", "?identifier"),
+    *("#~doi|uuid|identifier", "?purl", "?dataset:identifier"),
 )
 _LICENCES: Final = (
     *("licenses[].expression", "licenses[].license.id", "licenses[].license.name", "?licenses"),
