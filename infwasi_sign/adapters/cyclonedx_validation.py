@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 
 from infwasi_sign.domain.limits import LIMITS
@@ -16,7 +17,9 @@ from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.quick_dataclass import dataclass
 
-_PROFILE: Final = files("infwasi_sign") / "data" / "profile.schema.json"
+PROFILE: Final = Path(str(files("infwasi_sign"))) / "data" / "profile.schema.json"
+"""A file that a process must still be able to read when it holds a document to our profile."""
+
 _MOST_COMPLAINTS: Final = 20
 _COMPLAINT_CHARACTERS: Final = 200
 _EXTRA: Final = "install infwasi with its extra: pip install 'infwasi[check]'"
@@ -96,7 +99,7 @@ def check_profile(document: dict[str, JsonValue]) -> SchemaCheck:
         )
     except ImportError as e:
         return SchemaCheck(name=name, obstacle=f"no validator: {e.msg}; {_EXTRA}")
-    validator = Draft202012Validator(json.loads(_PROFILE.read_bytes()))
+    validator = Draft202012Validator(json.loads(PROFILE.read_bytes()))
     return SchemaCheck(name=name, complaints=tuple(_complaints(validator.iter_errors(document))))
 
 

@@ -57,7 +57,7 @@ def command(
       infwasi bom check model.cdx.json --require G7 --require-values 35
       infwasi bom check sbom.xml --json | jq '.lists[0].missing'
     """
-    from infwasi_sign.adapters.cyclonedx_validation import check_profile, check_schema
+    from infwasi_sign.adapters.cyclonedx_validation import PROFILE, check_profile, check_schema
     from infwasi_sign.cli.bom_check_report import as_json_object, as_lines
     from infwasi_sign.cli.confining import confinement_of
     from infwasi_sign.domain.minimum_elements import judge
@@ -65,7 +65,7 @@ def command(
 
     with failures_as_json(as_json):
         data = _read(file)
-        confinement_of().before_measuring()
+        confinement_of(readable=(PROFILE,)).before_measuring()
         try:
             document = _parse(data)
             judgements = judge(document, BASELINES)
