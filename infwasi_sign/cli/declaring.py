@@ -55,7 +55,7 @@ def read_model_card(path: Path) -> Declared:
         declared = parse_model_card(data, where=str(path))
     count = _facts(declared)
     facts = "one fact" if count == 1 else f"{count} facts"
-    tagged = f"{facts}, tagged as user-declared in the bill of materials"
+    tagged = f"{facts} (tagged user-declared)"
     say(f"note: {path} declares {tagged if count else 'nothing'}")
     return declared
 

@@ -226,7 +226,7 @@ ARRAYS: Final[Mapping[str, Rows]] = {
         "datasets",
         DeclaredDataset,
         {
-            "name": Key("name", NAME, ("DP-01",), is_required=True),
+            "name": Key("name", NAME, ("DP-01", "DP-09"), is_required=True),
             "description": Key("description", TEXT, ("DP-02",)),
             "url": Key("url", URL, ("DP-03",)),
             "identifier": Key("identifier", NAME, ("DP-04",)),
