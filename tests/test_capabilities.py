@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infwasi_sign.domain import capabilities as tables
 from infwasi_sign.domain.capabilities import CAPABILITIES, capabilities
 from infwasi_sign.domain.interfaces import APP_IMPORTS, WASI_NN_INTERFACES
+from tests.conftest import ROOT
 
 
 def given_by(*imports: str) -> dict[str, tuple[str, ...]]:
@@ -74,3 +76,12 @@ def test_what_hands_out_nothing_is_no_capability(name: str) -> None:
 def test_no_import_is_lost(imports: list[str]) -> None:
     found = capabilities(imports)
     assert sorted(set(imports)) == sorted(name for names in found.values() for name in names)
+
+
+def test_the_table_in_the_documents_is_the_code() -> None:
+    page = (ROOT / "docs" / "ml-bom-facts.md").read_text()
+    rows = {row.split("`")[1]: row for row in page.splitlines() if row.startswith("| `")}
+    for name, capability in {**tables._PACKAGES, **tables._INTERFACES}.items():
+        word = name.removeprefix("wasi:cli/")
+        wild = "`terminal-*`" if word.startswith("terminal-") else f"{word}`"
+        assert wild in rows[capability], name

@@ -263,16 +263,12 @@ def test_inspect_shows_where_a_model_comes_from_and_what_its_template_does(tmp_p
     hostile = "{{ ''.__class__ }}{% for m in messages %}{{ m.content }}{% endfor %}"
     *others, _ = every_general_key()
     model = tiny_gguf(pairs=(*others, text_pair("tokenizer.chat_template", hostile)))
-    (tmp_path / "tiny.gguf").write_bytes(model)
-    (tmp_path / "infwasi.toml").write_text(
-        '[package]\nname = "all"\nversion = "1.0.0"\n[model]\npath = "tiny.gguf"\n'
-    )
-    assert infwasi("pack", cwd=tmp_path).code == 0
-    done = infwasi("inspect", "dist/all-1.0.0", cwd=tmp_path)
+    make_timeless(tmp_path, name="all", model=model)
+    done = infwasi("inspect", "all-1.0.0", cwd=tmp_path)
     assert "  made from: base_model 1 name, base_model 1 author, " in done.out
     assert "  trained on: example/other\n" in done.out
     assert "  chat template findings: attribute:__class__\n" in done.out
-    (facts,) = infwasi("inspect", "dist/all-1.0.0", "--json", cwd=tmp_path).documents
+    (facts,) = infwasi("inspect", "all-1.0.0", "--json", cwd=tmp_path).documents
     (told,) = facts["models"]
     assert told["general"]["general.tags"] == '["text-generation","chat, with a comma"]'
     assert told["baseModels"][0]["doi"] == "10.1000/base_model.0"
