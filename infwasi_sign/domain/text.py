@@ -38,6 +38,14 @@ def _unsafe(keep_layout: bool) -> re.Pattern[str]:
     return re.compile(f"[{_HIDDEN}]" if keep_layout else f"[\t\n{_HIDDEN}{_INVISIBLE}]")
 
 
+def find_hidden(text: str, *, keep_layout: bool = True) -> str | None:
+    """The first character that `escape_controls` would show in another way, if there is one."""
+    if text.isascii() and text.isprintable():
+        return None
+    found = _unsafe(keep_layout).search(text)
+    return None if found is None else found.group()
+
+
 def harmless_line(text: str) -> str:
     r"""One line for people: `escape_controls`, and nothing that a build server obeys.
 

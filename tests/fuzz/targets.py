@@ -13,16 +13,20 @@ from infwasi_sign.adapters.certificate_chain import parse_certificate
 from infwasi_sign.adapters.certificate_files import parse_certificates_pem
 from infwasi_sign.adapters.certificates import verify_certificate
 from infwasi_sign.adapters.cosign_key import parse_locked_key
+from infwasi_sign.adapters.front_matter import read_front_matter
 from infwasi_sign.adapters.nn_generation import NnError, parse_options
 from infwasi_sign.adapters.timestamps import verify_timestamp
 from infwasi_sign.domain import der, strict_json
-from infwasi_sign.domain.bom import read_bom, require_agreement
+from infwasi_sign.domain.bom import read_bom
+from infwasi_sign.domain.bom_agreement import require_agreement
 from infwasi_sign.domain.bundle import encode_bundle, parse_bundle, read_bundle
 from infwasi_sign.domain.cel_subset import measure_tree
 from infwasi_sign.domain.cel_tree import read_tree
 from infwasi_sign.domain.chat import Message, Role
 from infwasi_sign.domain.component import describe, find_settings
 from infwasi_sign.domain.component_code import require_compilable
+from infwasi_sign.domain.declared_codec import declared_tree, read_declared
+from infwasi_sign.domain.declared_file import parse_model_card
 from infwasi_sign.domain.gguf import GgufArray, GgufHeader, parse
 from infwasi_sign.domain.gguf_facts import model_facts
 from infwasi_sign.domain.identity_record import IdentityRecord
@@ -175,8 +179,10 @@ def _oms_bundle(data: bytes) -> None:
 @_target(corpus.boms, longest=8192)
 def _bom(data: bytes) -> None:
     value = strict_json.parse(data, where="json", limit_bytes=LIMITS.bundle_bytes)
-    facts = read_bom(strict_json.canonical(value))
-    require_agreement(facts, facts)
+    canonical = strict_json.canonical(value)
+    document = read_bom(canonical)
+    document.declared()
+    require_agreement(document, data, document.tree, canonical)
 
 
 # --- model and component ----------------------------------------------------------------------
@@ -235,6 +241,25 @@ def _tensor_digests(data: bytes) -> None:
 @_target(corpus.projects, (UndecidedError, RefusedError))
 def _project(data: bytes) -> None:
     parse_project(data, {}, where="infwasi.toml").settings()
+
+
+@_target(corpus.model_cards, (UndecidedError,))
+def _model_card(data: bytes) -> None:
+    declared = parse_model_card(data, where="model-card.toml")
+    assert read_declared(declared_tree(declared), "again") == declared
+
+
+@_target(corpus.front_matters, (UndecidedError,))
+def _front_matter(data: bytes) -> None:
+    declared = read_front_matter(data, where="README.md").declared
+    assert read_declared(declared_tree(declared), "again") == declared
+
+
+@_target(corpus.declared_facts)
+def _declared(data: bytes) -> None:
+    """As a BOM carries them: what is accepted has one form."""
+    tree = strict_json.parse(data, where="json", limit_bytes=LIMITS.bom_bytes)
+    assert declared_tree(read_declared(tree, "declared")) == tree
 
 
 @_target(corpus.policies, (UndecidedError,))
