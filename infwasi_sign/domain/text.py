@@ -42,7 +42,7 @@ def find_hidden(text: str, *, keep_layout: bool = True) -> str | None:
     """The first character that `escape_controls` would show in another way, if there is one."""
     if text.isascii() and text.isprintable():
         return None
-    found = (_UNSAFE if keep_layout else _UNSAFE_OR_LAYOUT).search(text)
+    found = _unsafe(keep_layout).search(text)
     return None if found is None else found.group()
 
 

@@ -39,6 +39,7 @@ from tests.gguf_forge import PAIRS, tiny_gguf
 from tests.gym.draft import APP, BOM, MODEL, Honest
 from tests.policy_support import MINIMAL
 from tests.settings_samples import make_settings
+from tests.template_samples import HOSTILE, STOCK
 from tests.test_identity_record import BLAKE3, RECORD, SHA256
 
 POLICY_ID = policy_id("key", "a" * 64)
@@ -182,6 +183,7 @@ def models() -> list[bytes]:
     return [
         tiny_gguf(),
         tiny_gguf(states_alignment=True, alignment=64),
+        tiny_gguf(pairs=gguf_forge.every_general_key()),
         tiny_gguf(pairs=(*PAIRS, gguf_forge.pair("nested", gguf_forge.ARRAY, nested))),
         tiny_gguf(tensors=()),
         tiny_gguf(version=2),
@@ -313,7 +315,7 @@ def options() -> list[bytes]:
 
 def templates() -> list[bytes]:
     """Chat templates."""
-    return [text.encode() for text in _TEMPLATES]
+    return [text.encode() for text in (*_TEMPLATES, *STOCK.values(), *HOSTILE) if len(text) < 4096]
 
 
 def public_keys() -> list[bytes]:

@@ -43,6 +43,7 @@ from infwasi_sign.domain.rollback import encode_state, parse_state
 from infwasi_sign.domain.settings_layout import from_memory_image, memory_image
 from infwasi_sign.domain.settings_module import read_settings_module, settings_module
 from infwasi_sign.domain.statement import encode_statement, parse_statement
+from infwasi_sign.domain.template_code import template_findings
 from infwasi_sign.domain.trust_authorities import KINDS
 from infwasi_sign.domain.trust_root import changes, parse_trust_root
 from infwasi_sign.domain.world import parts_of, require_app
@@ -313,6 +314,16 @@ def _chat_template(data: bytes) -> None:
     segments = chat_template.render(template, _MESSAGES, "<s>", "</s>")
     assert any(_MESSAGES[1].content in segment.text for segment in segments)
     assert all(segment.text for segment in segments)
+
+
+@_target(corpus.templates, ())
+def _template_code(data: bytes) -> None:
+    """Any text has findings or none, the same ones each time, and fit to be printed."""
+    template = data.decode("utf-8", "replace")
+    found = template_findings(template)
+    assert found == template_findings(template)
+    assert list(found) == sorted(set(found))
+    assert all(word.isascii() and word.isprintable() and len(word) < 80 for word in found)
 
 
 # --- keys -------------------------------------------------------------------------------------
