@@ -68,7 +68,7 @@ class Sampler:
         """One of the definitions."""
         return self.value({"$ref": f"#/definitions/{name}"}, name)
 
-    def value(self, schema: dict[str, Any], name: str) -> JsonValue:
+    def value(self, schema: dict[str, Any], name: str) -> JsonValue:  # noqa: PLR0911 - one a kind
         """A value that the schema accepts."""
         if "$ref" in schema:
             return self._referred(schema["$ref"], name)
@@ -96,7 +96,7 @@ class Sampler:
             case _:
                 return self._text(schema, name)
 
-    def _referred(self, ref: str, name: str) -> JsonValue:
+    def _referred(self, ref: str, name: str) -> JsonValue:  # noqa: PLR0911 - one a definition
         definition = ref.rpartition("/")[2]
         if ref.startswith("spdx"):
             return "MIT"
@@ -127,9 +127,9 @@ class Sampler:
     def _members(self, schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         # Of alternatives that exclude each other the first is taken.
         left_out = set(_LEFT_OUT)
-        for rule in (*schema.get("oneOf", ()), *schema.get("anyOf", ()))[1:]:
+        for rule in schema.get("oneOf", ())[1:]:
             left_out |= set(rule.get("required", ()))
-        for rule in (*schema.get("oneOf", ()), *schema.get("anyOf", ()))[:1]:
+        for rule in schema.get("oneOf", ())[:1]:
             left_out -= set(rule.get("required", ()))
         for name, inner in schema.get("properties", {}).items():
             if name not in left_out:

@@ -22,8 +22,8 @@ from infwasi_sign.domain.declared_keys import (
 from infwasi_sign.domain.text import find_hidden
 
 SAMPLES: Final[Mapping[Form, tuple[str, ...]]] = {
-    URL: ("https://x.test/a?b=c#d", "http://x.test", "https://[2001:db8::1]:8443/@a"),
-    CONTACT: ("mailto:security@x.test", "https://x.test/.well-known/security.txt"),
+    URL: ("https://x.test/a?b=c#d", "http://x.test", "https://192.0.2.1:8443/@a%20b"),
+    CONTACT: ("security@x.test", "https://x.test/.well-known/security.txt"),
     PURL: ("pkg:huggingface/acme/tiny@0a1b#tiny.gguf", "pkg:generic/tiny"),
     SHA256: ("0" * 64, "abcdef0123456789" * 4),
     DATE: ("2024-02-29", "2024-11-01T12:00:00Z", "2024-11-01T12:00:00.5+01:00"),

@@ -17,6 +17,11 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.schema.schema import SCHEMA_VERSIONS
 
 from infwasi_sign.adapters import cyclonedx_xml as xml
+from infwasi_sign.adapters.cyclonedx_mends import (
+    forget_inventions_in_json,
+    forget_inventions_in_xml,
+    mend_xml,
+)
 from infwasi_sign.adapters.cyclonedx_places import (
     put_into_json,
     put_into_xml,
@@ -139,8 +144,11 @@ def _with_losses(document: dict[str, JsonValue], losses: tuple[str, ...]) -> dic
     said = list(losses[:_MOST_LOST])
     if len(losses) > _MOST_LOST:
         said.append(f"and {len(losses) - _MOST_LOST} more")
+    start = sum(  # what an earlier conversion lost stays said
+        isinstance(item, dict) and str(item.get("name")).startswith(LOST_PROPERTY) for item in old
+    )
     new: list[JsonValue] = [
-        {"name": f"{LOST_PROPERTY}{index}", "value": path} for index, path in enumerate(said)
+        {"name": f"{LOST_PROPERTY}{index}", "value": path} for index, path in enumerate(said, start)
     ]
     return document | {"metadata": metadata | {"properties": old + new}}
 
@@ -160,7 +168,7 @@ def _to_json(document: dict[str, JsonValue], version: str) -> dict[str, JsonValu
         )
     shown = cast("dict[str, JsonValue]", texts.shown_in_json(tree))
     put_into_json(shown, taken, version)
-    _forget_inventions(
+    forget_inventions_in_json(
         shown, has_number="serialNumber" in document, has_timestamp=_has_timestamp(document)
     )
     return {
@@ -178,17 +186,12 @@ def _to_xml(document: dict[str, JsonValue], version: str) -> Element:
     with _explained():
         bom = Bom.from_json(texts.hidden_in_json(rest))  # type: ignore[attr-defined]
         root: Element = bom.as_xml(_view(version), as_string=False, xmlns=space)
-    xml.plain_attributes(root)
+    mend_xml(root)
     texts.show_in_xml(root)
     put_into_xml(root, taken, version)
-    if "serialNumber" not in document:
-        del root.attrib["serialNumber"]
-    if not _has_timestamp(document):
-        for metadata in root.findall(f"{{{space}}}metadata"):
-            for stamp in metadata.findall(f"{{{space}}}timestamp"):
-                metadata.remove(stamp)
-            if not len(metadata):
-                root.remove(metadata)
+    forget_inventions_in_xml(
+        root, has_number="serialNumber" in document, has_timestamp=_has_timestamp(document)
+    )
     return root
 
 
@@ -216,21 +219,8 @@ def _read_xml(root: Element) -> dict[str, JsonValue]:
         )
     shown = cast("dict[str, JsonValue]", texts.shown_in_json(tree))
     put_into_json(shown, taken, "1.7")
-    _forget_inventions(shown, has_number=has_number, has_timestamp=has_stamp)
+    forget_inventions_in_json(shown, has_number=has_number, has_timestamp=has_stamp)
     return {"bomFormat": "CycloneDX", "specVersion": version, **shown}
-
-
-def _forget_inventions(
-    document: dict[str, JsonValue], *, has_number: bool, has_timestamp: bool
-) -> None:
-    """The library gives a number and the time to a document that has none; nobody said those."""
-    metadata = document.get("metadata")
-    if not has_number:
-        document.pop("serialNumber", None)
-    if not has_timestamp and isinstance(metadata, dict):
-        metadata.pop("timestamp", None)
-        if not metadata:
-            del document["metadata"]
 
 
 def _has_timestamp(document: dict[str, JsonValue]) -> bool:

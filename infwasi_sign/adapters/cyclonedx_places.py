@@ -252,7 +252,7 @@ def put_into_xml(root: Element, taken: dict[str, Taken], version: str) -> None:
             new.insert(0, xml.card_to_xml(at_version(found.card, version), space))
         if found.flows:
             flows = Element(f"{{{space}}}data")
-            flows.extend(xml.flow_to_xml(flow, space) for flow in found.flows)
+            flows.extend(xml.flow_to_xml(at_version(flow, version), space) for flow in found.flows)
             new.append(flows)
         later = _AFTER_FLOWS if found.flows else _AFTER_CARD
         names = [xml.split_name(child)[1] for child in place]

@@ -26,7 +26,9 @@ NAMESPACE: Final = "http://cyclonedx.org/schema/bom/"
 
 # What XML 1.0 can hold (section 2.2); all else has no form in it, escaped or not.
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_DECIMAL: Final = re.compile(r"[+-]?(?:\d{1,17}(?:\.\d{0,32})?|\.\d{1,32})", re.ASCII)  # xs:decimal
+_DECIMAL: Final = re.compile(
+    r"[+-]?(?:\d{1,17}(?:\.\d{0,400})?|\.\d{1,400})", re.ASCII
+)  # xs:decimal
 
 
 # --- documents ---------------------------------------------------------------------------------
@@ -128,14 +130,6 @@ def split_name(element: Element) -> tuple[str, str]:
     """Namespace and local name."""
     space, _, name = element.tag.rpartition("}")
     return space.removeprefix("{"), name
-
-
-def plain_attributes(root: Element) -> None:
-    """Take the namespace from attributes, which cyclonedx-python-lib gives them; they have none."""
-    for element in root.iter():
-        for name, value in list(element.attrib.items()):
-            del element.attrib[name]
-            element.set(name.rpartition("}")[2], value)
 
 
 def fit_for_xml(text: str) -> str:

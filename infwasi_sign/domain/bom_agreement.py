@@ -33,7 +33,8 @@ def require_agreement(
             got=_short(left),
         )
     strict_json.require_canonical(data, claimed.tree, "bom")
-    raise RefusedError(RefusalKind.DISAGREE, "the BOM contradicts the package", where="bom")
+    if strict_json.canonical(claimed.tree) != expected:  # a `null` too many, or `true` for 1
+        raise RefusedError(RefusalKind.DISAGREE, "the BOM contradicts the package", where="bom")
 
 
 _Found = Iterator[tuple[str, JsonValue, JsonValue]]
@@ -68,8 +69,8 @@ def _list_differences(claimed: list[JsonValue], derived: list[JsonValue], where:
         yield from _whole(claimed, derived, where)
         return
     for name, item in right.items():
-        if name not in left:
-            yield f"{where}[{name}]", None, item
+        if name not in left or _is_property(item):
+            yield from _whole(left.get(name), item, f"{where}[{name}]")
         else:
             yield from _differences(left[name], item, f"{where}[{name}]")
     for name, item in left.items():
@@ -77,6 +78,10 @@ def _list_differences(claimed: list[JsonValue], derived: list[JsonValue], where:
             yield f"{where}[{name}]", item, None
     if list(left) != list(right):
         yield where, [*left], [*right]
+
+
+def _is_property(item: JsonValue) -> bool:
+    return isinstance(item, dict) and item.keys() == {"name", "value"}
 
 
 def _by_name(items: list[JsonValue]) -> dict[str, JsonValue] | None:

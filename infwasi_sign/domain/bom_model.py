@@ -1,6 +1,6 @@
 """A model file in the BOM: what is measured in it, what it says of itself, what it comes from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from infwasi_sign.domain.bom_card import add_model_card
@@ -41,7 +41,7 @@ def model_component(
     _add_identity(component, model, declared)
     _add_measured(component, model)
     _add_header(component, facts)
-    _add_lineage(component, model)
+    _add_lineage(component, model, declared.model_base_models)
     refs = [
         dataset_refs[name]
         for one in facts.datasets
@@ -74,17 +74,32 @@ def _add_identity(component: Tagged, model: ModelSubject, declared: Declared) ->
     else:
         component.member("authors", people(declared.model_authors), Origin.USER_DECLARED)
     word, origin = first_said(_license_word(facts), declared.model_license)
-    link = as_url(facts.license_link) if origin is Origin.FILE_DECLARED else None
+    by_file = origin is Origin.FILE_DECLARED
+    link = as_url(facts.license_link if by_file else declared.model_license_url)
     component.member("licenses", license_choice(word, link), origin)
     purl, origin = first_said(hugging_face_purl(facts.repo_url), as_purl(declared.model_purl))
     component.member("purl", purl, origin)
     if facts.tags:
         component.member("tags", list(dict.fromkeys(facts.tags)), Origin.FILE_DECLARED)
+    else:
+        component.member("tags", list(declared.model_tags), Origin.USER_DECLARED)
+    languages, origin = first_said(" ".join(facts.languages), " ".join(declared.model_languages))
+    component.property("model:languages", languages, origin)
+    component.property("model:library", declared.model_library, Origin.USER_DECLARED)
     component.property("model:released", declared.model_released, Origin.USER_DECLARED)
-    for what in ("weights", "architecture", "data", "training"):
-        said: str | None = getattr(declared, f"openness_{what}")
+    for what, said in (
+        ("weights", declared.openness_weights),
+        ("architecture", declared.openness_architecture),
+        ("data", declared.openness_data),
+        ("training", declared.openness_training),
+    ):
         component.property(f"model:openness:{what}", said, Origin.USER_DECLARED)
-    component.property("model:training", declared.training_description, Origin.USER_DECLARED)
+    for what, said in (
+        ("description", declared.training_description),
+        ("hardware", declared.training_hardware),
+        ("co2-tonnes", declared.training_co2_tonnes),
+    ):
+        component.property(f"model:training:{what}", said, Origin.USER_DECLARED)
     _add_references(component, facts, declared)
 
 
@@ -98,12 +113,13 @@ def _license_word(facts: ModelFacts) -> str | None:
 def _add_references(component: Tagged, facts: ModelFacts, declared: Declared) -> None:
     doi = None if facts.doi is None else as_url(f"https://doi.org/{_bare_doi(facts.doi)}")
     url, url_origin = first_said(as_url(facts.url), as_url(declared.model_url))
+    terms, terms_origin = first_said(as_url(facts.license_link), as_url(declared.model_license_url))
     found: list[JsonValue] = []
     for kind, address, origin in (
         ("website", url, url_origin),
         ("vcs", as_url(facts.repo_url), Origin.FILE_DECLARED),
         ("documentation", doi, Origin.FILE_DECLARED),
-        ("license", as_url(facts.license_link), Origin.FILE_DECLARED),
+        ("license", terms, terms_origin),
         (
             "source-distribution",
             as_url(facts.source_repo_url) or as_url(facts.source_url),
@@ -173,23 +189,25 @@ def _add_header(component: Tagged, facts: ModelFacts) -> None:
     component.tag("gguf:general.*", Origin.FILE_DECLARED)
 
 
-def _add_lineage(component: Tagged, model: ModelSubject) -> None:
-    """The models that it was made from, as ancestors."""
+def _add_lineage(component: Tagged, model: ModelSubject, declared_names: Iterable[str]) -> None:
+    """The models that it was made from, as ancestors: those of the file, else the declared ones."""
+    declared = [BaseModel(name=name) for name in declared_names]
+    stated = [one for one in model.facts.base_models if _ancestor_name(one)]
+    origin = Origin.FILE_DECLARED if stated else Origin.USER_DECLARED
     ancestors: list[JsonValue] = [
-        _ancestor(f"base:{model.name}:{model.shard}:{index}", one)
-        for index, one in enumerate(model.facts.base_models)
-        if _ancestor_name(one)
+        _ancestor(f"base:{model.name}:{model.shard}:{index}", one, origin)
+        for index, one in enumerate(stated or declared)
     ]
     if ancestors:
         component.tree["pedigree"] = {"ancestors": ancestors}
-    component.tag("pedigree.ancestors", Origin.FILE_DECLARED if ancestors else Origin.UNKNOWN)
+    component.tag("pedigree.ancestors", origin if ancestors else Origin.UNKNOWN)
 
 
 def _ancestor_name(base: BaseModel) -> str | None:
     return base.name or base.repo_url or base.url or base.doi or base.uuid
 
 
-def _ancestor(ref: str, base: BaseModel) -> dict[str, JsonValue]:
+def _ancestor(ref: str, base: BaseModel, origin: Origin) -> dict[str, JsonValue]:
     component = Tagged(bom_ref=ref, type="machine-learning-model", name=_ancestor_name(base))
     doi = None if base.doi is None else as_url(f"https://doi.org/{_bare_doi(base.doi)}")
     references = [
@@ -207,7 +225,7 @@ def _ancestor(ref: str, base: BaseModel) -> dict[str, JsonValue]:
     ):
         if value:
             component.tree[member] = value
-    component.tag("*", Origin.FILE_DECLARED)
+    component.tag("*", origin)
     return component.finished()
 
 

@@ -1,4 +1,4 @@
-"""What every part of the BOM's derivation is made with: tagged values, hashes, names, references."""
+"""What every part of the derivation is made with: tagged values, hashes, names, references."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,10 +9,11 @@ from infwasi_sign.domain.strict_json import JsonValue
 
 OWN: Final = "infwasi:"
 # Patterns of what few files have are compiled when one has it.
-_URL: Final = r"https?://[!-~]+"
-_NO_IRI: Final = r'[<>"{}|\\^`\[\]]|%(?![0-9A-Fa-f]{2})'  # RFC 3987 section 2.2
+_URL: Final = (  # RFC 3986 appendix A: a literal address in brackets, and no bracket elsewhere
+    r"https?://(?:\[[0-9A-Fa-f:.]+\]|[!#-;=?-Z_a-z~])(?:%[0-9A-Fa-f]{2}|[!#$&-;=?-Z_a-z~])*"
+)
 _URL_CHARACTERS: Final = 2048
-_ADDRESS: Final = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+"
+_ADDRESS: Final = r"mailto:[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+"
 _HUGGING_FACE: Final = r"https://(?:huggingface\.co|hf\.co)/([A-Za-z0-9][A-Za-z0-9_.-]*)/([A-Za-z0-9][A-Za-z0-9_.-]*)/?"
 _PURL: Final = r"pkg:[a-z][a-z0-9.+-]*/[!-~]+"
 _TO_QUOTE: Final = re.compile(r"[\x00-\x20%\x7f]")
@@ -86,13 +87,13 @@ def as_url(text: str | None) -> str | None:
     """The text, if it is an address of the web that may stand where CycloneDX demands one."""
     if text is None or len(text) > _URL_CHARACTERS:
         return None
-    return text if re.fullmatch(_URL, text) and not re.search(_NO_IRI, text) else None
+    return text if re.fullmatch(_URL, text) else None
 
 
 def as_contact(text: str | None) -> str | None:
-    """An address of the web, or one of mail as `mailto:`."""
+    """An address of the web, or one of mail: `mailto:` and what follows."""
     if text is not None and len(text) <= _URL_CHARACTERS and re.fullmatch(_ADDRESS, text):
-        return f"mailto:{text}"
+        return text
     return as_url(text)
 
 

@@ -92,21 +92,21 @@ TEXT: Final = Form(
     pattern=re.compile(r".*\S.*", re.DOTALL),
     is_one_line=False,
 )
-# RFC 3986 section 2: what may stand in a URI; userinfo would be a secret, or a trap for the eye.
-_URI: Final = r"[A-Za-z0-9._~:/?#\[\]!$&'()*+,;=%-]"
+# What RFC 3987 section 2.2 lets stand in an IRI, of ASCII. A user in it would be a secret, or a
+# trap for the eye.
+_URI: Final = r"(?:[A-Za-z0-9._~:/?#!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
+_ADDRESS: Final = (
+    rf"https?://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{{1,5}})?(?:[/?#](?:{_URI}|@)*)?"
+)
 URL: Final = Form(
     expected="an http or https address without a user",
     longest=LIMITS.declared_url_characters,
-    pattern=re.compile(
-        rf"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?(?:[/?#](?:{_URI}|@)*)?"
-    ),
+    pattern=re.compile(_ADDRESS),
 )
 CONTACT: Final = Form(
-    expected="mailto:NAME@HOST, or an http or https address",
+    expected="NAME@HOST, or an http or https address",
     longest=LIMITS.declared_url_characters,
-    pattern=re.compile(
-        rf"mailto:[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+|{URL.pattern.pattern if URL.pattern else ''}"
-    ),
+    pattern=re.compile(rf"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+|{_ADDRESS}"),
 )
 PURL: Final = Form(
     expected="a package URL such as pkg:huggingface/ORG/NAME@COMMIT",

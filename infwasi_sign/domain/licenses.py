@@ -21,7 +21,8 @@ CDLA-Permissive-2.0 CDLA-Sharing-1.0 CECILL-2.1 CECILL-B CECILL-C ECL-2.0 EPL-1.
 EUPL-1.2 GFDL-1.1 GFDL-1.2 GFDL-1.3 GFDL-1.3-only GFDL-1.3-or-later GPL-2.0 GPL-2.0-only
 GPL-2.0-or-later GPL-3.0 GPL-3.0-only GPL-3.0-or-later HPND ISC LGPL-2.0 LGPL-2.0-only
 LGPL-2.0-or-later LGPL-2.1 LGPL-2.1-only LGPL-2.1-or-later LGPL-3.0 LGPL-3.0-only LGPL-3.0-or-later
-LGPLLR LiLiQ-P-1.1 LiLiQ-R-1.1 LPL-1.02 LPPL-1.3c MIT MIT-0 MIT-CMU MPL-1.1 MPL-2.0 MS-PL MS-RL MulanPSL-2.0 NCSA ODbL-1.0 ODC-By-1.0 OFL-1.0 OFL-1.1 OGL-UK-3.0 OSL-3.0 PDDL-1.0
+LGPLLR LiLiQ-P-1.1 LiLiQ-R-1.1 LPL-1.02 LPPL-1.3c MIT MIT-0 MIT-CMU MPL-1.1 MPL-2.0
+MS-PL MS-RL MulanPSL-2.0 NCSA ODbL-1.0 ODC-By-1.0 OFL-1.0 OFL-1.1 OGL-UK-3.0 OSL-3.0 PDDL-1.0
 PolyForm-Noncommercial-1.0.0 PolyForm-Small-Business-1.0.0 PostgreSQL PSF-2.0 Python-2.0 SSPL-1.0
 TCL Unlicense UPL-1.0 W3C WTFPL X11 Zlib ZPL-2.1 blessing etalab-2.0 curl
 """

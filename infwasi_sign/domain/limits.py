@@ -104,6 +104,8 @@ class Limits:
     declared_rows: int = 64  # tables of an array; the longest known list of datasets has 40
     declared_metrics: int = 1024  # cards of embedding models list hundreds of benchmarks
     declared_vulnerabilities: int = 1024  # of a VEX document that is attached
+    front_matter_bytes: int = 512 * KIB  # the largest cards with benchmarks have about 250
+    front_matter_depth: int = 12  # `model-index` with its values nests 9 deep
     declared_bytes: int = 1 * MIB  # of all texts together, UTF-8; so they fit into a BOM twice
 
     # --- settings and infwasi.toml
