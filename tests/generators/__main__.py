@@ -94,7 +94,16 @@ def ours(scene: Scene) -> bytes:
 
 def ours_with_a_card(scene: Scene) -> bytes:
     (scene.folder / "model-card.toml").write_text(FIFTEEN_LINES)
-    scene.infwasi("pack", "--sign", "--key", "release.key", "--model-card", "model-card.toml", "--out", "card")
+    scene.infwasi(
+        "pack",
+        "--sign",
+        "--key",
+        "release.key",
+        "--model-card",
+        "model-card.toml",
+        "--output",
+        "card",
+    )
     return scene.read("card/capital-1.0.0/bom.cdx.json")
 
 
@@ -170,7 +179,7 @@ def _leaves(card: Any, path: str = "") -> list[str]:
 
 def main() -> None:
     """Run all, and write data and page."""
-    others = Path(sys.argv[1])
+    others = Path(sys.argv[1]).absolute()
     with tempfile.TemporaryDirectory() as folder:
         scene = Scene(Path(folder), others)
         found = {

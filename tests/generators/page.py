@@ -66,7 +66,9 @@ def _emits(generators: Mapping[str, Any]) -> str:
             ", ".join(found["metadata"]),
             ", ".join(_without(found["model"], {"bom-ref", "type", "modelCard", "properties"})),
             ", ".join(found["card"]) or "empty",
-            f"{found['properties']}, {found['tags']} tags" if found["tags"] else str(found["properties"]),
+            f"{found['properties']}, {found['tags']} tags"
+            if found["tags"]
+            else str(found["properties"]),
         )
         for name, found in generators.items()
     ]

@@ -1,7 +1,7 @@
 """Refuses every socket in the process that imports it at its start, and writes down each attempt.
 
-PEP 578: CPython raises the event `socket.__new__` for each socket that is made, and `socket.getaddrinfo`
-for each name that is looked up, before it does so.
+PEP 578: CPython raises the event `socket.__new__` for each socket that is made, and
+`socket.getaddrinfo` for each name that is looked up, before it does so.
 """
 
 import os
