@@ -269,32 +269,43 @@ def test_examples_are_what_is_derived_now(name: str, make: Any, bom: bytes) -> N
     assert (EXAMPLES / name).read_bytes() == made, "python -m tests.write_examples"
 
 
-@pytest.mark.parametrize("ref", ["app", "file:app.wasm", "part:engine", "model:model:0"])
-def test_profile_misses_every_required_member(ref: str, bom: bytes) -> None:
-    optional = {"infwasi:gguf:bits-per-weight", "infwasi:gguf:parameters"}
-    optional |= {"infwasi:gguf:quantization", "infwasi:component:producers"}
-    optional |= {"infwasi:gguf:chat-template:findings", "infwasi:gguf:chat-template:sha256"}
-    optional |= {"infwasi:wasm:exports", "infwasi:wasm:imports", "infwasi:wasm:producers"}
-    optional |= {"infwasi:origin:tags", "components", "licenses", "manufacturer"}
+# What a component may be without: what its file does not say, and tags of that.
+_OPTIONAL = re.compile(
+    r"infwasi:(?:origin:)?gguf:(?:bits-per|parameters|quantization|chat-template|basename|block|"
+    r"context|embedding|file-type|languages|license|organization|size-label|tokenizer|general)"
+    r"|infwasi:(?:origin:)?(?:externalReferences|dataset|model:languages|model:training|model:re)"
+    r"|infwasi:(?:component:producers|wasm:(?:imports|exports|producers))"
+    r"|components|licenses|manufacturer"
+)
 
-    def found(document: dict[str, Any]) -> dict[str, Any]:
-        return next(one for one in components_of(document) if one["bom-ref"] == ref)
 
-    names = {item["name"] for item in found(json.loads(bom))["properties"]}
-    said = {name.replace(":origin:", ":") for name in names if ":origin:" in name}
-    for name in names:
-        is_optional = name in optional or name.replace(":origin:", ":") in optional
-        if is_optional or re.match(r"infwasi:(gguf|origin:dataset|origin:ext)", name):
-            continue
-        if name in said and name.startswith(("infwasi:app", "infwasi:model:lang")):
-            continue
-        document = json.loads(bom)
-        drop(found(document), name)
-        assert complaints_of_profile(document), name
-    for member in set(found(json.loads(bom))) - optional:
-        document = json.loads(bom)
-        del found(document)[member]
-        assert complaints_of_profile(document), member
+@pytest.mark.parametrize(
+    ("ref", "kind"),
+    [
+        ("app", "app"),
+        ("file:app.wasm", "component"),
+        ("part:engine", "nested"),
+        ("model:model:0", "model"),
+    ],
+)
+def test_profile_misses_every_required_member(ref: str, kind: str, bom: bytes) -> None:
+    schema = {"$defs": PROFILE["$defs"], "$ref": f"#/$defs/{kind}"}
+    validator = Draft202012Validator(schema)
+    found = next(one for one in components_of(json.loads(bom)) if one["bom-ref"] == ref)
+    assert validator.is_valid(found)
+    count = 0
+    for name in {item["name"] for item in found["properties"]}:
+        if not _OPTIONAL.match(name):
+            other = json.loads(json.dumps(found))
+            drop(other, name)
+            assert not validator.is_valid(other), name
+            count += 1
+    for member in found:
+        if not _OPTIONAL.match(member):
+            other = {name: value for name, value in found.items() if name != member}
+            assert not validator.is_valid(other), member
+            count += 1
+    assert count >= 7
 
 
 def test_profile_refuses_what_it_does_not_know(bom: bytes) -> None:

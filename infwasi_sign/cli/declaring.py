@@ -55,8 +55,8 @@ def read_model_card(path: Path) -> Declared:
         declared = parse_model_card(data, where=str(path))
     count = _facts(declared)
     facts = "one fact" if count == 1 else f"{count} facts"
-    stand = f"{facts}: the bill of materials will say that you did" if count else "nothing"
-    say(f"note: {path} declares {stand}")
+    tagged = f"{facts} (tagged user-declared)"
+    say(f"note: {path} declares {tagged if count else 'nothing'}")
     return declared
 
 
