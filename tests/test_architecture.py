@@ -31,9 +31,7 @@ ARROWS = {
     **dict.fromkeys(USE_CASES, frozenset({"errors", "domain", "ports", "verify"})),
     "countersign": frozenset({"errors", "domain", "ports", "signatures", "verify"}),
     "targets": frozenset({"errors", "domain", "ports"}),
-    **dict.fromkeys(
-        ("difference", "describe"), frozenset({"errors", "domain", "ports", "targets"})
-    ),
+    "difference": frozenset({"errors", "domain", "ports", "targets"}),
     "cli": USE_CASES
     | {"errors", "domain", "ports", "signatures", "measure_entries", "verify", "adapters"}
     | {"targets"}

@@ -32,6 +32,7 @@ from tests.gguf_forge import (
 )
 
 SETTINGS = forge.SETTINGS
+KINDS = ("ffn_up", "ffn_down", "attn_q", "attn_k")
 MODEL_PAIRS = 14  # beside the six of packages: the twenty that the project promises
 
 
@@ -59,7 +60,7 @@ def models(folder: Path, old: bytes, new: bytes) -> Difference:
 def many_tensors(count: int, seed: int = 0) -> tuple[Tensor, ...]:
     return tuple(
         Tensor(
-            name=f"blk.{index // 4}.{['ffn_up', 'ffn_down', 'attn_q', 'attn_k'][index % 4]}.weight".encode(),
+            name=f"blk.{index // 4}.{KINDS[index % 4]}.weight".encode(),
             dimensions=(8,),
             type=TENSOR_F32,
             data=pattern(32, index + seed),
