@@ -16,7 +16,7 @@ from enum import Enum
 from functools import partial
 from typing import Final
 
-from infwasi_sign.domain.bom import derive_facts
+from infwasi_sign.domain.bom_old import derive_facts
 from infwasi_sign.domain.bom_statement import encode_bom_statement
 from infwasi_sign.domain.bundle import encode_bundle
 from infwasi_sign.domain.component import describe

@@ -17,6 +17,7 @@ MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
 # Who may import whom. Arrows point down only: cli > use cases > verify > ports > domain > errors.
 USE_CASES = frozenset(
     {"pack", "run", "inspection", "oms_verify", "trial", "countersign", "renew", "install"}
+    | {"difference"}
 )
 ARROWS = {
     "errors": frozenset[str](),
@@ -29,8 +30,11 @@ ARROWS = {
     "verify": frozenset({"errors", "domain", "ports", "signatures", "matching", "measure_entries"}),
     **dict.fromkeys(USE_CASES, frozenset({"errors", "domain", "ports", "verify"})),
     "countersign": frozenset({"errors", "domain", "ports", "signatures", "verify"}),
+    "targets": frozenset({"errors", "domain", "ports"}),
+    "difference": frozenset({"errors", "domain", "ports", "targets"}),
     "cli": USE_CASES
     | {"errors", "domain", "ports", "signatures", "measure_entries", "verify", "adapters"}
+    | {"targets"}
     | {"cli", "__init__"},
     "__main__": frozenset({"cli"}),
     # What is for tests may use everything; no arrow points to it.

@@ -25,6 +25,8 @@ COMMANDS = (
         "trust",
     ),
     "inspect",
+    "bom",
+    "diff",
     "state",
 )
 SIGN = ("pack", "--sign", "--key", "release.key")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from infwasi_sign.adapters.compiled_cache import CodeCache
     from infwasi_sign.adapters.libraries import Libraries
     from infwasi_sign.adapters.wasm_host import WasmtimeHost
-    from infwasi_sign.domain.bom import BomFacts
+    from infwasi_sign.domain.bom_old import BomFacts
     from infwasi_sign.domain.chat import Summary
     from infwasi_sign.ports import BomWriter, GuestGrants, StopFlag
 

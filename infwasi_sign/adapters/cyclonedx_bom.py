@@ -15,7 +15,7 @@ from cyclonedx.model.lifecycle import LifecyclePhase, PredefinedLifecycle
 from cyclonedx.output.json import JsonV1Dot7
 
 from infwasi_sign.domain import strict_json
-from infwasi_sign.domain.bom import BomComponent, BomFacts, read_bom
+from infwasi_sign.domain.bom_old import BomComponent, BomFacts, read_bom
 from infwasi_sign.domain.strict_json import JsonValue
 
 # The serial number names a BOM by its content: same facts, same number (RFC 9562 section 5.5).

@@ -7,7 +7,7 @@ whose header digest is checked here again.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from infwasi_sign.domain.bom import (
+from infwasi_sign.domain.bom_old import (
     BomFacts,
     derive_facts,
     read_bom,

@@ -64,6 +64,12 @@ class Limits:
     gguf_array_depth: int = 4
     chat_template_bytes: int = 256 * KIB  # the longest published one is about 30 KiB
 
+    # --- ML-BOM
+    general_keys: int = 1024  # `general.*`; a merge of 100 models with all about them has 900
+    general_text_bytes: int = 16 * KIB  # of one as text; descriptions have below 2 KiB
+    general_total_bytes: int = 256 * KIB  # of all, keys included; they stand in the BOM
+    general_numbered: int = 256  # base models or datasets
+
     # --- component binary
     component_sections: int = 100_000
     component_depth: int = 16

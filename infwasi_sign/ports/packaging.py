@@ -12,7 +12,7 @@ from infwasi_sign.quick_dataclass import dataclass
 if TYPE_CHECKING:  # a seam costs nobody the import of what lies behind it
     from pathlib import Path
 
-    from infwasi_sign.domain.bom import BomFacts
+    from infwasi_sign.domain.bom_old import BomFacts
     from infwasi_sign.domain.bundle import Bundle
     from infwasi_sign.domain.gguf import GgufHeader
     from infwasi_sign.domain.identity_record import Remembered

@@ -16,7 +16,7 @@ from infwasi_sign.adapters.cosign_key import parse_locked_key
 from infwasi_sign.adapters.nn_generation import NnError, parse_options
 from infwasi_sign.adapters.timestamps import verify_timestamp
 from infwasi_sign.domain import der, strict_json
-from infwasi_sign.domain.bom import read_bom, require_agreement
+from infwasi_sign.domain.bom_old import read_bom, require_agreement
 from infwasi_sign.domain.bundle import encode_bundle, parse_bundle, read_bundle
 from infwasi_sign.domain.cel_subset import measure_tree
 from infwasi_sign.domain.cel_tree import read_tree

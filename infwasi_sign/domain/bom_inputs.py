@@ -1,0 +1,63 @@
+"""All that an ML-BOM is a function of: names, measured facts, tools and declared facts."""
+
+from infwasi_sign.domain.component import ComponentFacts
+from infwasi_sign.domain.declared import Declared
+from infwasi_sign.domain.digest import Digest
+from infwasi_sign.domain.gguf_facts import ModelFacts
+from infwasi_sign.domain.manifest import GgufEvidence, PartClaim
+from infwasi_sign.domain.settings import Settings
+from infwasi_sign.quick_dataclass import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WasmSubject:
+    """A component file: its name, its digests, what it holds.
+
+    ``parts`` are those that a manifest declares, and ``settings`` those that it was composed with;
+    a component that is no app has neither.
+    """
+
+    name: str
+    size_bytes: int
+    sha256: Digest
+    blake3: Digest
+    facts: ComponentFacts
+    parts: tuple[PartClaim, ...] = ()
+    settings: Settings | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSubject:
+    """A model file: the name that `load-by-name` resolves, the index of the shard, its digests.
+
+    ``name`` is the file's own, without `.gguf`, where no manifest gives one. ``tensor_digests`` are
+    in their compact form (docs/format.md section 6.4).
+    """
+
+    name: str
+    shard: int = 0
+    size_bytes: int
+    sha256: Digest
+    blake3: Digest
+    evidence: GgufEvidence
+    tensor_digests: str
+    facts: ModelFacts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BomInputs:
+    """What a BOM is made of. Equal inputs are equal bytes, on any machine.
+
+    ``name`` and ``version`` are those of the package, or of the file where there is no package.
+    ``timestamp`` is RFC 3339 in UTC, whole seconds. ``tools`` are the programs that shaped the
+    bytes, with versions, sorted by name. Not a package: one component or one model alone.
+    """
+
+    name: str
+    version: str | None
+    timestamp: str
+    tools: tuple[tuple[str, str], ...]
+    declared: Declared
+    wasm: WasmSubject | None
+    models: tuple[ModelSubject, ...]
+    is_package: bool

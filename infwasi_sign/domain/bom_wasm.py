@@ -1,0 +1,143 @@
+"""The component file in the BOM: what it holds, what it can do, and the settings in it.
+
+All of it is measured, which the one tag `infwasi:origin:*` says.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from infwasi_sign.domain.bom_inputs import WasmSubject
+from infwasi_sign.domain.bom_parts import Tagged, hashes, listed
+from infwasi_sign.domain.capabilities import capabilities
+from infwasi_sign.domain.component import Nested, NestedKind
+from infwasi_sign.domain.interfaces import TYPES_INTERFACE
+from infwasi_sign.domain.origin import Origin
+from infwasi_sign.domain.producers import Producer
+from infwasi_sign.domain.settings import Settings
+from infwasi_sign.domain.strict_json import JsonValue
+
+_NONE: Final = "none"
+_NESTED_IN_JSON: Final = 8  # deeper ones stand beside their parents; JSON may nest 32 deep
+_LISTED_NAMES: Final = 64  # of a core module; native libraries have thousands, and are counted
+
+
+def wasm_component(wasm: WasmSubject) -> Tagged:
+    """The component `file:<name>` with the whole tree of what is nested in it."""
+    component = Tagged(
+        bom_ref=f"file:{wasm.name}",
+        type="file",
+        name=wasm.name,
+        mime_type="application/wasm",
+        hashes=hashes(wasm.sha256.hex, wasm.blake3.hex),
+    )
+    facts = wasm.facts
+    component.tag("*", Origin.MEASURED)
+    component.plain(
+        {
+            "component:exports": listed(facts.exports) or _NONE,
+            "component:imports": listed(facts.imports) or _NONE,
+            "host:requires": listed(n for n in facts.imports if n != TYPES_INTERFACE) or _NONE,
+            "size": str(wasm.size_bytes),
+            **_producers("component", facts.producers),
+        }
+    )
+    for capability, names in capabilities(facts.imports).items():
+        component.plain({f"capability:{capability}": listed(names) or _NONE})
+    if wasm.settings is not None:
+        component.plain({f"settings:{k}": v for k, v in _settings(wasm.settings)})
+        component.plain({"component:settings:sha256": wasm.settings.digest().hex})
+    if facts.children:
+        component.tree["components"] = _nested(
+            facts.children, {part.sha256.hex: part.name for part in wasm.parts}, "", 1
+        )
+    return component
+
+
+def _nested(
+    children: tuple[Nested, ...], part_names: Mapping[str, str], path: str, depth: int
+) -> list[JsonValue]:
+    """The nested components, each under its path: `part:engine/0`, or `wasm:0/1` without a part.
+
+    A part of an app is called by its name; its bytes stand in the app once.
+    """
+    found: list[JsonValue] = []
+    for index, child in enumerate(children):
+        name = f"{path}/{index}" if path else str(index)
+        ref = f"wasm:{name}" if not path else name
+        if not path and child.sha256.hex in part_names:
+            name = part_names[child.sha256.hex]
+            ref = f"part:{name}"
+        one = Tagged(
+            bom_ref=ref,
+            type="library",
+            name=ref.partition(":")[2],
+            mime_type="application/wasm",
+            hashes=hashes(child.sha256.hex),
+        )
+        one.tag("*", Origin.MEASURED)
+        is_module = child.kind is NestedKind.CORE_MODULE
+        one.plain(
+            {
+                "size": str(child.size_bytes),
+                "wasm:kind": child.kind.value,
+                **_names("imports", child.imports, is_module=is_module),
+                **_names("exports", child.exports, is_module=is_module),
+                **_producers("wasm", child.producers),
+            }
+        )
+        below = _nested(child.children, part_names, ref, depth + 1) if child.children else []
+        if below and depth < _NESTED_IN_JSON:
+            one.tree["components"] = below
+            below = []
+        found += [one.finished(), *below]
+    return found
+
+
+def _names(what: str, names: tuple[str, ...], *, is_module: bool) -> dict[str, str]:
+    """The names, or how many and their digest where a core module has very many."""
+    text = listed(names)
+    if is_module and len(names) > _LISTED_NAMES:
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return {f"wasm:{what}:count": str(len(names)), f"wasm:{what}:sha256": digest}
+    return {f"wasm:{what}": text or _NONE}
+
+
+def _producers(where: str, producers: Iterable[Producer]) -> dict[str, str]:
+    """Who made it, as the `producers` sections say: `processed-by=wit-component@0.262.0`."""
+    texts = sorted(
+        {f"{listed([p.field])}={listed([p.name])}@{listed([p.version])}" for p in producers}
+    )
+    return {f"{where}:producers": " ".join(texts)} if texts else {}
+
+
+def _settings(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What is baked in, texts as digests: a prompt may be a secret of the trade."""
+    yield "context-tokens", str(settings.context_tokens)
+    yield "max-tokens", str(settings.max_tokens)
+    yield "model", settings.model
+    yield "temperature", _decimal(settings.temperature)
+    yield "top-k", str(settings.top_k)
+    yield "top-p", _decimal(settings.top_p)
+    yield "min-p", _decimal(settings.min_p)
+    yield "repeat-penalty", _decimal(settings.repeat_penalty)
+    yield "seed", "random" if settings.seed is None else str(settings.seed)
+    yield "stop-strings", str(len(settings.stop))
+    for name, prompt in (
+        ("system-prompt", settings.system_prompt),
+        ("default-prompt", settings.default_prompt),
+    ):
+        if prompt is None:
+            yield name, _NONE
+        else:
+            yield f"{name}:sha256", hashlib.sha256(prompt.encode()).hexdigest()
+    limits = settings.limits
+    yield "limits:memory-bytes", str(limits.memory_bytes)
+    yield "limits:prompt-bytes", str(limits.prompt_bytes)
+    yield "limits:output-bytes", str(limits.output_bytes)
+    yield "limits:wall-clock-seconds", str(limits.wall_clock_seconds)
+
+
+def _decimal(value: float) -> str:
+    """At most six decimals, which is what settings keep."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
