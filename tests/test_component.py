@@ -17,9 +17,9 @@ from infwasi_sign.domain.component import (
     describe,
     find_settings,
 )
+from infwasi_sign.domain.core_module import Producer
 from infwasi_sign.domain.interfaces import APP_IMPORTS, INFERENCE_INTERFACE, SETTINGS_INTERFACE
 from infwasi_sign.domain.limits import LIMITS
-from infwasi_sign.domain.producers import Producer
 from infwasi_sign.domain.settings_layout import memory_image
 from infwasi_sign.domain.wasm_binary import encode_u32
 from infwasi_sign.domain.world import require_app, require_inference_part

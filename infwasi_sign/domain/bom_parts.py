@@ -1,4 +1,4 @@
-"""What every part of the BOM's derivation is made with: tagged values, hashes, names, references."""
+"""What every part of the derivation is made with: tagged values, hashes, names, references."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,14 +8,14 @@ from infwasi_sign.domain.origin import ORIGIN_PREFIX, Origin
 from infwasi_sign.domain.strict_json import JsonValue
 
 OWN: Final = "infwasi:"
-_URL: Final = re.compile(r"https?://[!-~]+")
-_NO_IRI: Final = re.compile(r'[<>"{}|\\^`\[\]]|%(?![0-9A-Fa-f]{2})')  # RFC 3987 section 2.2
-_URL_CHARACTERS: Final = 2048
-_ADDRESS: Final = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+")
-_HUGGING_FACE: Final = re.compile(
-    r"https://(?:huggingface\.co|hf\.co)/([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)/?", re.ASCII
+# Patterns of what few files have are compiled when one has it.
+_URL: Final = (  # RFC 3986 appendix A: a literal address in brackets, and no bracket elsewhere
+    r"https?://(?:\[[0-9A-Fa-f:.]+\]|[!#-;=?-Z_a-z~])(?:%[0-9A-Fa-f]{2}|[!#$&-;=?-Z_a-z~])*"
 )
-_PURL: Final = re.compile(r"pkg:[a-z][a-z0-9.+-]*/[!-~]+")
+_URL_CHARACTERS: Final = 2048
+_ADDRESS: Final = r"mailto:[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+"
+_HUGGING_FACE: Final = r"https://(?:huggingface\.co|hf\.co)/([A-Za-z0-9][A-Za-z0-9_.-]*)/([A-Za-z0-9][A-Za-z0-9_.-]*)/?"
+_PURL: Final = r"pkg:[a-z][a-z0-9.+-]*/[!-~]+"
 _TO_QUOTE: Final = re.compile(r"[\x00-\x20%\x7f]")
 
 
@@ -87,19 +87,19 @@ def as_url(text: str | None) -> str | None:
     """The text, if it is an address of the web that may stand where CycloneDX demands one."""
     if text is None or len(text) > _URL_CHARACTERS:
         return None
-    return text if _URL.fullmatch(text) and not _NO_IRI.search(text) else None
+    return text if re.fullmatch(_URL, text) else None
 
 
 def as_contact(text: str | None) -> str | None:
-    """An address of the web, or one of mail as `mailto:`."""
-    if text is not None and len(text) <= _URL_CHARACTERS and _ADDRESS.fullmatch(text):
-        return f"mailto:{text}"
+    """An address of the web, or one of mail: `mailto:` and what follows."""
+    if text is not None and len(text) <= _URL_CHARACTERS and re.fullmatch(_ADDRESS, text):
+        return text
     return as_url(text)
 
 
 def as_purl(text: str | None) -> str | None:
     """The text, if it is a package URL."""
-    return text if text is not None and _PURL.fullmatch(text) else None
+    return text if text is not None and re.fullmatch(_PURL, text) else None
 
 
 def hugging_face_purl(repo_url: str | None) -> str | None:
@@ -107,7 +107,7 @@ def hugging_face_purl(repo_url: str | None) -> str | None:
 
     No commit is known, so the URL has no version.
     """
-    found = None if repo_url is None else _HUGGING_FACE.fullmatch(repo_url)
+    found = None if repo_url is None else re.fullmatch(_HUGGING_FACE, repo_url)
     if found is None or found.group(1) in ("datasets", "spaces", "models", "docs"):
         return None
     return f"pkg:huggingface/{found.group(1)}/{found.group(2)}"

@@ -4,17 +4,16 @@ All of it is measured, which the one tag `infwasi:origin:*` says.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from infwasi_sign.domain.bom_inputs import WasmSubject
 from infwasi_sign.domain.bom_parts import Tagged, hashes, listed
 from infwasi_sign.domain.capabilities import capabilities
 from infwasi_sign.domain.component import Nested, NestedKind
+from infwasi_sign.domain.core_module import Producer
 from infwasi_sign.domain.interfaces import TYPES_INTERFACE
 from infwasi_sign.domain.origin import Origin
-from infwasi_sign.domain.producers import Producer
-from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.strict_json import JsonValue
 
 _NONE: Final = "none"
@@ -45,7 +44,9 @@ def wasm_component(wasm: WasmSubject) -> Tagged:
     for capability, names in capabilities(facts.imports).items():
         component.plain({f"capability:{capability}": listed(names) or _NONE})
     if wasm.settings is not None:
-        component.plain({f"settings:{k}": v for k, v in _settings(wasm.settings)})
+        component.plain(
+            {f"settings:{name}": value for name, value in wasm.settings.facts().items()}
+        )
         component.plain({"component:settings:sha256": wasm.settings.digest().hex})
     if facts.children:
         component.tree["components"] = _nested(
@@ -109,35 +110,3 @@ def _producers(where: str, producers: Iterable[Producer]) -> dict[str, str]:
         {f"{listed([p.field])}={listed([p.name])}@{listed([p.version])}" for p in producers}
     )
     return {f"{where}:producers": " ".join(texts)} if texts else {}
-
-
-def _settings(settings: Settings) -> Iterator[tuple[str, str]]:
-    """What is baked in, texts as digests: a prompt may be a secret of the trade."""
-    yield "context-tokens", str(settings.context_tokens)
-    yield "max-tokens", str(settings.max_tokens)
-    yield "model", settings.model
-    yield "temperature", _decimal(settings.temperature)
-    yield "top-k", str(settings.top_k)
-    yield "top-p", _decimal(settings.top_p)
-    yield "min-p", _decimal(settings.min_p)
-    yield "repeat-penalty", _decimal(settings.repeat_penalty)
-    yield "seed", "random" if settings.seed is None else str(settings.seed)
-    yield "stop-strings", str(len(settings.stop))
-    for name, prompt in (
-        ("system-prompt", settings.system_prompt),
-        ("default-prompt", settings.default_prompt),
-    ):
-        if prompt is None:
-            yield name, _NONE
-        else:
-            yield f"{name}:sha256", hashlib.sha256(prompt.encode()).hexdigest()
-    limits = settings.limits
-    yield "limits:memory-bytes", str(limits.memory_bytes)
-    yield "limits:prompt-bytes", str(limits.prompt_bytes)
-    yield "limits:output-bytes", str(limits.output_bytes)
-    yield "limits:wall-clock-seconds", str(limits.wall_clock_seconds)
-
-
-def _decimal(value: float) -> str:
-    """At most six decimals, which is what settings keep."""
-    return f"{value:.6f}".rstrip("0").rstrip(".")

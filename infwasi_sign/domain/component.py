@@ -8,11 +8,16 @@ import hashlib
 from enum import StrEnum
 from typing import Final
 
-from infwasi_sign.domain.core_module import CoreModuleFacts, describe_core_module
+from infwasi_sign.domain.core_module import (
+    PRODUCERS_SECTION,
+    CoreModuleFacts,
+    Producer,
+    describe_core_module,
+    read_producers,
+)
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.interfaces import SETTINGS_INTERFACE
 from infwasi_sign.domain.limits import LIMITS
-from infwasi_sign.domain.producers import PRODUCERS_SECTION, Producer, read_producers
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.settings_module import read_settings_module
 from infwasi_sign.domain.wasm_binary import (

@@ -6,10 +6,10 @@ types and code are the business of the engine that compiles them.
 
 from typing import Final
 
-from infwasi_sign.domain.producers import PRODUCERS_SECTION, Producer, read_producers
 from infwasi_sign.domain.wasm_binary import PREAMBLE_BYTES, Section, WasmBudget, WasmReader
 from infwasi_sign.quick_dataclass import dataclass
 
+PRODUCERS_SECTION: Final = "producers"
 _CUSTOM, _IMPORT, _EXPORT = 0, 2, 7
 
 # Sections stand in this order, each at most once, custom ones anywhere (section 5.5.16): tags
@@ -23,6 +23,15 @@ _REFERENCES: Final = frozenset({0x63, 0x64})  # with a heap type behind them (se
 _ABSTRACT_HEAP_TYPES: Final = frozenset(range(0x69, 0x75))  # exn to noexn (section 5.3.3)
 _VALUE_TYPES: Final = frozenset(range(0x7B, 0x80)) | _ABSTRACT_HEAP_TYPES  # and v128 to i32
 _HAS_MAXIMUM, _IS_64_BIT, _LIMIT_FLAGS = 1, 4, 7  # section 5.3.10; 2 is shared (threads proposal)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Producer:
+    """One entry of the `producers` section: `processed-by`, `wit-component`, `0.262.0`."""
+
+    field: str
+    name: str
+    version: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +68,25 @@ def describe_core_module(data: bytes, start: int, end: int, budget: WasmBudget) 
     return CoreModuleFacts(
         imports=tuple(sorted(imports)), exports=tuple(sorted(exports)), producers=tuple(producers)
     )
+
+
+def read_producers(reader: WasmReader, budget: WasmBudget) -> list[Producer]:
+    """The entries in the order of the file; the reader stands behind the section's name.
+
+    Source: github.com/WebAssembly/tool-conventions, ProducersSection.md.
+
+    Raises:
+        MalformedError: they are cut off, or bytes are left over, or there are too many names.
+    """
+    found = []
+    for _ in range(reader.u32()):
+        budget.spend(reader)
+        field = reader.name()
+        for _ in range(reader.u32()):
+            budget.spend(reader)
+            found.append(Producer(field=field, name=reader.name(), version=reader.name()))
+    reader.require_end()
+    return found
 
 
 def _place(section: Section, reader: WasmReader, last: int) -> int:

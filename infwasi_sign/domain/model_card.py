@@ -1,9 +1,9 @@
 """The model card of CycloneDX as values: what a model is for, how well it does, and what it costs.
 
-Every member that `modelCard` and `componentData` have in the schemas of versions 1.5, 1.6 and 1.7
-(https://cyclonedx.org/schema/bom-1.7.schema.json), under its own name in snake case. ``None`` and
-the empty tuple mean that the member is not there. Nothing here knows of this project, so that
-cyclonedx-python-lib, which has no card (its issues 912 and 913), could take it over.
+Every member that `modelCard`, `componentData` and `serviceData` have in the schemas of versions
+1.5, 1.6 and 1.7 (https://cyclonedx.org/schema/bom-1.7.schema.json), under its name in snake case.
+``None`` and the empty tuple mean that the member is not there. Nothing here is of infwasi alone, so
+that cyclonedx-python-lib, which has no card (its issues 912 and 913), could take it over.
 
 `model_card_layout` says how each class is written, and `model_card_json` reads and writes it.
 """
@@ -32,6 +32,15 @@ class ComponentDataType(StrEnum):
     DATASET = "dataset"
     DEFINITION = "definition"
     OTHER = "other"
+
+
+class DataFlowDirection(StrEnum):
+    """Which way data goes: `serviceData.flow`."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    BI_DIRECTIONAL = "bi-directional"
+    UNKNOWN = "unknown"
 
 
 class Activity(StrEnum):
@@ -220,6 +229,19 @@ class DataReference:
     """A dataset that stands elsewhere, by its bom-ref: `modelCard.modelParameters.datasets[]`."""
 
     ref: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServiceData:
+    """`serviceData`: what data a service takes or gives, an item of `service.data`."""
+
+    flow: DataFlowDirection
+    classification: str
+    name: str | None = None
+    description: str | None = None
+    governance: DataGovernance | None = None
+    source: tuple[str, ...] = ()
+    destination: tuple[str, ...] = ()
 
 
 Dataset: TypeAlias = ComponentData | DataReference

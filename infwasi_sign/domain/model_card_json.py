@@ -1,4 +1,4 @@
-"""The model card and component data to JSON and back, without loss.
+"""The model card and data of components and services to JSON and back, without loss.
 
 What reads is as strict as the schema in types, words of enumerations and required members. Only
 an empty array is not told from one that is not there: neither says anything.
@@ -7,7 +7,7 @@ an empty array is not told from one that is not there: neither says anything.
 from enum import StrEnum
 from typing import Any, Final, TypeVar, cast
 
-from infwasi_sign.domain.model_card import ComponentData, DataReference, ModelCard
+from infwasi_sign.domain.model_card import ComponentData, DataReference, ModelCard, ServiceData
 from infwasi_sign.domain.model_card_layout import LAYOUTS, Kind, Member
 from infwasi_sign.domain.strict_json import Cursor, JsonValue
 from infwasi_sign.errors import MalformedError
@@ -48,6 +48,22 @@ def data_from_json(
         MalformedError: likewise.
     """
     return _read(ComponentData, Cursor(value, where), skip_unknown)
+
+
+def flow_to_json(flow: ServiceData) -> dict[str, JsonValue]:
+    """An item of `service.data`."""
+    return _object_of(flow)
+
+
+def flow_from_json(
+    value: JsonValue, where: str = "data", *, skip_unknown: bool = False
+) -> ServiceData:
+    """Read an item of `service.data`, as `card_from_json` does.
+
+    Raises:
+        MalformedError: likewise.
+    """
+    return _read(ServiceData, Cursor(value, where), skip_unknown)
 
 
 # --- writing -----------------------------------------------------------------------------------

@@ -196,6 +196,17 @@ LAYOUTS: Final[dict[type, Layout]] = {
         )
     ),
     m.DataReference: Layout(members=(_content("ref"),), needs="ref"),
+    m.ServiceData: Layout(
+        members=(
+            _attribute("name"),
+            _attribute("description"),
+            _one("flow", m.DataFlowDirection, required=True),  # in XML of the next element
+            _one("classification", required=True),
+            _one("governance", m.DataGovernance),
+            _many("source", item="url"),
+            _many("destination", item="url"),
+        )
+    ),
     m.Approach: Layout(members=(_one("type", m.ApproachType),)),
     m.InputOutput: Layout(members=(_one("format"),), needs="format"),
     m.ModelParameters: Layout(

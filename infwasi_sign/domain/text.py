@@ -34,6 +34,14 @@ def escape_controls(text: str, *, keep_layout: bool = True) -> str:
     return pattern.sub(lambda match: f"\\u{{{ord(match.group()):x}}}", text)
 
 
+def find_hidden(text: str, *, keep_layout: bool = True) -> str | None:
+    """The first character that `escape_controls` would show in another way, if there is one."""
+    if text.isascii() and text.isprintable():
+        return None
+    found = (_UNSAFE if keep_layout else _UNSAFE_OR_LAYOUT).search(text)
+    return None if found is None else found.group()
+
+
 def harmless_line(text: str) -> str:
     r"""One line for people: `escape_controls`, and nothing that a build server obeys.
 
