@@ -97,6 +97,7 @@ DOORS = {
     "securesystemslib": ("testing/sigstore/tuf_repository.py",),
     "cel_expr_python": ("adapters/cel.py",),
     "yaml": ("adapters/front_matter.py",),
+    "jsonschema": ("adapters/cyclonedx_validation.py",),
     "defusedxml": ("adapters/cyclonedx_xml.py",),
 }
 

@@ -59,6 +59,8 @@ class Limits:
     bom_xml_depth: int = 64  # XML has up to two elements where JSON has a level
     bom_objects: int = 200_000  # of JSON; an SBOM of 10,000 components has about 100,000
     bom_components: int = 20_000  # the library that converts takes 10 KiB for each
+    bom_schema_pairs: int = 8_000_000  # of items of lists; the validator compares each: 10 s
+    bom_schema_address_characters: int = 200_000  # of URLs; its grammar takes 0.2 ms each: 40 s
 
     # --- GGUF header (docs/format.md section 6)
     gguf_header_bytes: int = 256 * MIB  # the largest known (262k-token vocabularies) are 16 MiB
