@@ -146,9 +146,7 @@ def licences_of(node: Node) -> tuple[str, ...]:
 
 def hashes_of(node: Node) -> tuple[tuple[str, str], ...]:
     """Algorithm and digest, SHA-256 first."""
-    pairs = [
-        (one.text("alg") or "?", one.text("content") or "") for one in node.nodes("hashes")
-    ]
+    pairs = [(one.text("alg") or "?", one.text("content") or "") for one in node.nodes("hashes")]
     return tuple(sorted(pairs, key=lambda pair: (pair[0] != "SHA-256", pair[0])))
 
 

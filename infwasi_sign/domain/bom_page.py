@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from infwasi_sign.domain.bom_node import Node, document_node, licences_of
+from infwasi_sign.domain.bom_node import Node, document_node, hashes_of, licences_of
 from infwasi_sign.domain.bom_page_fields import (
     AUTHORS,
     DATASET_GAPS,
@@ -23,6 +23,7 @@ from infwasi_sign.domain.page_parts import (
     Capability,
     DatasetView,
     Fact,
+    FileRow,
     Gap,
     Gaps,
     LicenceRow,
@@ -34,6 +35,7 @@ from infwasi_sign.domain.page_parts import (
     VulnerabilityRow,
     fact,
     shares,
+    whole_number,
 )
 from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.quick_dataclass import dataclass
@@ -48,6 +50,7 @@ _CAPABILITIES: Final = (
     ("inference", "Inference"),
 )
 _HARMLESS: Final = frozenset({"inference"})  # what an app of ours is there for
+_FILES: Final = 8  # beside the identity of what is described; the tree has all
 _MODELS: Final = 64  # shown in full; the tree has all
 _SETTINGS: Final = "infwasi:settings:"
 # CycloneDX 1.7, `impactAnalysisState`; what is open or exploitable is nothing good.
@@ -73,6 +76,7 @@ class BomPage:
     tiles: tuple[Tile, ...]
     origins: tuple[Share, ...]
     subject: tuple[Fact, ...]
+    files: tuple[FileRow, ...]
     security: tuple[Fact, ...]
     capabilities: tuple[Capability, ...]
     interfaces: tuple[Fact, ...]
@@ -102,7 +106,7 @@ def bom_page(value: JsonValue) -> BomPage:
     document, oddities = document_node(value)
     metadata = document.node("metadata")
     subject = metadata.node("component")
-    found = list(walk(document.nodes("components")))
+    found = list(walk([*subject.nodes("components"), *document.nodes("components")]))
     everything = [subject, *(node for node, _ in found)] if subject else [n for n, _ in found]
     models = [node for node in everything if node.text("type") == MODEL]
     apps = [node for node in everything if _tells_capabilities(node)]
@@ -117,6 +121,7 @@ def bom_page(value: JsonValue) -> BomPage:
         tiles=tuple(page.tiles(sum(len(one.gaps) for one in gaps))),
         origins=_origins([metadata, *everything, *document.nodes("services")]),
         subject=tuple(shown_facts((*SUBJECT_FIELDS, AUTHORS), _with_authors(subject, metadata))),
+        files=tuple(map(_file, islice(document.nodes("components"), _FILES))),
         security=tuple(shown_facts(SECURITY_FIELDS, subject)),
         capabilities=page.capabilities(),
         interfaces=tuple(_interfaces(apps)),
@@ -135,6 +140,15 @@ def bom_page(value: JsonValue) -> BomPage:
         document=tuple(_document_facts(document, metadata)),
         oddities=tuple(oddities.places),
         oddity_count=oddities.count,
+    )
+
+
+def _file(node: Node) -> FileRow:
+    digests = hashes_of(node)
+    return FileRow(
+        name=node.text("bom-ref") or node.text("name") or "unnamed",
+        size_bytes=whole_number(node.properties.get("infwasi:size")),
+        digest=f"{digests[0][0]} {digests[0][1]}" if digests else "",
     )
 
 

@@ -69,7 +69,9 @@ def census(node: Node) -> Census | None:
         return None
     numbers = [(name, int(count)) for name, count in counts]
     numbers.sort(key=lambda pair: (-pair[1], pair[0]))
-    facts = [fact("Bits per weight, on average", _bits(node), origin=_origin(node, "bits-per-weight"))]
+    facts = [
+        fact("Bits per weight, on average", _bits(node), origin=_origin(node, "bits-per-weight"))
+    ]
     claim = node.properties.get(f"{_GGUF}file-type")
     facts.append(fact("The file calls it", claim, Show.NAME, origin=_origin(node, "file-type")))
     return Census(

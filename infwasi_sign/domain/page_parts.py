@@ -233,3 +233,12 @@ class Gaps:
 
     subject: str
     gaps: tuple[Gap, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileRow:
+    """A file that the BOM describes, with its first digest; the size is absent where none is said."""
+
+    name: str
+    size_bytes: int | None
+    digest: str
