@@ -182,10 +182,8 @@ class Page:
     def screenshot(self, file: Path, *, most_height: int = 12_000) -> None:
         """The whole page as a PNG, down to ``most_height``."""
         size = self._browser.call("Page.getLayoutMetrics", self._session)["cssContentSize"]
-        clip = {
-            **{"x": 0, "y": 0, "scale": 1},
-            **{"width": size["width"], "height": min(size["height"], most_height)},
-        }
+        height = min(size["height"], most_height)
+        clip = {"x": 0, "y": 0, "scale": 1, "width": size["width"], "height": height}
         answer = self._browser.call(
             "Page.captureScreenshot",
             self._session,

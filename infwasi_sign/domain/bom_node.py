@@ -1,4 +1,4 @@
-"""Reads a BOM of any tool for people to look at: what is not as CycloneDX says is told, not refused.
+"""Reads a BOM of any tool for people: what is not as CycloneDX says is told, not refused.
 
 Nothing is decided by what is read here; `domain.bom_document` reads what verification needs.
 """

@@ -39,7 +39,7 @@ class Field:
         origin = node.origin(self.member)
         # A value that is tagged unknown is still a value; nothing is called unknown without a tag.
         origin = None if values and origin is Origin.UNKNOWN else origin
-        return fact(self.label, values, self.show, origin=origin, key=self.key)
+        return fact(self.label, values, self.show, origin=origin)
 
 
 def _member(name: str) -> Reader:
@@ -108,8 +108,18 @@ def _size(node: Node) -> Iterator[str]:
         yield size_text(number) + (f" ({number:,} bytes)" if number >= 1000 else "")
 
 
-def _hashes(node: Node) -> Iterator[str]:
-    return (f"{algorithm}: {digest}" for algorithm, digest in hashes_of(node))
+def _digest(algorithm: str) -> Field:
+    """The digests by one algorithm, for `hashes` has several."""
+
+    def read(node: Node) -> Iterator[str]:
+        return (digest for name, digest in hashes_of(node) if name == algorithm)
+
+    return Field(member="hashes", label=algorithm, read=read, show=Show.CODE)
+
+
+def _other_digests(node: Node) -> Iterator[str]:
+    known = ("SHA-256", "BLAKE3")
+    return (f"{name}: {digest}" for name, digest in hashes_of(node) if name not in known)
 
 
 def _producer(node: Node) -> Iterator[str]:
@@ -255,7 +265,7 @@ _TRAINING: Final = (
         "approach in [training]",
         read=_member(f"{_PARAMETERS}.approach.type"),
     ),
-    _field("model:training:description", "Training", "description in [training]"),
+    _field("model:training", "Training", "description in [training]"),
     _field(
         f"{_PARAMETERS}.datasets",
         "Datasets",
@@ -293,7 +303,9 @@ _RISKS: Final = (
 )
 _BYTES: Final = (
     _field("size", "Size", read=_size),
-    _field("hashes", "Digests", show=Show.CODE, read=_hashes),
+    _digest("SHA-256"),
+    _digest("BLAKE3"),
+    _field("hashes", "Other digests", show=Show.CODE, read=_other_digests),
     _field("gguf:header:sha256", "Header, SHA-256", show=Show.CODE),
     _field("gguf:tensor-table:sha256", "Tensor table, SHA-256", show=Show.CODE),
     _field("gguf:tensors:blake3", "All tensors, BLAKE3", show=Show.CODE),
@@ -310,6 +322,8 @@ MODEL_GROUPS: Final = (
 """The model card and what stands beside it, by heading."""
 
 SUBJECT_FIELDS: Final = (
+    _field("name", "Name", None, Show.NAME),
+    _field("version", "Version", None, Show.NAME),
     _field("description", "Description", "description in [app]"),
     _field("manufacturer", "Producer", "producer in [app]", Show.NAME, _producer),
     _field("app:area", "Area of use", "area in [app]"),
@@ -318,7 +332,9 @@ SUBJECT_FIELDS: Final = (
     _field("licenses", "Licence", None, Show.NAME, licences_of),
     _field("purl", "Package URL", None, Show.CODE),
     _field("size", "Size", read=_size),
-    _field("hashes", "Digests", show=Show.CODE, read=_hashes),
+    _digest("SHA-256"),
+    _digest("BLAKE3"),
+    _field("hashes", "Other digests", show=Show.CODE, read=_other_digests),
 )
 SECURITY_FIELDS: Final = (
     _field("security:controls", "Security controls", "controls in [security]"),
@@ -336,6 +352,7 @@ DATASET_GAPS: Final = {
     "dataset.hashes": ("Dataset: digest", "sha256 in [[dataset]]"),
     "dataset.licenses": ("Dataset: licence", "license in [[dataset]]"),
     "dataset.provenance": ("Dataset: provenance", "provenance in [[dataset]]"),
+    "dataset.purpose": ("Dataset: what it was for", "purpose in [[dataset]]"),
     "dataset.statistics": ("Dataset: statistics", "statistics in [[dataset]]"),
     "dataset.classification": ("Dataset: classification", "classification in [[dataset]]"),
     "dataset.sensitiveData": ("Dataset: sensitive data", "sensitive in [[dataset]]"),
@@ -355,5 +372,5 @@ def shown_facts(fields: Iterable[Field], node: Node) -> Iterator[Fact]:
     """The fields that have a value, or a tag that says why not."""
     for field in fields:
         found = field.fact(node)
-        if found.values or found.origin is not None:
+        if found.values or found.origin is Origin.UNKNOWN:
             yield found

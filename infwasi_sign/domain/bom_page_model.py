@@ -165,5 +165,5 @@ def _dataset_view(outer: Node, inner: Node) -> DatasetView:
     ]
     return DatasetView(
         name=inner.text("name") or outer.text("name") or "unnamed dataset",
-        facts=tuple(one for one in facts if one.values or one.origin is not None),
+        facts=tuple(one for one in facts if one.values or one.origin is Origin.UNKNOWN),
     )

@@ -1,4 +1,4 @@
-"""All components of a BOM as the rows of a tree, in the order of the document, and their licences."""
+"""All components of a BOM as rows of a tree, in the order of the document, and their licences."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from infwasi_sign.domain.bom_node import Node, hashes_of, licences_of, name_of
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.origin import ORIGIN_PREFIX, Origin
-from infwasi_sign.domain.page_parts import Fact, LicenceRow, Row, Show, fact, whole_number
+from infwasi_sign.domain.page_parts import Fact, FileRow, LicenceRow, Row, Show, fact, whole_number
 
 _KINDS: Final = {
     "machine-learning-model": "model",
@@ -128,3 +128,14 @@ _NAMES: Final = 12  # of the components under one licence; the tree has all
 
 def _licence_origin(node: Node) -> Origin | None:
     return node.origin("licenses") if licences_of(node) else None
+
+
+def file_row(node: Node) -> FileRow:
+    """A component as a file that the subject is made of."""
+    digests = hashes_of(node)
+    return FileRow(
+        name=node.text("name") or "unnamed",
+        ref=node.text("bom-ref") or "",
+        size_bytes=whole_number(node.properties.get("infwasi:size")),
+        digest=f"{digests[0][0]} {digests[0][1]}" if digests else "",
+    )

@@ -1,4 +1,4 @@
-"""What a page about a BOM is made of: facts with their origins, shares of a chart, rows of a tree."""
+"""What a page about a BOM is made of: facts with origins, shares of a chart, rows of a tree."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -21,15 +21,13 @@ class Show(StrEnum):
 class Fact:
     """Something that the BOM says of a subject, or does not: then ``values`` is empty.
 
-    ``key`` is what to add to `model-card.toml` where nothing is said; ``left_out`` counts values
-    that are too many to show.
+    ``left_out`` counts values that are too many to show.
     """
 
     label: str
     values: tuple[str, ...] = ()
     show: Show = Show.PROSE
     origin: Origin | None = None
-    key: str | None = None
     left_out: int = 0
 
 
@@ -39,7 +37,6 @@ def fact(
     show: Show = Show.PROSE,
     *,
     origin: Origin | None = None,
-    key: str | None = None,
 ) -> Fact:
     """A fact with as many values as may be shown."""
     several = (values,) if isinstance(values, str) else tuple(values or ())
@@ -49,7 +46,6 @@ def fact(
         values=several[:most],
         show=show,
         origin=origin,
-        key=key,
         left_out=max(0, len(several) - most),
     )
 
@@ -152,12 +148,12 @@ def whole_number(text: str | None) -> int | None:
 class Capability:
     """What the app can reach; ``by`` are the imports that give it, none where it cannot.
 
-    ``by`` is None where the BOM does not tell.
+    ``by`` is None where the BOM does not tell; inference is what an app is there for, no risk.
     """
 
-    name: str
     label: str
     by: tuple[str, ...] | None
+    is_risky: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -218,13 +214,10 @@ class DatasetView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gap:
-    """What nobody said; ``key`` is what to add where infwasi reads it, ``is_stated`` whether the
-    BOM itself says that it is unknown.
-    """
+    """What nobody said; ``key`` is what to add where infwasi reads it, or its member."""
 
     label: str
     key: str
-    is_stated: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -237,8 +230,9 @@ class Gaps:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileRow:
-    """A file that the BOM describes, with its first digest; the size is absent where none is said."""
+    """A file that the BOM describes, its first digest, and its size where one is said."""
 
     name: str
+    ref: str
     size_bytes: int | None
     digest: str
