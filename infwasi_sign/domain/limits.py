@@ -54,6 +54,13 @@ class Limits:
     json_depth: int = 32  # CycloneDX nests components; ours nest 6 deep
     json_integer: int = 2**53 - 1  # RFC 8785 section 3.2.2.3, RFC 7493 section 2.2
 
+    # --- ML-BOM
+    html_bytes: int = 64 * MIB  # of a page; that of SmolLM2 has 0.1 MiB, 10,000 components 15 MiB
+    html_components: int = 10_000  # shown of a BOM; browsers still lay these out within seconds
+    html_items: int = 200  # shown of any other list, as imports, properties or vulnerabilities
+    html_text_characters: int = 16 * KIB  # shown of one text; templates have up to 30 KiB
+    html_short_characters: int = 240  # of them at first sight: three lines
+
     # --- GGUF header (docs/format.md section 6)
     gguf_header_bytes: int = 256 * MIB  # the largest known (262k-token vocabularies) are 16 MiB
     gguf_metadata_pairs: int = 65_536
