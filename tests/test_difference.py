@@ -251,6 +251,30 @@ def test_nothing_changed_is_exit_code_0(tmp_path: Path) -> None:
     assert (done.code, done.out) == (0, "changed: nothing\n")
 
 
+def test_writes_a_page_that_shows_hostile_names_as_text(tmp_path: Path) -> None:
+    hostile = "</dd><script>alert(1)</script>\u202e"
+    (tmp_path / "old.gguf").write_bytes(tiny_gguf())
+    pairs = (PAIRS[0], text_pair("general.name", hostile), *PAIRS[2:])
+    (tmp_path / "new.gguf").write_bytes(tiny_gguf(pairs=pairs))
+    done = infwasi("diff", "old.gguf", "new.gguf", "--html", "page.html", cwd=tmp_path)
+    page = (tmp_path / "page.html").read_text()
+    assert (done.code, done.said) == (0, ["wrote page.html: not verified, only compared"])
+    assert "only general.name" in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script" not in page
+    assert "\u202e" not in page
+
+
+def test_writes_no_page_into_a_package_nor_over_a_file(tmp_path: Path) -> None:
+    package = forge.make_package(tmp_path)
+    inside = package / "page.html"
+    done = infwasi("diff", package, package, "--html", inside, cwd=tmp_path)
+    assert (done.code, inside.exists()) == (2, False)
+    (tmp_path / "page.html").write_text("mine")
+    done = infwasi("diff", package, package, "--html", "page.html", cwd=tmp_path)
+    assert (done.code, (tmp_path / "page.html").read_text()) == (2, "mine")
+
+
 def test_a_large_header_with_many_tensors_takes_little_memory(tmp_path: Path) -> None:
     words = struct.pack("<IQ", 8, 400_000) + b"".join(
         struct.pack("<Q", 17) + b"%017d" % index for index in range(400_000)

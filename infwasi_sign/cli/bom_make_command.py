@@ -66,9 +66,10 @@ def command(
     A package's is derived again from its bytes and must agree with the one in it; who signed it is
     not asked. Facts of this machine never stand in it, but in the BOM of a run, which points at it.
     """
-    from infwasi_sign.cli.bom_output import deliver
+    from infwasi_sign.cli.bom_output import deliver, require_deliverable
 
     with failures_as_json(as_json):
+        require_deliverable(output, as_json=as_json)
         if host or measure:
             _refuse_declared(card_path, vex_path)
             speed = _measured(target, key_path, policy_path, prompt, runs) if measure else None
@@ -86,9 +87,10 @@ def _refuse_declared(*paths: Path | None) -> None:
 
 
 def _declared(card_path: Path | None, vex_path: Path | None) -> "Declared":
-    from infwasi_sign.cli.declaring import read_declared_files
+    from infwasi_sign.cli.declaring import read_model_card
+    from infwasi_sign.domain.declared import Declared
 
-    return read_declared_files(card_path, vex_path)
+    return Declared() if card_path is None else read_model_card(card_path)
 
 
 def _document(
@@ -139,7 +141,7 @@ def _run_document(
     from infwasi_sign.adapters.measuring import measure_bytes
     from infwasi_sign.cli.issuing import now_and_issued_at
     from infwasi_sign.describe import run_subject
-    from infwasi_sign.domain.bom import numbered
+    from infwasi_sign.domain.bom import serial_number
     from infwasi_sign.domain.manifest import format_time
     from infwasi_sign.domain.run_bom import run_bom
 
@@ -149,7 +151,8 @@ def _run_document(
             target, access=_access(target, output, progress), measure_bytes=measure_bytes
         )
     timestamp = format_time(now_and_issued_at()[1])
-    return numbered(run_bom(subject, host, speed, timestamp=timestamp))
+    document = run_bom(subject, host, speed, timestamp=timestamp)
+    return document | {"serialNumber": serial_number(document)}
 
 
 def _measured(

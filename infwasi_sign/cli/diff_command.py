@@ -13,7 +13,18 @@ if TYPE_CHECKING:
     from infwasi_sign.domain.difference import Change, Container, Difference, Item
 
 _SHOWN: Final = 20  # changes of one section as text; `--json` and `--html` tell all
+_SHOWN_ON_PAGE: Final = 500
 _DIFFERENT: Final = 1
+_PAGE_MODE: Final = 0o644
+_TITLES: Final = {
+    "declared": "Declared facts",
+    "setting": "Settings",
+    "component": "Component",
+    "metadata": "Metadata of the model",
+    "tensor": "Tensors",
+    "layout": "Bytes between the parts",
+    "release": "Release",
+}
 
 
 @click.command(name="diff")
@@ -23,8 +34,11 @@ _DIFFERENT: Final = 1
 @click.option(
     "--html", "page", type=click.Path(path_type=Path), help="Write one HTML page to this file."
 )
+@click.option("--force", is_flag=True, help="Replace the page if it is there.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything changed.")
-def command(old: Path, new: Path, as_json: bool, page: Path | None, exit_code: bool) -> None:
+def command(
+    old: Path, new: Path, as_json: bool, page: Path | None, force: bool, exit_code: bool
+) -> None:
     """Say what changed from OLD to NEW: two packages, two models or two components.
 
     \b
@@ -38,11 +52,15 @@ def command(old: Path, new: Path, as_json: bool, page: Path | None, exit_code: b
     from infwasi_sign.adapters.package_directory import DirectoryStore
     from infwasi_sign.adapters.target_access import measure_open_model, open_target_file
     from infwasi_sign.cli.confining import confinement_of
+    from infwasi_sign.cli.delivery import require_outside
     from infwasi_sign.difference import difference
     from infwasi_sign.targets import Access
 
-    confinement = confinement_of(output=page)
     with failures_as_json(as_json), package_progress() as progress:
+        for side in (old, new):
+            if page is not None and side.is_dir():
+                require_outside(page, side)  # in a package every file is signed
+        confinement = confinement_of(output=page)
 
         def begin(total_bytes: int) -> None:
             progress.begin_bytes(total_bytes, f"{old.name} and {new.name}")
@@ -61,12 +79,36 @@ def command(old: Path, new: Path, as_json: bool, page: Path | None, exit_code: b
         progress.end()
         for note in (*found.old.notes, *found.new.notes):
             say(f"note: {note}")
+        if page is not None:
+            _write_page(found, page, force)
         if as_json:
             emit_json(as_document(found))
         else:
             show(*_lines(found))
     if exit_code and found.changes:
         click.get_current_context().exit(_DIFFERENT)
+
+
+def _write_page(found: "Difference", path: Path, force: bool) -> None:
+    from infwasi_sign import __version__
+    from infwasi_sign.adapters.atomic import write_atomic
+    from infwasi_sign.adapters.html_page import render_page
+
+    by_section: dict[str, list[Change]] = {}
+    for change in found.changes:
+        by_section.setdefault(str(change.section), []).append(change)
+    data = render_page(
+        "difference.html",
+        found=found,
+        files=list(_files(found)),
+        notes=(*found.old.notes, *found.new.notes),
+        sections=list(by_section.items()),
+        titles=_TITLES,
+        shown=_SHOWN_ON_PAGE,
+        made_by=__version__,
+    )
+    write_atomic(path, data, _PAGE_MODE, overwrite=force)
+    say(f"wrote {path}: not verified, only compared")
 
 
 def as_document(found: "Difference") -> dict[str, object]:
