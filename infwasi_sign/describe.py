@@ -13,7 +13,7 @@ from infwasi_sign.domain.agreement import agree
 from infwasi_sign.domain.bom import BomInputs, ModelSubject, WasmSubject, derive_bom
 from infwasi_sign.domain.declared import Declared
 from infwasi_sign.domain.digest import Algorithm, MeasureBytes
-from infwasi_sign.domain.gguf import ByteSource, GgufHeader
+from infwasi_sign.domain.gguf import GgufHeader
 from infwasi_sign.domain.gguf_facts import model_facts
 from infwasi_sign.domain.manifest import (
     BOM_FILE,
@@ -101,7 +101,7 @@ def package_document(target: ReadPackage, measure_bytes: MeasureBytes) -> dict[s
     manifest = target.manifest
     for name, data in ((COMPONENT_FILE, target.component), (BOM_FILE, target.bom)):
         _require_digest(manifest, name, str(measure_bytes(data)[Algorithm.BLAKE3]))
-    sources: dict[str, ByteSource] = {}
+    headers: dict[str, GgufHeader] = {}
     for model, read in target.models:
         name = model.shards[0]
         if read is None:
@@ -111,24 +111,9 @@ def package_document(target: ReadPackage, measure_bytes: MeasureBytes) -> dict[s
                 hint="`infwasi verify --model FILE` checks packages whose model lies elsewhere",
             )
         _require_digest(manifest, name, str(read.digests.blake3))
-        sources[name] = HeaderSource(read.header)
-    return agree(manifest, target.component, target.bom, sources, measure_bytes).bom.tree
-
-
-@dataclass(frozen=True, slots=True)
-class HeaderSource:
-    """A header that was parsed before, as a source of its bytes: a header is all that is read."""
-
-    header: GgufHeader
-
-    @property
-    def size_bytes(self) -> int:
-        """The size of the whole file."""
-        return self.header.file_bytes
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        """Bytes of the header."""
-        return self.header.header_bytes[offset : offset + size]
+        headers[name] = read.header
+    agreed = agree(manifest, target.component, target.bom, headers.__getitem__, measure_bytes)
+    return agreed.bom.tree
 
 
 def _require_digest(manifest: Manifest, name: str, measured: str) -> None:

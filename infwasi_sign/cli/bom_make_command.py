@@ -11,6 +11,8 @@ from infwasi_sign.cli.output import failures_as_json, package_progress, progress
 from infwasi_sign.errors import UndecidedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from infwasi_sign.cli.output import PackageProgress
     from infwasi_sign.domain.declared import Declared
     from infwasi_sign.domain.run_bom import RunFacts
@@ -34,6 +36,9 @@ _PROMPT: Final = "What is the capital of Sweden?"
 @click.option("--measure", is_flag=True, help="With --host, and how fast PACKAGE is here.")
 @click.option("--runs", type=click.IntRange(1, 100), default=3, help="How often to measure.")
 @click.option("--prompt", default=_PROMPT, help="What to ask when measuring.")
+@click.option(
+    "--max-tokens", type=click.IntRange(1), default=64, help="Of the answer that is measured."
+)
 @click.option("--key", "key_path", type=_FILE, help="With --measure: whose signature counts.")
 @click.option("--policy", "policy_path", type=_FILE, help="With --measure: the policy that counts.")
 @output_options
@@ -45,6 +50,7 @@ def command(
     measure: bool,
     runs: int,
     prompt: str,
+    max_tokens: int,
     key_path: Path | None,
     policy_path: Path | None,
     spec_version: str,
@@ -72,7 +78,9 @@ def command(
         require_deliverable(output, as_json=as_json)
         if host or measure:
             _refuse_declared(card_path, vex_path)
-            speed = _measured(target, key_path, policy_path, prompt, runs) if measure else None
+            trust = _trust(key_path, policy_path)
+            asked = (*trust, "--max-tokens", str(max_tokens), os.fspath(target))
+            speed = _measured(asked, prompt, runs) if measure else None
             document = _run_document(target, speed, output)
         else:
             document = _document(target, _declared(card_path, vex_path), output)
@@ -93,9 +101,7 @@ def _declared(card_path: Path | None, vex_path: Path | None) -> "Declared":
     return Declared() if card_path is None else read_model_card(card_path)
 
 
-def _document(
-    target: Path, declared: "Declared", output: Path | None
-) -> "dict[str, JsonValue]":
+def _document(target: Path, declared: "Declared", output: Path | None) -> "dict[str, JsonValue]":
     from infwasi_sign import __version__
     from infwasi_sign.adapters.measuring import measure_bytes
     from infwasi_sign.cli.issuing import now_and_issued_at
@@ -108,7 +114,9 @@ def _document(
         tools={"infwasi": __version__},
     )
     with package_progress() as progress:
-        return describe(request, access=_access(target, output, progress), measure_bytes=measure_bytes)
+        return describe(
+            request, access=_access(target, output, progress), measure_bytes=measure_bytes
+        )
 
 
 def _access(target: Path, output: Path | None, progress: "PackageProgress") -> "Access":
@@ -155,15 +163,15 @@ def _run_document(
     return document | {"serialNumber": serial_number(document)}
 
 
-def _measured(
-    target: Path, key_path: Path | None, policy_path: Path | None, prompt: str, runs: int
-) -> "RunFacts":
+def _trust(key_path: Path | None, policy_path: Path | None) -> "Iterator[str]":
     """Only what is verified is run, so whoever measures says whom to trust."""
+    for flag, path in (("--key", key_path), ("--policy", policy_path)):
+        if path is not None:
+            yield from (flag, os.fspath(path))
+
+
+def _measured(arguments: tuple[str, ...], prompt: str, runs: int) -> "RunFacts":
     from infwasi_sign.adapters.measured_runs import measure_runs
 
-    trust = [
-        *(() if key_path is None else ("--key", os.fspath(key_path))),
-        *(() if policy_path is None else ("--policy", os.fspath(policy_path))),
-    ]
     with progress_bar("running", runs + 1) as progress:
-        return measure_runs([*trust, os.fspath(target)], prompt, runs=runs, progress=progress)
+        return measure_runs(arguments, prompt, runs=runs, progress=progress)

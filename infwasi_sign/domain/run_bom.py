@@ -137,19 +137,17 @@ def _packages(host: HostFacts) -> list[JsonValue]:
         "name": "Python",
         "version": host.python,
     }
-    return [
-        python,
-        *(
-            {
-                "bom-ref": f"pypi:{name}",
-                "type": "library",
-                "name": name,
-                "version": version,
-                "purl": f"pkg:pypi/{name}@{version.replace('+', '%2B')}",
-            }
-            for name, version in host.packages
-        ),
+    libraries: list[JsonValue] = [
+        {
+            "bom-ref": f"pypi:{name}",
+            "type": "library",
+            "name": name,
+            "version": version,
+            "purl": f"pkg:pypi/{name}@{version.replace('+', '%2B')}",
+        }
+        for name, version in host.packages
     ]
+    return [python, *libraries]
 
 
 def _libraries(host: HostFacts) -> list[JsonValue]:
