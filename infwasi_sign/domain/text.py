@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections.abc import Iterator
 from typing import Final
 
 # C0 without tab and newline, DEL, C1 (ECMA-48); soft hyphen; zero-width characters; bidirectional
@@ -40,6 +41,22 @@ def find_hidden(text: str, *, keep_layout: bool = True) -> str | None:
         return None
     found = (_UNSAFE if keep_layout else _UNSAFE_OR_LAYOUT).search(text)
     return None if found is None else found.group()
+
+
+def visible_pieces(text: str, *, keep_layout: bool) -> Iterator[tuple[str, bool]]:
+    r"""The text in pieces: those that show as they are, and ``\u{..}`` for what would not (true).
+
+    Joined they are `escape_controls`; apart they can be told from a text that spells ``\u{..}``.
+    """
+    pattern = _UNSAFE if keep_layout else _UNSAFE_OR_LAYOUT
+    at = 0
+    for match in pattern.finditer(text):
+        if match.start() > at:
+            yield text[at : match.start()], False
+        yield f"\\u{{{ord(match.group()):x}}}", True
+        at = match.end()
+    if at < len(text):
+        yield text[at:], False
 
 
 def harmless_line(text: str) -> str:
