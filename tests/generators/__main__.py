@@ -75,14 +75,16 @@ class Scene:
         return (self.folder / name).read_bytes()
 
     def _run(self, command: list[str], environment: dict[str, str]) -> None:
-        subprocess.run(
+        done = subprocess.run(
             command,
             cwd=self.folder,
             env=environment,
-            check=True,
+            check=False,
             capture_output=True,
             timeout=TIMEOUT_SECONDS,
         )
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(command)}: {done.returncode}\n{done.stderr.decode()}")
 
 
 def ours(scene: Scene) -> bytes:
@@ -105,6 +107,11 @@ def ours_with_a_card(scene: Scene) -> bytes:
         "card",
     )
     return scene.read("card/capital-1.0.0/bom.cdx.json")
+
+
+def ours_of_a_model(scene: Scene) -> bytes:
+    scene.infwasi("bom", "make", f"models/{MODEL.name}", "--output", "model.json")
+    return scene.read("model.json")
 
 
 def aisbom(scene: Scene) -> bytes:
@@ -133,6 +140,7 @@ def _toolkit(scene: Scene, output: str, *more: str) -> bytes:
 GENERATORS: Final = {
     "infwasi": (ours, "infwasi pack, as it is"),
     "infwasi, card": (ours_with_a_card, "infwasi pack, with a model-card.toml of 15 lines"),
+    "infwasi, model": (ours_of_a_model, "infwasi bom MODEL, as it is"),
     "aisbom": (aisbom, "aisbom-cli 1.7.0: aisbom scan models --offline"),
     "toolkit": (toolkit, "toolkit-ml-provenance 1.0.0: toolkit-mlsbom generate"),
     "toolkit, card": (

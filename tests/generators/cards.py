@@ -7,7 +7,7 @@ FIFTEEN_LINES: Final = """\
 bom.author = "Example Ltd"
 app = {producer = "Example Ltd", area = "geography lessons", data-usage = "public questions"}
 training.approach = "self-supervised"
-security.contact = "security@example.com"
+security.contact = "mailto:security@example.com"
 [model]
 version = "1.0.0"
 description = "A small language model that answers in English"
