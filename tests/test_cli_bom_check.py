@@ -284,6 +284,15 @@ def test_complaints_are_few_and_short() -> None:
     assert max(map(len, check.complaints)) < 300
 
 
+def test_of_several_schemas_the_one_that_fits_best_is_the_complaint() -> None:
+    document = SMALL | {
+        "components": [{"type": "file", "name": "n", "licenses": [{"license": {}}]}]
+    }
+    (complaint,) = check_schema(json.dumps(document).encode(), document, is_xml=False).complaints
+    assert complaint.startswith("$.components[0].licenses")
+    assert complaint.endswith("'id' is a required property (required)")
+
+
 def test_too_many_components_have_no_verdict(tmp_path: Path) -> None:
     path = written(tmp_path, SMALL | {"components": [{}] * (LIMITS.bom_components + 1)})
     assert error_of(infwasi("bom", "check", path)) == (
