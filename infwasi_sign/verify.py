@@ -23,10 +23,11 @@ from infwasi_sign.domain.agreement import agree
 from infwasi_sign.domain.component import ComponentFacts
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
 from infwasi_sign.domain.facts import claim_facts, measured_facts, signer_facts
+from infwasi_sign.domain.gguf import GgufHeader, parse
 from infwasi_sign.domain.gguf_facts import ModelFacts
 from infwasi_sign.domain.level_demand import LevelDemand, require_rules_and_level
 from infwasi_sign.domain.load_level import LoadLevel
-from infwasi_sign.domain.manifest import EntryRole, Manifest
+from infwasi_sign.domain.manifest import Entry, EntryRole, Manifest
 from infwasi_sign.domain.policy import (
     DirectoryNamed,
     Policy,
@@ -235,7 +236,12 @@ def _verify_opened(
     )
     component = small[EntryRole.COMPONENT]
     # 6. agree
-    agreed = agree(manifest, component, small[EntryRole.BOM], files, measure_bytes)
+    bom = small[EntryRole.BOM]
+
+    def header(entry: Entry) -> GgufHeader:
+        return parse(files[entry.name], likely_bytes=entry.require_gguf().header_bytes)
+
+    agreed = agree(manifest, component, bom, header, measure_bytes)
     # 7. policy on the measured facts
     computed = frozenset.intersection(
         *(frozenset(digest.algorithm for digest in entry.digests) for entry in measured)

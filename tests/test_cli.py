@@ -25,6 +25,8 @@ COMMANDS = (
         "trust",
     ),
     "inspect",
+    "bom",
+    "diff",
     "state",
 )
 SIGN = ("pack", "--sign", "--key", "release.key")
@@ -80,7 +82,7 @@ def test_nothing_typed_shows_the_help() -> None:
 def test_unknown_option_is_a_usage_error(name: str) -> None:
     words = [name] if name else []
     done = infwasi(*words, "--frobnicate")
-    path = " ".join(["infwasi", *words])
+    path = " ".join(["infwasi", *words, *(["make"] if name == "bom" else [])])
     assert (done.code, done.out) == (2, "")
     assert done.said[0].startswith("error: No such option '--frobnicate'.")
     assert done.said[1:] == [f"hint: {path} --help shows examples"]

@@ -94,9 +94,7 @@ def check_profile(document: dict[str, JsonValue]) -> SchemaCheck:
     if obstacle is not None:
         return SchemaCheck(name=name, obstacle=obstacle)
     try:
-        from jsonschema import (  # type: ignore[import-untyped]  # noqa: PLC0415 - as above; it ships no types
-            Draft202012Validator,
-        )
+        from jsonschema import Draft202012Validator  # noqa: PLC0415 - as above
     except ImportError as e:
         return SchemaCheck(name=name, obstacle=f"no validator: {e.msg}; {_EXTRA}")
     validator = Draft202012Validator(json.loads(PROFILE.read_bytes()))
@@ -116,7 +114,7 @@ def require_checked(check: SchemaCheck) -> None:
 
 def _complaints(errors: Iterable[Any]) -> Iterator[str]:
     """One line for each: where, and what; the libraries' own texts repeat the whole document."""
-    for error in islice(errors, _MOST_COMPLAINTS):
+    for error in map(_nearest, islice(errors, _MOST_COMPLAINTS)):
         place = getattr(error, "json_path", None) or f"line {getattr(error, 'line', '?')}"
         rule = getattr(error, "validator", None)
         said = str(error.message)
@@ -125,6 +123,16 @@ def _complaints(errors: Iterable[Any]) -> Iterator[str]:
                 said[: _COMPLAINT_CHARACTERS // 2] + " ... " + said[-_COMPLAINT_CHARACTERS // 2 :]
             )
         yield f"{place}: {said}" + (f" ({rule})" if rule else "")
+
+
+def _nearest(error: Any) -> Any:
+    """Where none of several schemas fits, what the one that fits best has against it."""
+    while context := getattr(error, "context", None):
+        branches: dict[Any, list[Any]] = {}
+        for inner in context:
+            branches.setdefault(inner.schema_path[0], []).append(inner)
+        error = min(branches.values(), key=len)[0]
+    return error
 
 
 def _too_large(document: dict[str, JsonValue]) -> str | None:

@@ -79,11 +79,10 @@ def main() -> NoReturn:
     """Run the command line and exit; no traceback ever leaves this function."""
     _occupy_standard_descriptors()
     try:
-        cli.main(prog_name="infwasi", standalone_mode=False)
+        # What a command gives to `Context.exit` comes back from here, as does what it returns.
+        code = cli.main(prog_name="infwasi", standalone_mode=False) or 0
     except BaseException as error:  # the edge: everything becomes one line and a code
         code = _reported(error)
-    else:
-        code = 0
     _flush_or_forget()
     if len(threading.enumerate()) > 1:
         # A thread is still in native code (compiling, importing); nobody needs its result, and

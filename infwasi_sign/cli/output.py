@@ -263,6 +263,7 @@ class AnswerWriter:
                     "type": "result",
                     "finishReason": str(summary.finish_reason),
                     "inputTokens": summary.input_tokens,
+                    "loadSeconds": round(summary.load_seconds or 0.0, 6),
                     "outputTokens": summary.output_tokens,
                     "seed": seed,
                 }

@@ -1,10 +1,10 @@
 """Step 6 of verification: the bytes say what the statement says, and so does the BOM.
 
-Pure: component and BOM are bytes that were measured, the model's header is read through a source
-whose header digest is checked here again.
+Pure: component and BOM are bytes that were measured; the header of the model, which was read after
+that, is held to its digest here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from infwasi_sign.domain.bom import BomDocument, bom_bytes, derive_bom, read_bom
@@ -13,7 +13,7 @@ from infwasi_sign.domain.bom_inputs import package_inputs
 from infwasi_sign.domain.bom_model import stated_tensor_digests
 from infwasi_sign.domain.component import ComponentFacts, describe, find_settings
 from infwasi_sign.domain.digest import Algorithm, MeasureBytes
-from infwasi_sign.domain.gguf import ByteSource, GgufHeader, parse
+from infwasi_sign.domain.gguf import GgufHeader
 from infwasi_sign.domain.gguf_facts import ModelFacts, model_facts
 from infwasi_sign.domain.manifest import ComponentClaim, Entry, Manifest
 from infwasi_sign.domain.model_digests import (
@@ -41,10 +41,12 @@ def agree(
     manifest: Manifest,
     component: bytes,
     bom: bytes,
-    sources: Mapping[str, ByteSource],
+    read_header: Callable[[Entry], GgufHeader],
     measure_bytes: MeasureBytes,
 ) -> Agreed:
-    """Hold a manifest to the component, the models' headers (by entry name) and the BOM.
+    """Hold a manifest to the component, the models' headers and the BOM.
+
+    ``read_header`` gives the header of the model that an entry states.
 
     Raises:
         RefusedError: kind `disagree`, naming the member; `malformed`, one of them does not parse.
@@ -61,8 +63,7 @@ def agree(
     models: dict[str, ModelFacts] = {}
     for model in manifest.models:
         entry = manifest.entry(model.shards[0])
-        claimed_bytes = entry.require_gguf().header_bytes
-        header = parse(sources[entry.name], likely_bytes=claimed_bytes)
+        header = read_header(entry)
         _require_evidence(entry, header)
         facts = models[model.name] = model_facts(header)
         where = f"models[{model.name}]"

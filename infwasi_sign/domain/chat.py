@@ -46,8 +46,12 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """How a generation ended and what it used, in tokens."""
+    """How a generation ended and what it used, in tokens.
+
+    ``load_seconds`` is what loading the model took; the run knows it, no host does.
+    """
 
     finish_reason: FinishReason
     input_tokens: int
     output_tokens: int
+    load_seconds: float | None = None

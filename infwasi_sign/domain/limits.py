@@ -61,6 +61,11 @@ class Limits:
     bom_components: int = 20_000  # the library that converts takes 10 KiB for each
     bom_schema_pairs: int = 8_000_000  # of items of lists; the validator compares each: 10 s
     bom_schema_address_characters: int = 200_000  # of URLs; its grammar takes 0.2 ms each: 40 s
+    html_bytes: int = 64 * MIB  # of a page; that of SmolLM2 has 0.1 MiB, 10,000 components 15 MiB
+    html_components: int = 10_000  # shown of a BOM; browsers still lay these out within seconds
+    html_items: int = 200  # shown of any other list, as imports, properties or vulnerabilities
+    html_text_characters: int = 16 * KIB  # shown of one text; templates have up to 30 KiB
+    html_short_characters: int = 240  # of them at first sight: three lines
 
     # --- GGUF header (docs/format.md section 6)
     gguf_header_bytes: int = 256 * MIB  # the largest known (262k-token vocabularies) are 16 MiB

@@ -30,6 +30,7 @@ _HEX: Final = re.compile(r"[0-9a-fA-F]+")
 
 _SOFTWARE: Final = frozenset({"framework", "platform", "operating-system", "container"})
 _HARDWARE: Final = frozenset({"device"})
+_OF_BYTES: Final = frozenset({"machine-learning-model", "file", "data"})
 
 Question = Callable[[BomView, Subject], Iterator[Found]]
 
@@ -99,11 +100,13 @@ def _signature(view: BomView, _: Subject) -> Iterator[Found]:
 
 
 def _listed(view: BomView, _: Subject) -> Iterator[Found]:
-    """Components beside the one that is described."""
-    count = sum(one.path != view.system.path for one in view.components)
-    if count:
-        word = "component" if count == 1 else "components"
-        yield Found(state=State.VALUE, where="components", what=f"{count} {word}")
+    """The components; an application is not one of its own, a file or model alone is."""
+    listed = [
+        one for one in view.components if one.path != view.system.path or one.type in _OF_BYTES
+    ]
+    if listed:
+        word = "component" if len(listed) == 1 else "components"
+        yield Found(state=State.VALUE, where=listed[0].path, what=f"{len(listed)} {word}")
 
 
 def _dependencies(view: BomView, _: Subject) -> Iterator[Found]:

@@ -211,8 +211,9 @@ def _look_at(subject: Subject, body: str) -> Iterator[Found]:
 
 def _unknown_by_tag(subject: Subject, member: str) -> Found | None:
     """Our tag for this member, or the longest that ends in `*` and begins like it."""
-    candidates = [member, *(f"{member[:end]}*" for end in range(len(member), -1, -1))]
-    for name in candidates:
+    if not subject.origins:
+        return None
+    for name in (member, *(f"{member[:end]}*" for end in range(len(member), -1, -1))):
         if name in subject.origins:
             origin, where = subject.origins[name]
             if origin == Origin.UNKNOWN:

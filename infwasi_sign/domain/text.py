@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
@@ -44,6 +45,21 @@ def find_hidden(text: str, *, keep_layout: bool = True) -> str | None:
         return None
     found = _unsafe(keep_layout).search(text)
     return None if found is None else found.group()
+
+
+def visible_pieces(text: str, *, keep_layout: bool) -> Iterator[tuple[str, bool]]:
+    r"""The text in pieces: those that show as they are, and ``\u{..}`` for what would not (true).
+
+    Joined they are `escape_controls`; apart they can be told from a text that spells ``\u{..}``.
+    """
+    at = 0
+    for match in _unsafe(keep_layout).finditer(text):
+        if match.start() > at:
+            yield text[at : match.start()], False
+        yield f"\\u{{{ord(match.group()):x}}}", True
+        at = match.end()
+    if at < len(text):
+        yield text[at:], False
 
 
 def harmless_line(text: str) -> str:

@@ -32,6 +32,8 @@ from infwasi_sign.domain.gguf_facts import model_facts
 from infwasi_sign.domain.identity_record import IdentityRecord
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.material import SigningMode, mode_of
+from infwasi_sign.domain.minimum_elements import judge
+from infwasi_sign.domain.minimum_elements_software import BASELINES
 from infwasi_sign.domain.model_digests import TensorDigests, header_digest, tensor_table_digest
 from infwasi_sign.domain.oms import encode_oms_payload, parse_oms_payload
 from infwasi_sign.domain.oms_bundle import encode_oms_bundle, parse_oms_bundle
@@ -183,6 +185,19 @@ def _bom(data: bytes) -> None:
     document = read_bom(canonical)
     document.declared()
     require_agreement(document, data, document.tree, canonical)
+
+
+@_target(corpus.boms, longest=8192)
+def _minimum_elements(data: bytes) -> None:
+    """Any JSON is judged; what is found stands somewhere, and each element is found once."""
+    value = strict_json.parse(data, where="json", limit_bytes=LIMITS.bundle_bytes)
+    for judgement in judge(
+        value if isinstance(value, dict) else {"components": [value]}, BASELINES
+    ):
+        assert len(judgement.findings) == len(judgement.baseline.elements)
+        for finding in judgement.findings:
+            assert finding.where
+            assert finding.present <= finding.subjects
 
 
 # --- model and component ----------------------------------------------------------------------

@@ -1,0 +1,64 @@
+"""What a BOM does not say, and what to add for it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from infwasi_sign.domain.bom_node import Node
+from infwasi_sign.domain.bom_page_fields import (
+    AUTHORS,
+    DATASET_GAPS,
+    MODEL_GROUPS,
+    SECURITY_FIELDS,
+    SUBJECT_FIELDS,
+    Field,
+)
+from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.origin import ORIGIN_PREFIX, Origin
+from infwasi_sign.domain.page_parts import Gap, Gaps
+
+_ELSEWHERE: Final = {"data.classification": ("Classification of the data", "data-usage in [app]")}
+_MODEL_FIELDS: Final = tuple(field for _, group in MODEL_GROUPS for field in group)
+
+
+def find_gaps(
+    metadata: Node, subject: Node, models: Sequence[Node], others: Iterable[Node]
+) -> Iterator[Gaps]:
+    """What is tagged unknown; of a subject without tags, what a reader would look for.
+
+    ``others`` are all components and services, those named before among them.
+    """
+    groups: list[tuple[str, Node, Iterable[Field]]] = []
+    if metadata:
+        groups.append(("This document", metadata, (AUTHORS,)))
+    if subject and subject not in models:
+        fields = (*SUBJECT_FIELDS, *SECURITY_FIELDS)
+        groups.append((subject.text("name") or "App", subject, fields))
+    groups += [(node.text("name") or "Model", node, _MODEL_FIELDS) for node in models]
+    for title, node, known in groups:
+        if found := tuple(_gaps_of(node, known)):
+            yield Gaps(subject=title, gaps=found)
+    told = {id(node) for _, node, _ in groups}
+    for node in others:
+        if id(node) not in told and (found := tuple(_tagged(node, ()))):
+            yield Gaps(subject=node.text("name") or "unnamed", gaps=found)
+
+
+def _gaps_of(node: Node, fields: Iterable[Field]) -> Iterator[Gap]:
+    if any(name.startswith(ORIGIN_PREFIX) for name in node.properties):
+        yield from _tagged(node, fields)
+        return
+    for field in fields:
+        if ":" not in field.member and not any(field.read(node)):
+            yield Gap(label=field.label, key=field.member)
+
+
+def _tagged(node: Node, fields: Iterable[Field]) -> Iterator[Gap]:
+    labels = {field.member: (field.label, field.key or "") for field in fields}
+    labels |= DATASET_GAPS | _ELSEWHERE
+    unknown = [name for name, value in node.properties.items() if value == Origin.UNKNOWN]
+    members = (name.removeprefix(ORIGIN_PREFIX) for name in unknown if ORIGIN_PREFIX in name)
+    order = {member: at for at, member in enumerate(labels)}
+    in_order = sorted(members, key=lambda one: (order.get(one, len(order)), one))
+    for member in in_order[: LIMITS.html_items]:
+        label, key = labels.get(member, (member, ""))
+        yield Gap(label=label, key=key)

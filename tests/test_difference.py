@@ -1,0 +1,297 @@
+"""`infwasi diff` names exactly what was changed, and no byte changes without a word."""
+
+import os
+import random
+import struct
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infwasi_sign.adapters.package_directory import DirectoryStore
+from infwasi_sign.adapters.target_access import measure_open_model, open_target_file
+from infwasi_sign.difference import difference
+from infwasi_sign.domain.difference import Difference, Section
+from infwasi_sign.errors import RefusedError, UndecidedError
+from infwasi_sign.targets import Access
+from tests import forge
+from tests.command_line import infwasi, start
+from tests.conftest import ROOT
+from tests.gguf_forge import (
+    PAIRS,
+    TEMPLATE,
+    TENSOR_F16,
+    TENSOR_F32,
+    TENSORS,
+    Tensor,
+    pattern,
+    text_pair,
+    tiny_gguf,
+    u32_pair,
+)
+
+SETTINGS = forge.SETTINGS
+KINDS = ("ffn_up", "ffn_down", "attn_q", "attn_k")
+MODEL_PAIRS = 14  # beside the six of packages: the twenty that the project promises
+
+
+def between(old: Path, new: Path) -> Difference:
+    opened: list[int] = []
+    found = difference(
+        (old, new),
+        Access(
+            store=DirectoryStore(),
+            open_file=open_target_file,
+            measure_model=measure_open_model,
+            on_opened=opened.append,
+        ),
+    )
+    assert len(opened) == 1
+    return found
+
+
+def models(folder: Path, old: bytes, new: bytes) -> Difference:
+    (folder / "old.gguf").write_bytes(old)
+    (folder / "new.gguf").write_bytes(new)
+    return between(folder / "old.gguf", folder / "new.gguf")
+
+
+def many_tensors(count: int, seed: int = 0) -> tuple[Tensor, ...]:
+    return tuple(
+        Tensor(
+            name=f"blk.{index // 4}.{KINDS[index % 4]}.weight".encode(),
+            dimensions=(8,),
+            type=TENSOR_F32,
+            data=pattern(32, index + seed),
+        )
+        for index in range(count)
+    )
+
+
+@pytest.mark.parametrize("seed", range(MODEL_PAIRS))
+def test_names_exactly_the_tensors_and_keys_that_were_changed(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)  # noqa: S311 - chance that can be repeated
+    tensors = list(many_tensors(40))
+    pairs = [*PAIRS, *(text_pair(f"test.key_{index}", f"value {index}") for index in range(12))]
+    changed_tensors = sorted(chance.sample(range(40), chance.randrange(0, 5)))
+    changed_keys = sorted(
+        chance.sample(range(12), chance.randrange(0 if changed_tensors else 1, 3))
+    )
+    old = tiny_gguf(pairs=tuple(pairs), tensors=tuple(tensors))
+    for index in changed_tensors:
+        data = bytearray(tensors[index].data)
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        tensors[index] = replace(tensors[index], data=bytes(data))
+    for index in changed_keys:
+        pairs[len(PAIRS) + index] = text_pair(f"test.key_{index}", f"another {index}")
+    found = models(tmp_path, old, tiny_gguf(pairs=tuple(pairs), tensors=tuple(tensors)))
+    assert [(change.section, change.name, change.verb) for change in found.changes] == [
+        *((Section.METADATA, f"test.key_{index}", "changed") for index in changed_keys),
+        *((Section.TENSOR, tensors[index].name.decode(), "changed") for index in changed_tensors),
+    ]
+
+
+SETTING_PAIRS: dict[str, dict[str, Any]] = {
+    "system prompt": {"system_prompt": "Lie."},
+    "temperature": {"temperature": 0.9},
+    "max tokens": {"max_tokens": 7},
+    "stop texts": {"stop": ("END",)},
+    "limit promptBytes": {"limits": replace(SETTINGS.limits, prompt_bytes=1000)},
+}
+
+
+@pytest.mark.parametrize("name", SETTING_PAIRS)
+def test_names_the_setting_that_was_changed(name: str, tmp_path: Path) -> None:
+    changed = replace(SETTINGS, **SETTING_PAIRS[name])
+    old = forge.make_package(tmp_path / "old", settings=SETTINGS)
+    new = forge.make_package(tmp_path / "new", settings=changed)
+    assert between(old, new).summary == f"only {name}"
+
+
+def test_names_the_component_that_was_changed(tmp_path: Path) -> None:
+    stock = (ROOT / "components" / "prebuilt" / "inference.wasm").read_bytes()
+    old = forge.make_package(tmp_path / "old", inference=stock + b"\0\x02\x01x")
+    new = forge.make_package(tmp_path / "new", inference=stock + b"\0\x02\x01y")
+    found = between(old, new)
+    assert found.summary == "only inference component"
+    (change,) = found.changes
+    assert change.old is not None
+    assert change.new is not None
+    assert change.old.size_bytes == change.new.size_bytes == len(stock) + 4
+    assert change.old.digest != change.new.digest
+
+
+def test_two_models_that_differ_in_their_template_alone_say_so(tmp_path: Path) -> None:
+    pairs = (*PAIRS[:-1], text_pair("tokenizer.chat_template", f"{TEMPLATE}\n{{# more #}}"))
+    found = models(tmp_path, tiny_gguf(), tiny_gguf(pairs=pairs))
+    assert found.summary == "only tokenizer.chat_template"
+    (change,) = found.changes
+    assert change.old is not None
+    assert change.new is not None
+    assert change.old.digest != change.new.digest
+    assert change.text_lines() == ("@@ -1 +1,2 @@", f" {TEMPLATE}", "+{# more #}")
+
+
+def test_many_tensors_are_told_in_few_words(tmp_path: Path) -> None:
+    new = tiny_gguf(tensors=(*TENSORS[:1], *many_tensors(4)))
+    old = tiny_gguf(tensors=(*TENSORS[:1], *many_tensors(4, seed=9)))
+    assert models(tmp_path, old, new).summary == "only blk.0.ffn_up.weight and 3 more"
+
+
+def test_a_tensor_of_another_type_with_the_same_bytes_is_another(tmp_path: Path) -> None:
+    def with_type(kind: int, dimensions: tuple[int, ...]) -> bytes:
+        tensor = Tensor(name=b"x", dimensions=dimensions, type=kind, data=pattern(32, 1))
+        return tiny_gguf(tensors=(tensor,))
+
+    found = models(tmp_path, with_type(TENSOR_F32, (8,)), with_type(TENSOR_F16, (16,)))
+    assert found.summary == "only x"
+    assert [item and item.value for item in (found.changes[0].old, found.changes[0].new)] == [
+        "F32 8",
+        "F16 16",
+    ]
+
+
+def test_added_and_removed_things_are_told(tmp_path: Path) -> None:
+    old = tiny_gguf(pairs=(*PAIRS, u32_pair("test.old", 1)), tensors=TENSORS[:2])
+    new = tiny_gguf(pairs=(*PAIRS, u32_pair("test.new", 1)), tensors=TENSORS)
+    assert [(change.name, change.verb) for change in models(tmp_path, old, new).changes] == [
+        ("test.old", "removed"),
+        ("test.new", "added"),
+        ("c.weight", "added"),
+    ]
+
+
+def test_a_value_of_another_type_is_another(tmp_path: Path) -> None:
+    new = tiny_gguf(pairs=(*PAIRS, text_pair("test.one", "1")))
+    old = tiny_gguf(pairs=(*PAIRS, u32_pair("test.one", 1)))
+    assert models(tmp_path, old, new).summary == "only test.one"
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        pytest.param(tiny_gguf(pairs=PAIRS[::-1]), id="order of keys"),
+        pytest.param(tiny_gguf(version=2), id="version"),
+        pytest.param(tiny_gguf(pads_last=False), id="padding"),
+    ],
+)
+def test_bytes_that_are_no_item_are_told_as_well(new: bytes, tmp_path: Path) -> None:
+    found = models(tmp_path, tiny_gguf(), new)
+    assert found.summary == "only bytes of the model that are none of its parts"
+
+
+def test_the_same_is_the_same(tmp_path: Path) -> None:
+    found = models(tmp_path, tiny_gguf(), tiny_gguf())
+    assert (found.summary, found.changes, found.containers) == ("nothing", (), ())
+
+
+def test_a_release_of_the_same_is_told_as_one(tmp_path: Path) -> None:
+    old = forge.make_package(tmp_path)
+    new = forge.make_package(tmp_path, version="1.0.1")
+    assert between(old, new).summary == "only the release (version)"
+
+
+def test_a_detached_model_is_compared_by_its_digest(tmp_path: Path) -> None:
+    old = forge.make_package(tmp_path / "old", is_detached=True)
+    new = forge.make_package(tmp_path / "new", is_detached=True, model=tiny_gguf(pairs=PAIRS[::-1]))
+    found = between(old, new)
+    assert found.summary == "only model.gguf"
+    assert "without its model" in found.new.notes[0]
+
+
+def test_refuses_to_compare_a_model_with_a_package(tmp_path: Path) -> None:
+    (tmp_path / "a.gguf").write_bytes(tiny_gguf())
+    with pytest.raises(UndecidedError, match="of different kinds"):
+        between(tmp_path / "a.gguf", forge.make_package(tmp_path))
+
+
+def test_refuses_what_does_not_parse(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="file is truncated"):
+        models(tmp_path, tiny_gguf(), tiny_gguf()[:-40])
+
+
+def test_refuses_what_is_none_of_the_three(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+    with pytest.raises(UndecidedError, match="neither a model nor a component nor a package"):
+        between(tmp_path / "a.txt", tmp_path / "a.txt")
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+def test_says_it_in_lines(tmp_path: Path) -> None:
+    (tmp_path / "old.gguf").write_bytes(tiny_gguf())
+    pairs = (PAIRS[0], text_pair("general.name", "tina\x1b[2J"), *PAIRS[2:])
+    (tmp_path / "new.gguf").write_bytes(tiny_gguf(pairs=pairs))
+    done = infwasi("diff", "old.gguf", "new.gguf", cwd=tmp_path)
+    first, file, *lines = done.out.splitlines()
+    assert (done.code, first) == (0, "changed: only general.name")
+    assert file.startswith("file the model: 672 bytes blake3:")
+    assert [line.rsplit("sha256:", 1)[0] for line in lines] == [
+        "metadata general.name: changed",
+        '  - "tiny"  4 bytes  ',
+        '  + "tina\\u001b[2J"  8 bytes  ',
+    ]
+
+
+def test_the_same_as_json(tmp_path: Path) -> None:
+    (tmp_path / "old.gguf").write_bytes(tiny_gguf())
+    (tmp_path / "new.gguf").write_bytes(tiny_gguf(pairs=PAIRS[:3] + PAIRS[4:]))
+    done = infwasi("diff", "old.gguf", "new.gguf", "--json", "--exit-code", cwd=tmp_path)
+    (document,) = done.documents
+    assert (done.code, document["summary"]) == (1, "only tokenizer.ggml.model")
+    (change,) = document["changes"]
+    assert (change["change"], change["new"], change["old"]["size"]) == ("removed", None, 4)
+
+
+def test_nothing_changed_is_exit_code_0(tmp_path: Path) -> None:
+    (tmp_path / "old.gguf").write_bytes(tiny_gguf())
+    done = infwasi("diff", "old.gguf", "old.gguf", "--exit-code", cwd=tmp_path)
+    assert (done.code, done.out) == (0, "changed: nothing\n")
+
+
+def test_writes_a_page_that_shows_hostile_names_as_text(tmp_path: Path) -> None:
+    hostile = "</dd><script>alert(1)</script>\u202e"
+    (tmp_path / "old.gguf").write_bytes(tiny_gguf())
+    pairs = (PAIRS[0], text_pair("general.name", hostile), *PAIRS[2:])
+    (tmp_path / "new.gguf").write_bytes(tiny_gguf(pairs=pairs))
+    done = infwasi("diff", "old.gguf", "new.gguf", "--html", "page.html", cwd=tmp_path)
+    page = (tmp_path / "page.html").read_text()
+    assert (done.code, done.said) == (0, ["wrote page.html: not verified, only compared"])
+    assert "only general.name" in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script" not in page
+    assert "\u202e" not in page
+
+
+def test_writes_no_page_into_a_package_nor_over_a_file(tmp_path: Path) -> None:
+    package = forge.make_package(tmp_path)
+    inside = package / "page.html"
+    done = infwasi("diff", package, package, "--html", inside, cwd=tmp_path)
+    assert (done.code, inside.exists()) == (2, False)
+    (tmp_path / "page.html").write_text("mine")
+    done = infwasi("diff", package, package, "--html", "page.html", cwd=tmp_path)
+    assert (done.code, (tmp_path / "page.html").read_text()) == (2, "mine")
+
+
+def test_a_large_header_with_many_tensors_takes_little_memory(tmp_path: Path) -> None:
+    words = struct.pack("<IQ", 8, 400_000) + b"".join(
+        struct.pack("<Q", 17) + b"%017d" % index for index in range(400_000)
+    )
+    tokens = struct.pack("<Q", 9) + b"test.long" + struct.pack("<I", 9) + words
+    old, changed = many_tensors(10_000), list(many_tensors(10_000))
+    changed[9_999] = replace(changed[9_999], data=pattern(32, 5))
+    (tmp_path / "old.gguf").write_bytes(tiny_gguf(pairs=(*PAIRS, tokens), tensors=old))
+    new = tiny_gguf(pairs=(*PAIRS, tokens), tensors=tuple(changed))
+    (tmp_path / "new.gguf").write_bytes(new)
+    with start("diff", "old.gguf", "new.gguf", cwd=tmp_path) as process:
+        assert process.stdout is not None
+        told = process.stdout.read().decode()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert (process.returncode, told.splitlines()[0]) == (
+        0,
+        "changed: only blk.2499.attn_k.weight",
+    )
+    assert usage.ru_maxrss < 200 * 1024  # KiB
