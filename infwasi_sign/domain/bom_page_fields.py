@@ -7,7 +7,7 @@ A field's member is the word of its origin tag (sbom/README.md); its key is that
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from infwasi_sign.domain.bom_node import Node, hashes_of, licences_of, name_of
+from infwasi_sign.domain.bom_node import Node, hashes_of, licences_of, name_of, words_of
 from infwasi_sign.domain.origin import Origin
 from infwasi_sign.domain.page_parts import (
     Fact,
@@ -35,11 +35,8 @@ class Field:
 
     def fact(self, node: Node) -> Fact:
         """What this component says of it."""
-        values = tuple(value for value in self.read(node) if value)
-        origin = node.origin(self.member)
-        # A value that is tagged unknown is still a value; nothing is called unknown without a tag.
-        origin = None if values and origin is Origin.UNKNOWN else origin
-        return fact(self.label, values, self.show, origin=origin)
+        values = (value for value in self.read(node) if value)
+        return fact(self.label, values, self.show, origin=node.origin(self.member))
 
 
 def _member(name: str) -> Reader:
@@ -99,7 +96,7 @@ def _number(name: str) -> Reader:
 
 
 def _words(name: str) -> Reader:
-    return lambda node: (node.properties.get(f"infwasi:{name}") or "").split()
+    return lambda node: words_of(node.properties.get(f"infwasi:{name}") or "")
 
 
 def _size(node: Node) -> Iterator[str]:

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from infwasi_sign.domain.bom_node import Node, hashes_of, licences_of
 from infwasi_sign.domain.bom_page_fields import model_groups
 from infwasi_sign.domain.gguf_types import GgmlType
+from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.origin import Origin
 from infwasi_sign.domain.page_parts import (
     Census,
@@ -23,6 +25,7 @@ from infwasi_sign.domain.page_parts import (
 
 MODEL: Final = "machine-learning-model"
 _COUNT: Final = re.compile(r"([A-Za-z0-9_]{1,32}):([0-9]{1,12})")
+_LINE: Final = re.compile(r"[^\n;]+")
 _GGUF: Final = "infwasi:gguf:"
 _SHOWN_ELSEWHERE: Final = frozenset(
     {
@@ -64,7 +67,8 @@ def model_summary(node: Node) -> str:
 
 def census(node: Node) -> Census | None:
     """How the tensors are stored, most frequent first; nothing where the BOM does not say."""
-    counts = _COUNT.findall(node.properties.get(f"{_GGUF}quantization", ""))
+    text = node.properties.get(f"{_GGUF}quantization", "")
+    counts = [match.groups() for match in islice(_COUNT.finditer(text), LIMITS.html_items)]
     if not counts:
         return None
     numbers = [(name, int(count)) for name, count in counts]
@@ -101,7 +105,8 @@ def _bits_of_type(name: str) -> str:
 def _findings(text: str) -> tuple[str, ...]:
     if text.strip() == "none":
         return ()
-    return tuple(line.strip() for line in re.split(r"[\n;]", text) if line.strip())
+    lines = (match.group().strip() for match in _LINE.finditer(text))
+    return tuple(islice((line for line in lines if line), LIMITS.html_items))
 
 
 def _template_facts(node: Node) -> Iterator[Fact]:

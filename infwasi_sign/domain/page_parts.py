@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
+from itertools import islice
 
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.origin import Origin
@@ -39,15 +40,10 @@ def fact(
     origin: Origin | None = None,
 ) -> Fact:
     """A fact with as many values as may be shown."""
-    several = (values,) if isinstance(values, str) else tuple(values or ())
-    most = LIMITS.html_items
-    return Fact(
-        label=label,
-        values=several[:most],
-        show=show,
-        origin=origin,
-        left_out=max(0, len(several) - most),
-    )
+    several = iter((values,) if isinstance(values, str) else values or ())
+    shown = tuple(islice(several, LIMITS.html_items))
+    left_out = sum(1 for _ in several)
+    return Fact(label=label, values=shown, show=show, origin=origin, left_out=left_out)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -236,3 +232,4 @@ class FileRow:
     ref: str
     size_bytes: int | None
     digest: str
+    origin: Origin | None
