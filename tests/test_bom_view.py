@@ -195,7 +195,9 @@ def test_hidden_characters_are_shown_and_marked() -> None:
         f"<h1><bdi>a{mark}\\u{{202e}}</span>b{mark}\\u{{0}}</span>{mark}\\u{{200b}}</span></bdi>"
         in page
     )
-    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]", page)
+    assert not re.search(
+        "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]", page
+    )
 
 
 def test_long_texts_are_cut_and_say_so() -> None:
@@ -293,8 +295,16 @@ def test_a_page_does_not_go_into_a_package(tmp_path: Path) -> None:
     ("data", "code", "line"),
     [
         (b"{}", 1, "refused: malformed: not a CycloneDX BOM in bom (expected bomFormat CycloneDX)"),
-        (b"[" * 100, 1, "refused: malformed: nested too deep in a.json (expected at most 32 levels)"),
-        (b"<bom/>", 1, "refused: malformed: not JSON in a.json (got expecting value at character 0)"),
+        (
+            b"[" * 100,
+            1,
+            "refused: malformed: nested too deep in a.json (expected at most 32 levels)",
+        ),
+        (
+            b"<bom/>",
+            1,
+            "refused: malformed: not JSON in a.json (got expecting value at character 0)",
+        ),
     ],
 )
 def test_refuses_other_files(tmp_path: Path, data: bytes, code: int, line: str) -> None:
@@ -354,5 +364,7 @@ def test_what_is_built_has_the_templates(target: str, tmp_path: Path) -> None:
     else:
         with tarfile.open(built) as archive:
             names = archive.getnames()
-    found = {name.rpartition("data/html/")[2] for name in names if "infwasi_sign/data/html/" in name}
+    found = {
+        name.rpartition("data/html/")[2] for name in names if "infwasi_sign/data/html/" in name
+    }
     assert found == {"bom.html", "macros.html", "page.css", "shell.html"}
