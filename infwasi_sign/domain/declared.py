@@ -65,7 +65,7 @@ class EnergyConsumption:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeclaredMetric:
-    """A measured quality of the model, as somebody reports it; values are texts, as in CycloneDX."""
+    """A measured quality of the model, as somebody reports it; values are texts in CycloneDX."""
 
     type: str
     value: str
@@ -108,18 +108,25 @@ class Declared:
     model_producer: str | None = None
     model_authors: tuple[str, ...] = ()
     model_license: str | None = None
+    model_license_url: str | None = None
     model_url: str | None = None
     model_purl: str | None = None
     model_released: str | None = None
     model_task: str | None = None
     model_inputs: tuple[str, ...] = ()
     model_outputs: tuple[str, ...] = ()
+    model_base_models: tuple[str, ...] = ()
+    model_languages: tuple[str, ...] = ()
+    model_tags: tuple[str, ...] = ()
+    model_library: str | None = None
     openness_weights: str | None = None
     openness_architecture: str | None = None
     openness_data: str | None = None
     openness_training: str | None = None
     training_approach: str | None = None
     training_description: str | None = None
+    training_hardware: str | None = None
+    training_co2_tonnes: str | None = None
     use_users: tuple[str, ...] = ()
     use_cases: tuple[str, ...] = ()
     use_limitations: tuple[str, ...] = ()

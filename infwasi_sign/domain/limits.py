@@ -54,7 +54,13 @@ class Limits:
     json_depth: int = 32  # CycloneDX nests components; ours nest 6 deep
     json_integer: int = 2**53 - 1  # RFC 8785 section 3.2.2.3, RFC 7493 section 2.2
 
-    # --- ML-BOM
+    # --- ML-BOM, of ours and of others (docs/ml-bom.md)
+    bom_xml_elements: int = 500_000  # a JSON BOM of 16 MiB with short values has about as many
+    bom_xml_depth: int = 64  # XML has up to two elements where JSON has a level
+    bom_objects: int = 200_000  # of JSON; an SBOM of 10,000 components has about 100,000
+    bom_components: int = 20_000  # the library that converts takes 10 KiB for each
+    bom_schema_pairs: int = 8_000_000  # of items of lists; the validator compares each: 10 s
+    bom_schema_address_characters: int = 200_000  # of URLs; its grammar takes 0.2 ms each: 40 s
     html_bytes: int = 64 * MIB  # of a page; that of SmolLM2 has 0.1 MiB, 10,000 components 15 MiB
     html_components: int = 10_000  # shown of a BOM; browsers still lay these out within seconds
     html_items: int = 200  # shown of any other list, as imports, properties or vulnerabilities
@@ -70,6 +76,12 @@ class Limits:
     gguf_key_bytes: int = 65_535  # gguf.md: "up to at most 2^16-1 bytes long"
     gguf_array_depth: int = 4
     chat_template_bytes: int = 256 * KIB  # the longest published one is about 30 KiB
+
+    # --- ML-BOM
+    general_keys: int = 1024  # `general.*`; a merge of 100 models with all about them has 900
+    general_text_bytes: int = 16 * KIB  # of one as text; descriptions have below 2 KiB
+    general_total_bytes: int = 256 * KIB  # of all, keys included; they stand in the BOM
+    general_numbered: int = 256  # base models or datasets
 
     # --- component binary
     component_sections: int = 100_000
@@ -88,6 +100,18 @@ class Limits:
     # --- code of a component (domain/component_code.py has the reason)
     function_bytes: int = 512 * KIB  # componentize-py makes one of 417 KiB
     function_local_bytes: int = 100_000_000  # locals x bytes: 0.8 s, 300 MiB; tools make 23 million
+
+    # --- ML-BOM
+    declared_name_characters: int = 256  # of a name; Hugging Face's are below 100
+    declared_text_characters: int = 4096  # of a description: a page and a half
+    declared_url_characters: int = 2048  # what browsers and proxies take at least
+    declared_list: int = 64  # entries of a list
+    declared_rows: int = 64  # tables of an array; the longest known list of datasets has 40
+    declared_metrics: int = 1024  # cards of embedding models list hundreds of benchmarks
+    declared_vulnerabilities: int = 1024  # of a VEX document that is attached
+    front_matter_bytes: int = 512 * KIB  # the largest cards with benchmarks have about 250
+    front_matter_depth: int = 12  # `model-index` with its values nests 9 deep
+    declared_bytes: int = 1 * MIB  # of all texts together, UTF-8; so they fit into a BOM twice
 
     # --- settings and infwasi.toml
     toml_bytes: int = 1 * MIB

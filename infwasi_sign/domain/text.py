@@ -51,6 +51,14 @@ def visible_pieces(text: str, *, keep_layout: bool) -> Iterator[tuple[str, bool]
         yield text[at:], False
 
 
+def find_hidden(text: str, *, keep_layout: bool = True) -> str | None:
+    """The first character that `escape_controls` would show in another way, if there is one."""
+    if text.isascii() and text.isprintable():
+        return None
+    found = (_UNSAFE if keep_layout else _UNSAFE_OR_LAYOUT).search(text)
+    return None if found is None else found.group()
+
+
 def harmless_line(text: str) -> str:
     r"""One line for people: `escape_controls`, and nothing that a build server obeys.
 

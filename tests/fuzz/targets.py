@@ -16,7 +16,8 @@ from infwasi_sign.adapters.cosign_key import parse_locked_key
 from infwasi_sign.adapters.nn_generation import NnError, parse_options
 from infwasi_sign.adapters.timestamps import verify_timestamp
 from infwasi_sign.domain import der, strict_json
-from infwasi_sign.domain.bom import read_bom, require_agreement
+from infwasi_sign.domain.bom import read_bom
+from infwasi_sign.domain.bom_agreement import require_agreement
 from infwasi_sign.domain.bundle import encode_bundle, parse_bundle, read_bundle
 from infwasi_sign.domain.cel_subset import measure_tree
 from infwasi_sign.domain.cel_tree import read_tree
@@ -174,8 +175,10 @@ def _oms_bundle(data: bytes) -> None:
 @_target(corpus.boms, longest=8192)
 def _bom(data: bytes) -> None:
     value = strict_json.parse(data, where="json", limit_bytes=LIMITS.bundle_bytes)
-    facts = read_bom(strict_json.canonical(value))
-    require_agreement(facts, facts)
+    canonical = strict_json.canonical(value)
+    document = read_bom(canonical)
+    document.declared()
+    require_agreement(document, data, document.tree, canonical)
 
 
 # --- model and component ----------------------------------------------------------------------
