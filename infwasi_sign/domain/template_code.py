@@ -228,7 +228,7 @@ class _Reading:
         """Names of attributes can be written as texts, and texts can be put together."""
         text = tokens[at][1]
         is_in_subscript = self._subscripts > 0
-        if "__" in text or (is_in_subscript and text.startswith("_")):
+        if "__" in text or (is_in_subscript and text.startswith("_") and text != "_"):
             self._add("attribute", text)
         elif text[:1] == "_" or text[-1:] == "_":
             self.found.add("text:underscore")

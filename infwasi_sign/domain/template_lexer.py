@@ -149,12 +149,16 @@ def read_tags(template: str) -> Iterator[Tag]:
         word = begin.group()
         if word.endswith("}"):
             end = _end_of_raw_pattern().search(source, position)
+            if position == len(source):
+                return  # jinja2 asks for an end only where there is something to end
             if end is None:
                 raise _error("raw block does not end", begin.start())
             position = end.end()
         elif word.startswith("{#"):
             # The sign belongs to the beginning: `{#-}` and `{#+#}` are read as jinja2 reads them.
             end_at = source.find("#}", position)
+            if position == len(source):
+                return
             if end_at < 0:
                 raise _error("comment does not end", begin.start())
             position = end_at + 2
