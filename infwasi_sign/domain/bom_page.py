@@ -16,6 +16,7 @@ from infwasi_sign.domain.bom_page_app import (
     vulnerability_row,
     vulnerability_tile,
 )
+from infwasi_sign.domain.bom_page_elements import element_lists
 from infwasi_sign.domain.bom_page_fields import (
     AUTHORS,
     SECURITY_FIELDS,
@@ -36,6 +37,7 @@ from infwasi_sign.domain.origin import ORIGIN_PREFIX, Origin
 from infwasi_sign.domain.page_parts import (
     Capability,
     DatasetView,
+    ElementList,
     Fact,
     FileRow,
     Gaps,
@@ -84,6 +86,7 @@ class BomPage:
     more_vulnerabilities: int
     gaps: tuple[Gaps, ...]
     gap_count: int
+    elements: tuple[ElementList, ...]
     document: tuple[Fact, ...]
     oddities: tuple[str, ...]
     oddity_count: int
@@ -109,13 +112,14 @@ def bom_page(value: JsonValue) -> BomPage:
     stated_count = len(stated) if isinstance(stated, list) else 0
     vulnerabilities = list(islice(document.nodes("vulnerabilities"), LIMITS.html_components))
     rows = sorted(map(vulnerability_row, vulnerabilities), key=lambda row: row.mood == "good")
+    is_ours = PROFILE in metadata.properties
     reach = capabilities(apps)
     gap_count = sum(len(one.gaps) for one in gaps)
     return BomPage(
         title=subject.text("name") or (models[0].text("name") if models else None) or "unnamed",
         version=subject.text("version") or "",
         kind=_kind(subject, apps),
-        is_ours=PROFILE in metadata.properties,
+        is_ours=is_ours,
         tiles=tuple(
             _tiles(
                 count, models, reach, vulnerability_tile(vulnerabilities, stated_count), gap_count
@@ -139,6 +143,7 @@ def bom_page(value: JsonValue) -> BomPage:
         more_vulnerabilities=max(0, stated_count - LIMITS.html_items),
         gaps=gaps,
         gap_count=gap_count,
+        elements=tuple(element_lists(document.members, is_ours=is_ours)),
         document=tuple(_document_facts(document, metadata)),
         oddities=tuple(oddities.places),
         oddity_count=oddities.count,

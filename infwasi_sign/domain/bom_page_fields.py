@@ -238,9 +238,14 @@ _WHO: Final = (
     _field("model:released", "Released", "released in [model]", Show.NAME),
     _field("purl", "Package URL", "purl in [model]", Show.CODE),
     _field("externalReferences", "Where to find it", "url in [model]", Show.LINK, _references),
-    _field("pedigree.ancestors", "Derived from", read=_records("pedigree.ancestors", _ancestor)),
+    _field(
+        "pedigree.ancestors",
+        "Derived from",
+        "base-models in [model]",
+        read=_records("pedigree.ancestors", _ancestor),
+    ),
     *(
-        _field(f"model:openness:{part}", f"Open {part}", f"{part} in [openness]")
+        _field(f"model:openness:{part}", f"Open {part}", f"{part} in [model.openness]")
         for part in ("weights", "architecture", "data", "training")
     ),
 )
@@ -248,7 +253,13 @@ _WHAT: Final = (
     _parameter("task", "Task", "task in [model]"),
     _formats("inputs", "Takes", "inputs in [model]"),
     _formats("outputs", "Gives", "outputs in [model]"),
-    _field("gguf:languages", "Languages", show=Show.NAME, read=_words("gguf:languages")),
+    _field(
+        "gguf:languages",
+        "Languages",
+        "languages in [model]",
+        Show.NAME,
+        _words("gguf:languages"),
+    ),
     _parameter("architectureFamily", "Architecture family", show=Show.NAME),
     _parameter("modelArchitecture", "Architecture", show=Show.NAME),
     _field("gguf:parameters", "Parameters", read=_number("gguf:parameters")),

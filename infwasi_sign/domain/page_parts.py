@@ -76,14 +76,14 @@ class Share:
 
 def shares(counts: Iterable[tuple[str, int, str]]) -> tuple[Share, ...]:
     """The parts of a whole: name, count and note of each, in the order given; none that is 0."""
-    parts = [part for part in counts if part[1] > 0]
-    total = sum(count for _, count, _ in parts)
+    parts = [(at % 8, *part) for at, part in enumerate(counts) if part[1] > 0]
+    total = sum(count for _, _, count, _ in parts)
     found: list[Share] = []
     before = 0
-    for at, (label, count, note) in enumerate(parts):
+    for tone, label, count, note in parts:
         start, end = before * 1000 // total, (before + count) * 1000 // total
         found.append(
-            Share(label=label, count=count, start=start, width=end - start, tone=at % 8, note=note)
+            Share(label=label, count=count, start=start, width=end - start, tone=tone, note=note)
         )
         before += count
     return tuple(found)
@@ -233,3 +233,24 @@ class FileRow:
     size_bytes: int | None
     digest: str
     origin: Origin | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ElementRow:
+    """A minimum element: whether the document has a value, says unknown, or nothing; what to add."""
+
+    identifier: str
+    title: str
+    state: str
+    value: str
+    add: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ElementList:
+    """A list of minimum elements, and how many of them are in which state."""
+
+    name: str
+    title: str
+    parts: tuple[Share, ...]
+    rows: tuple[ElementRow, ...]
