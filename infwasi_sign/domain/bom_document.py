@@ -1,11 +1,15 @@
 """Reads a CycloneDX 1.7 document into a view by reference; what is read is not believed yet."""
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
-from infwasi_sign.domain.declared import Declared
+from infwasi_sign.domain import strict_json
+from infwasi_sign.domain.declared import DECLARED_PROPERTY, Declared
+from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.origin import ORIGIN_PREFIX, Origin
 from infwasi_sign.domain.strict_json import JsonValue
+from infwasi_sign.errors import MalformedError
 from infwasi_sign.quick_dataclass import dataclass
 
 SPEC_VERSION: Final = "1.7"
