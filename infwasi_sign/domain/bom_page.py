@@ -127,7 +127,7 @@ def bom_page(value: JsonValue) -> BomPage:
         ),
         origins=_origins([metadata, *told]),
         subject=(*shown_facts(SUBJECT_FIELDS, subject), *shown_facts((AUTHORS,), metadata)),
-        files=tuple(map(file_row, islice(document.nodes("components"), _FILES))),
+        files=tuple(islice(_files(document), _FILES)),
         security=tuple(shown_facts(SECURITY_FIELDS, subject)),
         capabilities=reach,
         interfaces=tuple(interfaces(apps)),
@@ -148,6 +148,12 @@ def bom_page(value: JsonValue) -> BomPage:
         oddities=tuple(oddities.places),
         oddity_count=oddities.count,
     )
+
+
+def _files(document: Node) -> Iterator[FileRow]:
+    for node in islice(document.nodes("components"), LIMITS.html_components):
+        if node.text("type") in {"file", MODEL}:
+            yield file_row(node)
 
 
 def _kind(subject: Node, apps: Sequence[Node]) -> str:
@@ -187,7 +193,7 @@ def _tiles(
     yield vulnerabilities
     yield Tile(
         label="Not said",
-        value=f"{gap_count} facts" if gap_count else "nothing",
+        value=f"{gap_count} fact{'s' if gap_count > 1 else ''}" if gap_count else "nothing",
         note="listed below, with what to add" if gap_count else "",
     )
 

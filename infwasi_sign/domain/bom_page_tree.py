@@ -36,6 +36,7 @@ _NAMED: Final = {
     "infwasi:wasm:producers": "Made with",
     "infwasi:component:producers": "Made with",
 }
+_DIGESTS: Final = (":sha256", ":blake3")
 _NOT_HERE: Final = (ORIGIN_PREFIX, "infwasi:size", "infwasi:wasm:kind")
 
 
@@ -118,7 +119,8 @@ def _property_facts(node: Node) -> Iterator[Fact]:
         if name in _LISTS:
             yield fact(_LISTS[name], words_of(value) if value else "none", Show.CODE, origin=origin)
         else:
-            yield fact(_NAMED.get(name, name), value or "(empty)", origin=origin)
+            show = Show.CODE if name.endswith(_DIGESTS) else Show.PROSE
+            yield fact(_NAMED.get(name, name), value or "(empty)", show, origin=origin)
     if len(shown) > LIMITS.html_items:
         yield fact("More properties", f"{len(shown) - LIMITS.html_items:,} are not shown")
 
