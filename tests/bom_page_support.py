@@ -124,7 +124,7 @@ def hostile_bom(components: int = 10_000) -> dict[str, Any]:
     }
 
 
-FOREIGN = {
+FOREIGN: dict[str, Any] = {
     "bomFormat": "CycloneDX",
     "specVersion": "1.5",
     "metadata": {

@@ -13,13 +13,17 @@ from typing import Any
 import pytest
 
 from infwasi_sign.adapters.html_page import is_web_address
+from infwasi_sign.domain.bom import derive_bom
 from infwasi_sign.domain.bom_page import bom_page
+from infwasi_sign.domain.declared_keys import ARRAYS, TABLES
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.page_parts import shares, size_text
 from infwasi_sign.errors import MalformedError, RefusedError
 from tests.bom_page_support import ADDRESSES, FOREIGN, hostile_bom, page_of, write_bom
+from tests.bom_support import EVERYTHING, lone_model
 from tests.command_line import infwasi, make_timeless
 from tests.conftest import ROOT
+from tests.gguf_forge import tiny_gguf
 
 VOID = {"meta", "br", "rect", "link", "img", "hr", "input"}
 
@@ -53,6 +57,11 @@ def outline(page: str) -> Outline:
     found.close()
     assert found.open == []
     return found
+
+
+def bom(components: Any) -> dict[str, Any]:
+    """The smallest BOM of these components."""
+    return {"bomFormat": "CycloneDX", "components": components}
 
 
 def text_of(page: str) -> str:
@@ -116,7 +125,7 @@ def test_the_tree_is_whole_however_deep_and_wide() -> None:
         {"name": "a", "components": [{"name": "b", "components": [{"name": "c"}]}, {"name": "d"}]},
         {"name": "e"},
     ]
-    page = bom_page({"bomFormat": "CycloneDX", "components": components})
+    page = bom_page(bom(components))
     assert [(row.name, row.has_children, row.closes) for row in page.rows] == [
         ("a", True, 0),
         ("b", True, 0),
@@ -128,7 +137,7 @@ def test_the_tree_is_whole_however_deep_and_wide() -> None:
 
 def test_components_beyond_the_bound_are_counted_and_not_shown() -> None:
     many = [{"name": "x"}] * (LIMITS.html_components + 5)
-    page = bom_page({"bomFormat": "CycloneDX", "components": many})
+    page = bom_page(bom(many))
     assert len(page.rows) == LIMITS.html_components
     assert page.component_count == LIMITS.html_components + 5
 
@@ -157,6 +166,75 @@ def test_sizes_are_rounded_as_people_say_them() -> None:
     ]
 
 
+def complete_bom() -> Any:
+    """A BOM of ours of which every declared fact is stated."""
+    return derive_bom(lone_model(tiny_gguf(), EVERYTHING))
+
+
+def test_every_declared_fact_is_on_the_page_with_its_origin() -> None:
+    page = page_of(complete_bom())
+    text = text_of(page)
+    for said in (
+        "Acme Research",
+        "Ada",
+        "MIT OR Apache-2.0",
+        "knows nothing after 2024",
+        "crawled",
+    ):
+        assert said in text
+    assert "Training Two epochs user-declared" in text
+    assert "Datasets corpus user-declared" in text
+    assert "Group: all" in text
+    assert "accuracy: 0.5 on all (0.4 to 0.6)" in text
+    assert "training: 12.5 kWh, CO2 0.1 tCO2eq, offset 0.1 tCO2eq, from Acme Power (wind)" in text
+    assert "CVE-2026-0001 not affected" in text
+    assert "Justification code not present" in text
+
+
+def test_every_unknown_fact_of_ours_has_a_name_and_a_key_that_exists() -> None:
+    page = bom_page(derive_bom(lone_model(tiny_gguf())))
+    gaps = [gap for group in page.gaps for gap in group.gaps]
+    assert len(gaps) > 30
+    assert [gap.label for gap in gaps if ":" in gap.label and gap.label[0].islower()] == []
+    known = {f"{key} in [{table}]" for table, keys in TABLES.items() for key in keys}
+    known |= {f"{key} in [[{table}]]" for table, rows in ARRAYS.items() for key in rows.keys}
+    known |= {f"[[{table}]]" for table in ARRAYS}
+    assert {gap.key for gap in gaps if gap.key} - known == set()
+    without = {gap.label for gap in gaps if not gap.key}
+    assert {label for label in without if not label.startswith("Header: ")} <= {"Architecture"}
+
+
+def test_a_finding_on_the_chat_template_is_on_the_page() -> None:
+    document = complete_bom()
+    properties = document["metadata"]["component"]["properties"]
+    finding = {"name": "infwasi:gguf:chat-template:findings", "value": "attribute:__class__ more"}
+    kept = [one for one in properties if one["name"] != finding["name"]]
+    document["metadata"]["component"]["properties"] = [*kept, finding]
+    page = page_of(document)
+    assert '<li class="bad"><code><bdi>attribute:__class__</bdi></code></li>' in page
+    assert "No finding" not in page
+
+
+def test_the_lists_of_minimum_elements_are_on_the_page() -> None:
+    page = bom_page(complete_bom())
+    assert [(one.name, len(one.rows)) for one in page.elements] == [
+        *(("G7", 50), ("NTIA", 7), ("CISA", 11)),
+    ]
+    rows = {row.identifier: row for one in page.elements for row in one.rows}
+    assert rows["MDL-05"].state == "value"
+    foreign = {row.identifier: row for one in bom_page(FOREIGN).elements for row in one.rows}
+    assert (foreign["MD-01"].state, foreign["MD-01"].add) == ("missing", "metadata.authors[].name")
+
+
+def test_a_chart_shows_how_the_weights_are_stored() -> None:
+    (model,) = bom_page(complete_bom()).models
+    assert model.census is not None
+    assert model.census.tensors == sum(part.count for part in model.census.parts)
+    page = page_of(complete_bom())
+    assert '<title id="model-0-census-title">Tensors by type</title>' in page
+    assert page.count('<th scope="col" class="number">Tensors</th>') == 1
+
+
 # --- hostile
 
 
@@ -172,7 +250,11 @@ def test_a_hostile_bom_makes_no_element_and_no_attribute_of_its_own() -> None:
 
 def test_only_plain_addresses_of_the_web_are_links() -> None:
     page = outline(page_of(hostile_bom(0)))
-    links = {value for name, value in page.attributes if name == "href" and value[:1] != "#"}
+    links = {
+        value
+        for name, value in page.attributes
+        if name == "href" and not (value or "").startswith("#")
+    }
     assert links == {"https://example.org/fine?a=1&b=2"}
     assert [is_web_address(text) for text in ADDRESSES].count(True) == 1
 

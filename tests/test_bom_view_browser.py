@@ -96,8 +96,8 @@ def assert_nothing_happened(page: Page) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", ["real", "hostile", "foreign"])
 def test_a_page_is_seen_whole(looking: Looking, name: str, width: int, is_dark: bool) -> None:
-    document = {"real": real_bom, "hostile": lambda: hostile_bom(100), "foreign": lambda: FOREIGN}
-    page = looking.at(page_of(document[name]()), width=width, is_dark=is_dark)
+    documents = {"real": real_bom(), "hostile": hostile_bom(100), "foreign": FOREIGN}
+    page = looking.at(page_of(documents[name]), width=width, is_dark=is_dark)
     picture = looking.folder / f"{name}-{width}-{'dark' if is_dark else 'light'}.png"
     page.screenshot(picture)
     assert picture.stat().st_size > 10_000

@@ -16,6 +16,7 @@ from infwasi_sign.domain.bom_page_app import (
     vulnerability_row,
     vulnerability_tile,
 )
+from infwasi_sign.domain.bom_page_data import DATA, datasets
 from infwasi_sign.domain.bom_page_elements import element_lists
 from infwasi_sign.domain.bom_page_fields import (
     AUTHORS,
@@ -24,7 +25,7 @@ from infwasi_sign.domain.bom_page_fields import (
     shown_facts,
 )
 from infwasi_sign.domain.bom_page_gaps import find_gaps
-from infwasi_sign.domain.bom_page_model import MODEL, datasets, model_summary, model_view
+from infwasi_sign.domain.bom_page_model import MODEL, model_summary, model_view
 from infwasi_sign.domain.bom_page_tree import (
     count_components,
     file_row,
@@ -112,6 +113,11 @@ def bom_page(value: JsonValue) -> BomPage:
     stated_count = len(stated) if isinstance(stated, list) else 0
     vulnerabilities = list(islice(document.nodes("vulnerabilities"), LIMITS.html_components))
     rows = sorted(map(vulnerability_row, vulnerabilities), key=lambda row: row.mood == "good")
+    names = {
+        node.text("bom-ref") or "": node.text("name") or ""
+        for node in everything
+        if node.text("type") == DATA
+    }
     is_ours = PROFILE in metadata.properties
     reach = capabilities(apps)
     gap_count = sum(len(one.gaps) for one in gaps)
@@ -132,7 +138,7 @@ def bom_page(value: JsonValue) -> BomPage:
         capabilities=reach,
         interfaces=tuple(interfaces(apps)),
         settings=tuple(settings(apps)),
-        models=tuple(model_view(node, at) for at, node in enumerate(models[:_MODELS])),
+        models=tuple(model_view(node, at, names) for at, node in enumerate(models[:_MODELS])),
         more_models=max(0, len(models) - _MODELS),
         rows=tree_rows(found),
         component_count=count,

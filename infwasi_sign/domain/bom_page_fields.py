@@ -75,7 +75,9 @@ def _records(name: str, render: Callable[[Node], str]) -> Reader:
     return read
 
 
-def _property(name: str) -> Reader:
+def property_of(name: str) -> Reader:
+    """The text of one of our properties."""
+
     def read(node: Node) -> Iterator[str]:
         if value := node.properties.get(f"infwasi:{name}"):
             yield value
@@ -134,8 +136,9 @@ def _ancestor(node: Node) -> str:
     return " ".join(word for word in words if word)
 
 
-def _references(node: Node) -> Iterator[str]:
-    return (one.text("url") or "" for one in node.nodes("externalReferences"))
+def _nothing(_: Node) -> Iterable[str]:
+    """For members that are shown elsewhere, one by one, where there are any."""
+    return ()
 
 
 def _dataset(node: Node) -> str:
@@ -201,12 +204,13 @@ def _field(
 ) -> Field:
     """A field that is a property if its name has a colon, else a text member; or as ``read``."""
     if read is None:
-        read = _property(member) if ":" in member else _member(member)
+        read = property_of(member) if ":" in member else _member(member)
     return Field(member=member, label=label, read=read, show=show, key=key)
 
 
 _PARAMETERS: Final = "modelCard.modelParameters"
 _USES: Final = "modelCard.considerations"
+DATASETS: Final = "Datasets"
 _METRICS: Final = "modelCard.quantitativeAnalysis.performanceMetrics"
 
 
@@ -237,7 +241,7 @@ _WHO: Final = (
     _field("licenses", "Licence", "license in [model]", Show.NAME, licences_of),
     _field("model:released", "Released", "released in [model]", Show.NAME),
     _field("purl", "Package URL", "purl in [model]", Show.CODE),
-    _field("externalReferences", "Where to find it", "url in [model]", Show.LINK, _references),
+    _field("externalReferences", "Where to find it", "url in [model]", read=_nothing),
     _field(
         "pedigree.ancestors",
         "Derived from",
@@ -254,12 +258,14 @@ _WHAT: Final = (
     _formats("inputs", "Takes", "inputs in [model]"),
     _formats("outputs", "Gives", "outputs in [model]"),
     _field(
-        "gguf:languages",
+        "model:languages",
         "Languages",
         "languages in [model]",
         Show.NAME,
-        _words("gguf:languages"),
+        _words("model:languages"),
     ),
+    _field("tags", "Tags", "tags in [model]", Show.NAME, _list("tags")),
+    _field("model:library", "Library", "library in [model]", Show.NAME),
     _parameter("architectureFamily", "Architecture family", show=Show.NAME),
     _parameter("modelArchitecture", "Architecture", show=Show.NAME),
     _field("gguf:parameters", "Parameters", read=_number("gguf:parameters")),
@@ -273,10 +279,12 @@ _TRAINING: Final = (
         "approach in [training]",
         read=_member(f"{_PARAMETERS}.approach.type"),
     ),
-    _field("model:training", "Training", "description in [training]"),
+    _field("model:training:description", "Training", "description in [training]"),
+    _field("model:training:hardware", "Hardware", "hardware in [training]"),
+    _field("model:training:co2-tonnes", "CO2, tonnes", "co2-tonnes in [training]"),
     _field(
         f"{_PARAMETERS}.datasets",
-        "Datasets",
+        DATASETS,
         "[[dataset]]",
         Show.NAME,
         _records(f"{_PARAMETERS}.datasets", _dataset),
@@ -351,22 +359,6 @@ SECURITY_FIELDS: Final = (
     _field("security:advisories", "Advisories", "advisories in [security]", Show.LINK),
 )
 AUTHORS: Final = _field("authors", "Author of this BOM", "author in [bom]", Show.NAME, _authors)
-
-DATASET_GAPS: Final = {
-    "dataset.name": ("Dataset: name", "name in [[dataset]]"),
-    "dataset.description": ("Dataset: description", "description in [[dataset]]"),
-    "dataset.contents": ("Dataset: where to find it", "url in [[dataset]]"),
-    "dataset.identifier": ("Dataset: identifier", "identifier in [[dataset]]"),
-    "dataset.hashes": ("Dataset: digest", "sha256 in [[dataset]]"),
-    "dataset.licenses": ("Dataset: licence", "license in [[dataset]]"),
-    "dataset.provenance": ("Dataset: provenance", "provenance in [[dataset]]"),
-    "dataset.purpose": ("Dataset: what it was for", "purpose in [[dataset]]"),
-    "dataset.statistics": ("Dataset: statistics", "statistics in [[dataset]]"),
-    "dataset.classification": ("Dataset: classification", "classification in [[dataset]]"),
-    "dataset.sensitiveData": ("Dataset: sensitive data", "sensitive in [[dataset]]"),
-    "dataset.derived-from": ("Dataset: derived from", "derived-from in [[dataset]]"),
-}
-"""What is tagged on a model whose datasets nobody named, and the key for each."""
 
 
 def model_groups(node: Node) -> tuple[Group, ...]:

@@ -237,7 +237,7 @@ class FileRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ElementRow:
-    """A minimum element: whether the document has a value, says unknown, or nothing; what to add."""
+    """A minimum element: value, unknown or missing, and what to add."""
 
     identifier: str
     title: str
