@@ -6,12 +6,14 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infwasi_sign.adapters.cyclonedx_convert import convert
 from infwasi_sign.adapters.html_page import is_web_address
 from infwasi_sign.domain.bom import derive_bom
 from infwasi_sign.domain.bom_page import bom_page
@@ -91,7 +93,7 @@ def test_every_page_says_that_nothing_was_verified() -> None:
 
 
 def test_an_open_vulnerability_stands_before_those_that_are_none() -> None:
-    harmless = {"id": "CVE-1", "analysis": {"state": "not_affected"}}
+    harmless: Any = {"id": "CVE-1", "analysis": {"state": "not_affected"}}
     page = bom_page(
         {
             **FOREIGN,
@@ -365,6 +367,17 @@ def test_reads_standard_input(tmp_path: Path) -> None:
     assert "shop" in done.out
 
 
+def test_a_page_of_xml_says_what_that_of_json_says(tmp_path: Path) -> None:
+    document = complete_bom()
+    file = tmp_path / "some.xml"
+    file.write_bytes(convert(document, spec_version="1.7", output_format="xml").data)
+    done = infwasi("bom", "view", file, "--output", "-")
+    assert done.code == 0
+    for group in bom_page(document).models[0].groups:
+        for one in group.facts:
+            assert all(escape(value.split("\n")[0]) in done.out for value in one.values)
+
+
 def test_a_page_does_not_go_into_a_package(tmp_path: Path) -> None:
     package = make_timeless(tmp_path / "here")
     done = infwasi("bom", "view", package, "--output", package / "x.html")
@@ -384,6 +397,12 @@ def test_a_page_does_not_go_into_a_package(tmp_path: Path) -> None:
         ),
         (
             b"<bom/>",
+            1,
+            "refused: malformed: not a CycloneDX BOM in bom (expected an element bom of "
+            "http://cyclonedx.org/schema/bom/1.5, 1.6 or 1.7, got bom)",
+        ),
+        (
+            b"x",
             1,
             "refused: malformed: not JSON in a.json (got expecting value at character 0)",
         ),

@@ -96,7 +96,11 @@ def assert_nothing_happened(page: Page) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", ["real", "hostile", "foreign"])
 def test_a_page_is_seen_whole(looking: Looking, name: str, width: int, is_dark: bool) -> None:
-    documents = {"real": real_bom(), "hostile": hostile_bom(100), "foreign": FOREIGN}
+    documents: dict[str, Any] = {
+        "real": real_bom(),
+        "hostile": hostile_bom(100),
+        "foreign": FOREIGN,
+    }
     page = looking.at(page_of(documents[name]), width=width, is_dark=is_dark)
     picture = looking.folder / f"{name}-{width}-{'dark' if is_dark else 'light'}.png"
     page.screenshot(picture)
