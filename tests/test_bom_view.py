@@ -468,4 +468,16 @@ def test_what_is_built_has_the_templates(target: str, tmp_path: Path) -> None:
     found = {
         name.rpartition("data/html/")[2] for name in names if "infwasi_sign/data/html/" in name
     }
-    assert found == {"bom.html", "macros.html", "page.css", "shell.html"}
+    here = {path.name for path in (ROOT / "infwasi_sign" / "data" / "html").iterdir()}
+    assert found == here > {"bom.html", "macros.html", "page.css"}
+
+
+def test_the_bounds_of_a_page_are_those_in_its_document() -> None:
+    text = (ROOT / "docs" / "ml-bom-view.md").read_text()
+    for said in (
+        f"{LIMITS.html_short_characters} characters are seen at once",
+        f"up to {LIMITS.html_text_characters:,} when they are opened",
+        f"{LIMITS.html_components:,} components and {LIMITS.html_items} items",
+        f"beyond {LIMITS.html_bytes // 2**20} MiB is refused",
+    ):
+        assert said in text

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from infwasi_sign.adapters import html_page
+from infwasi_sign.domain.bom import derive_bom
 from tests.bom_page_support import ATTACKS, FOREIGN, hostile_bom, page_of
+from tests.bom_support import lone_model
 from tests.browser_support import Browser, Page, browser_program, browsing
 from tests.conftest import ROOT
 
@@ -109,6 +111,25 @@ def test_a_page_is_seen_whole(looking: Looking, name: str, width: int, is_dark: 
     page.evaluate(OPEN_ALL)
     assert not page.evaluate(IS_TOO_WIDE)
     assert page.evaluate(LOW_CONTRAST) == []
+    assert_nothing_happened(page)
+    page.close()
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_page_of_the_real_model_is_seen_whole(
+    looking: Looking, width: int, model_path: Path
+) -> None:
+    page = looking.at(page_of(derive_bom(lone_model(model_path.read_bytes()))), width=width)
+    page.screenshot(looking.folder / f"model-{width}.png")
+    page.evaluate(OPEN_ALL)
+    assert not page.evaluate(IS_TOO_WIDE)
+    assert page.evaluate(LOW_CONTRAST) == []
+    parts = sizes(page, ".census svg.bar rect")
+    assert len(parts) > 1
+    assert all(box[0] > 0 and box[1] > 0 for box in parts)
+    rows = page.evaluate("[...document.querySelectorAll('.census tbody tr')].map(r => r.innerText)")
+    assert len(rows) == len(parts)
     assert_nothing_happened(page)
     page.close()
 
