@@ -214,7 +214,8 @@ def test_a_finding_on_the_chat_template_is_on_the_page() -> None:
     document["metadata"]["component"]["properties"] = [*kept, finding]
     page = page_of(document)
     assert '<li class="bad"><code><bdi>attribute:__class__</bdi></code></li>' in page
-    assert "No finding" not in page
+    assert "No finding is stated" not in page
+    assert "No finding is stated" in page_of(complete_bom())
 
 
 def test_the_lists_of_minimum_elements_are_on_the_page() -> None:

@@ -10,6 +10,7 @@ from infwasi_sign.domain.page_parts import ElementList, ElementRow, shares
 from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.errors import MalformedError
 
+_TONES: Final = (0, 3, 5)  # of `page.css`: green, grey, red; the words stand beside it
 _NOTES: Final = {
     State.VALUE: "the document says it",
     State.UNKNOWN: "the document says that it is unknown",
@@ -28,7 +29,9 @@ def element_lists(document: Mapping[str, JsonValue], *, is_ours: bool) -> Iterat
         yield ElementList(
             name=baseline.name,
             title=baseline.title,
-            parts=shares((str(state), judgement.count(state), _NOTES[state]) for state in State),
+            parts=shares(
+                ((str(state), judgement.count(state), _NOTES[state]) for state in State), _TONES
+            ),
             rows=tuple(_row(finding, is_ours=is_ours) for finding in judgement.findings),
         )
 

@@ -74,9 +74,11 @@ class Share:
         return "under 1 %" if self.width < 10 else f"{round(self.width / 10)} %"
 
 
-def shares(counts: Iterable[tuple[str, int, str]]) -> tuple[Share, ...]:
+def shares(
+    counts: Iterable[tuple[str, int, str]], tones: tuple[int, ...] = tuple(range(8))
+) -> tuple[Share, ...]:
     """The parts of a whole: name, count and note of each, in the order given; none that is 0."""
-    parts = [(at % 8, *part) for at, part in enumerate(counts) if part[1] > 0]
+    parts = [(tones[at % len(tones)], *part) for at, part in enumerate(counts) if part[1] > 0]
     total = sum(count for _, _, count, _ in parts)
     found: list[Share] = []
     before = 0
