@@ -1,5 +1,6 @@
 """The BOM that we derive: valid CycloneDX, within our profile, the same everywhere, and true."""
 
+import hashlib
 import json
 import os
 import re
@@ -20,7 +21,9 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # s
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bom import BomInputs, bom_bytes, derive_bom, read_bom
 from infwasi_sign.domain.bom_agreement import require_agreement
+from infwasi_sign.domain.component import Nested, NestedKind
 from infwasi_sign.domain.declared import Declared, Vulnerability
+from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.model_card_json import (
     card_from_json,
@@ -269,32 +272,43 @@ def test_examples_are_what_is_derived_now(name: str, make: Any, bom: bytes) -> N
     assert (EXAMPLES / name).read_bytes() == made, "python -m tests.write_examples"
 
 
-@pytest.mark.parametrize("ref", ["app", "file:app.wasm", "part:engine", "model:model:0"])
-def test_profile_misses_every_required_member(ref: str, bom: bytes) -> None:
-    optional = {"infwasi:gguf:bits-per-weight", "infwasi:gguf:parameters"}
-    optional |= {"infwasi:gguf:quantization", "infwasi:component:producers"}
-    optional |= {"infwasi:gguf:chat-template:findings", "infwasi:gguf:chat-template:sha256"}
-    optional |= {"infwasi:wasm:exports", "infwasi:wasm:imports", "infwasi:wasm:producers"}
-    optional |= {"infwasi:origin:tags", "components", "licenses", "manufacturer"}
+# What a component may be without: what its file does not say, and tags of that.
+_OPTIONAL = re.compile(
+    r"infwasi:(?:origin:)?gguf:(?:bits-per|parameters|quantization|chat-template|basename|block|"
+    r"context|embedding|file-type|languages|license|organization|size-label|tokenizer|general)"
+    r"|infwasi:(?:origin:)?(?:externalReferences|dataset|model:languages|model:training|model:re)"
+    r"|infwasi:(?:component:producers|wasm:(?:imports|exports|producers))"
+    r"|components|licenses|manufacturer"
+)
 
-    def found(document: dict[str, Any]) -> dict[str, Any]:
-        return next(one for one in components_of(document) if one["bom-ref"] == ref)
 
-    names = {item["name"] for item in found(json.loads(bom))["properties"]}
-    said = {name.replace(":origin:", ":") for name in names if ":origin:" in name}
-    for name in names:
-        is_optional = name in optional or name.replace(":origin:", ":") in optional
-        if is_optional or re.match(r"infwasi:(gguf|origin:dataset|origin:ext)", name):
-            continue
-        if name in said and name.startswith(("infwasi:app", "infwasi:model:lang")):
-            continue
-        document = json.loads(bom)
-        drop(found(document), name)
-        assert complaints_of_profile(document), name
-    for member in set(found(json.loads(bom))) - optional:
-        document = json.loads(bom)
-        del found(document)[member]
-        assert complaints_of_profile(document), member
+@pytest.mark.parametrize(
+    ("ref", "kind"),
+    [
+        ("app", "app"),
+        ("file:app.wasm", "component"),
+        ("part:engine", "nested"),
+        ("model:model:0", "model"),
+    ],
+)
+def test_profile_misses_every_required_member(ref: str, kind: str, bom: bytes) -> None:
+    schema = {"$defs": PROFILE["$defs"], "$ref": f"#/$defs/{kind}"}
+    validator = Draft202012Validator(schema)
+    found = next(one for one in components_of(json.loads(bom)) if one["bom-ref"] == ref)
+    assert validator.is_valid(found)
+    count = 0
+    for name in {item["name"] for item in found["properties"]}:
+        if not _OPTIONAL.match(name):
+            other = json.loads(json.dumps(found))
+            drop(other, name)
+            assert not validator.is_valid(other), name
+            count += 1
+    for member in found:
+        if not _OPTIONAL.match(member):
+            other = {name: value for name, value in found.items() if name != member}
+            assert not validator.is_valid(other), member
+            count += 1
+    assert count >= 7
 
 
 def test_profile_refuses_what_it_does_not_know(bom: bytes) -> None:
@@ -461,3 +475,67 @@ def test_same_content_in_other_bytes_is_malformed(bom: bytes) -> None:
     other = json.dumps(truth).encode()
     with pytest.raises(MalformedError, match="not in its one byte form in bom"):
         require_agreement(read_bom(other), other, truth, bom)
+
+
+# --- what is nested ---------------------------------------------------------------------------
+
+
+def nested(depth: int, exports: tuple[str, ...] = ()) -> Nested:
+    """A component within a component, and so on; at the bottom a core module."""
+    below = (nested(depth - 1, exports),) if depth else ()
+    return Nested(
+        kind=NestedKind.COMPONENT if depth else NestedKind.CORE_MODULE,
+        offset_bytes=8,
+        size_bytes=100 + depth,
+        sha256=Digest(algorithm=Algorithm.SHA256, hex=f"{depth:064x}"),
+        imports=(),
+        exports=exports,
+        producers=(),
+        children=below,
+    )
+
+
+def nesting(component: bytes, *children: Nested) -> BomInputs:
+    inputs = lone_component(component)
+    assert inputs.wasm is not None
+    facts = replace(inputs.wasm.facts, children=children)
+    return replace(inputs, wasm=replace(inputs.wasm, facts=facts))
+
+
+def test_the_whole_tree_is_told_as_deep_as_a_component_may_nest(component: bytes) -> None:
+    depth = LIMITS.component_depth
+    data = derived(nesting(component, nested(depth), nested(0)))
+    assert complaints(data) == []
+    found = read_bom(data).components
+    paths = ["wasm:0" + "/0" * level for level in range(depth + 1)]
+    assert [ref for ref in found if ref.startswith("wasm:")] == [*paths, "wasm:1"]
+    kinds = {found[path].properties["infwasi:wasm:kind"] for path in paths[:-1]}
+    assert kinds == {"component"}
+    assert found[paths[-1]].properties["infwasi:wasm:kind"] == "core-module"
+    assert found["wasm:0/0"].parent == "wasm:0"
+
+
+def test_many_names_of_a_core_module_are_counted_and_digested(component: bytes) -> None:
+    few, many = (tuple(f"name {number:03}" for number in range(count)) for count in (64, 65))
+    listed = read_bom(derived(nesting(component, nested(0, few)))).components["wasm:0"]
+    assert listed.properties["infwasi:wasm:exports"].startswith("name%20000 name%20001 ")
+    counted = read_bom(derived(nesting(component, nested(0, many)))).components["wasm:0"]
+    assert "infwasi:wasm:exports" not in counted.properties
+    assert counted.properties["infwasi:wasm:exports:count"] == "65"
+    text = " ".join(name.replace(" ", "%20") for name in many)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    assert counted.properties["infwasi:wasm:exports:sha256"] == digest
+
+
+def test_a_component_that_could_reach_the_network_says_so(component: bytes) -> None:
+    inputs = lone_component(component)
+    assert inputs.wasm is not None
+    imports = ("wasi:http/outgoing-handler@0.2.0", "x:y/z@1.0.0")
+    reaching = replace(inputs.wasm, facts=replace(inputs.wasm.facts, imports=imports))
+    data = derived(replace(inputs, wasm=reaching))
+    assert complaints(data) == []
+    properties = read_bom(data).subject.properties
+    assert properties["infwasi:capability:network"] == imports[0]
+    assert properties["infwasi:capability:unknown"] == imports[1]
+    assert properties["infwasi:capability:filesystem"] == "none"
+    assert properties["infwasi:host:requires"] == " ".join(imports)

@@ -13,8 +13,12 @@ from infwasi_sign.adapters.chat_template import render
 from infwasi_sign.adapters.template_sandbox import SandboxEnvironment
 from infwasi_sign.domain import template_code, template_lexer
 from infwasi_sign.domain.chat import Message, Role
+from infwasi_sign.domain.gguf import model_facts, parse
+from infwasi_sign.domain.model_digests import chat_template_digest
 from infwasi_sign.domain.template_code import template_findings
 from infwasi_sign.errors import UndecidedError
+from tests.conftest import ROOT
+from tests.gguf_forge import TEMPLATE, WatchedSource, every_general_key, text_pair, tiny_gguf
 from tests.template_samples import HOSTILE, STOCK
 from tests.test_chat_template import ATOMS, test_bounds_a_template_that_would_never_end
 
@@ -66,6 +70,16 @@ def test_the_words_are_those_of_the_sandbox() -> None:
     assert not template_code._has_any("\U0010efff\U0010f200", template_code._RESERVED)
 
 
+def test_every_finding_is_explained() -> None:
+    page = (ROOT / "docs" / "ml-bom-facts.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    words = {word for row in rows for word in re.findall(r"`([^`]+)`", row.split(" | ")[0])}
+    found = {finding for findings in HOSTILE.values() for finding in findings}
+    whole = {word for word in words if "NAME" not in word}
+    begun = tuple(word.removesuffix("NAME") for word in words if "NAME" in word)
+    assert {word for word in found if word not in whole and not word.startswith(begun)} == set()
+
+
 def test_finds_the_same_whatever_a_template_calls_its_values() -> None:
     """Names that web frameworks have are ordinary names where the template binds them."""
     assert template_findings("{% set config = x %}{{ config }}") == ()
@@ -106,3 +120,18 @@ def test_what_is_rendered_can_be_read(template: str) -> None:
     except UndecidedError:
         return
     assert "syntax" not in template_findings(template)
+
+
+def test_models_that_differ_in_their_template_alone_differ_in_digest_and_findings() -> None:
+    *others, honest = every_general_key()
+    hostile = text_pair("tokenizer.chat_template", TEMPLATE + "{{ ''.__class__ }}")
+    left, right = (
+        model_facts(parse(WatchedSource(tiny_gguf(pairs=(*others, template)))))
+        for template in (honest, hostile)
+    )
+    assert left.general == right.general
+    assert left.chat_template is not None
+    assert right.chat_template is not None
+    assert chat_template_digest(left.chat_template) != chat_template_digest(right.chat_template)
+    assert template_findings(left.chat_template) == ()
+    assert template_findings(right.chat_template) == ("attribute:__class__",)

@@ -59,9 +59,17 @@ def valued(token: Token) -> tuple[str, object]:
     return kind, float(text.replace("_", "")) if kind == FLOAT else text
 
 
+def assert_same(template: str) -> None:
+    """Ours may refuse what depends on the version of Unicode."""
+    seen = ours(template)
+    if seen is None and (not template.isascii() or "\\N" in template):
+        return
+    assert seen == theirs(template)
+
+
 @pytest.mark.parametrize("template", [*STOCK.values(), *HOSTILE], ids=lambda t: ascii(t)[1:40])
 def test_sees_what_jinja2_sees(template: str) -> None:
-    assert ours(template) == theirs(template)
+    assert_same(template)
 
 
 PIECES = st.sampled_from(
@@ -130,18 +138,18 @@ PIECES = st.sampled_from(
 @example("{% raw %}\n")
 @example("{{ {'a': {}}}}")
 @example("{{ 1e5.5 }}{{ x.1.5 }}{{ x.1_0 }}")
-@example("{{ '\\N{LOW LINE}' }}{{ '\r\n' }}")
+@example("{{ '\r\n' }}")
 @example("{#-}#}{#+#}{{ x -}}\n\n{%- if a +%}")
 @example("{{ '}}' }}{{ \"{{\" }}{% if '%}' %}")
 @pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")
 def test_sees_what_jinja2_sees_in_any_pieces(template: str) -> None:
-    assert ours(template) == theirs(template)
+    assert_same(template)
 
 
-def test_a_rare_character_of_identifiers_is_not_read() -> None:
-    """Stricter than jinja2: `a·b` is an identifier of Python."""
-    assert theirs("{{ a\u00b7b }}") == [(False, [("name", "a\u00b7b")])]
-    assert ours("{{ a\u00b7b }}") is None
+@pytest.mark.parametrize("template", ["{{ \u00e9 }}", "{{\u00a0a }}", "{{ '\\N{LOW LINE}' }}"])
+def test_what_versions_of_python_read_differently_is_not_read(template: str) -> None:
+    assert theirs(template) is not None
+    assert ours(template) is None
 
 
 @pytest.mark.parametrize(
@@ -154,9 +162,9 @@ def test_a_rare_character_of_identifiers_is_not_read() -> None:
         ("{{ a $ }}", "character has no meaning in chat template at character 5"),
         (
             "{{ \u00b2 }}",
-            "name has a character that names have not in chat template at character 3",
+            "character has no meaning in chat template at character 3",
         ),
-        ("{{ \u0663 }}", "name begins with a digit in chat template at character 3"),
+        ("{{ '\\N{X}' }}", "string names a character in chat template at character 3"),
         ("{{ '\\x4' }}", "string has half an escape in chat template at character 3"),
     ],
 )

@@ -3,12 +3,13 @@
 from collections import Counter
 from typing import Final
 
-from infwasi_sign.domain.template_flow import Assignment, Flow, references
+from infwasi_sign.domain.template_flow import Assignment, Flow, behind_bracket, references
 from infwasi_sign.domain.template_lexer import (
     INTEGER,
     NAME,
     OPENING_TAGS,
     OPERATOR,
+    STRING,
     Tag,
     Token,
     integer_value,
@@ -186,6 +187,8 @@ def _doubling(assignments: list[Assignment], flow: Flow) -> set[str]:
                     growing.append((target, names))
                 if not one.is_loop and target in given:
                     found.add("grow:macro")
+                if "." in target and _is_refiltered(target, part):
+                    found.add("grow:filter")
     cycles = _cycles(sources)
     for target, names in growing:
         mine = cycles[target]
@@ -193,6 +196,36 @@ def _doubling(assignments: list[Assignment], flow: Flow) -> set[str]:
             found.add("grow:double")
             break
     return found
+
+
+def _is_refiltered(target: str, tokens: list[Token]) -> bool:
+    """Whether a member of a namespace is given to what makes texts longer, and kept.
+
+    Only there does a value outlive the round of a loop. Quotes in JSON double each time, and so
+    does a text that is replaced by one with itself in it.
+    """
+    base, _, member = target.partition(".")
+    name = [(NAME, base), (OPERATOR, "."), (NAME, member)]
+    for at in range(len(tokens) - 2):
+        if tokens[at : at + 3] != name:
+            continue
+        if tokens[max(0, at - 2) : at] == [(NAME, "join"), (OPERATOR, "(")]:
+            return True
+        end = at + 3
+        while end + 1 < len(tokens) and tokens[end] in ((OPERATOR, "|"), (OPERATOR, ".")):
+            word = tokens[end + 1][1]
+            arguments = tokens[end + 2 : end + 6]
+            end += 2
+            if tokens[end : end + 1] == [(OPERATOR, "(")]:
+                end = behind_bracket(tokens, end)
+            if word in ("join", "tojson") or (word == "replace" and _replaces_more(arguments)):
+                return True
+    return False
+
+
+def _replaces_more(arguments: list[Token]) -> bool:
+    texts = [value for kind, value in arguments if kind == STRING]
+    return len(texts) < 2 or texts[0] in texts[1]
 
 
 def _cycles(sources: dict[str, set[str]]) -> dict[str, int]:
@@ -204,8 +237,8 @@ def _cycles(sources: dict[str, set[str]]) -> dict[str, int]:
     order: dict[str, int] = {}
     lowest: dict[str, int] = {}
     stack: list[str] = []
-    for start in sources:
-        pending = [(start, iter(sources[start]))] if start not in order else []
+    for start, above in sources.items():
+        pending = [(start, iter(above))] if start not in order else []
         while pending:
             name, rest = pending[-1]
             if name not in order:
@@ -217,8 +250,8 @@ def _cycles(sources: dict[str, set[str]]) -> dict[str, int]:
                 if lowest[name] == order[name]:
                     while stack and order[stack[-1]] >= order[name]:
                         found[stack.pop()] = order[name]
-                for above, _ in pending[-1:]:
-                    lowest[above] = min(lowest[above], lowest[name])
+                for before, _ in pending[-1:]:
+                    lowest[before] = min(lowest[before], lowest[name])
             elif following not in order:
                 pending.append((following, iter(sources.get(following, ()))))
             elif following not in found:
