@@ -16,7 +16,11 @@ from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.origin import ORIGIN_PREFIX, Origin
 from infwasi_sign.domain.page_parts import Gap, Gaps
 
-_ELSEWHERE: Final = {"data.classification": ("Classification of the data", "data-usage in [app]")}
+_ELSEWHERE: Final = {
+    "data.classification": ("Classification of the data", "data-usage in [app]"),
+    "modelCard.metrics.performance": ("Measured performance", "[[metric]]"),
+    "modelCard.metrics.security": ("Measured security", "[[metric]]"),
+}
 _MODEL_FIELDS: Final = tuple(field for _, group in MODEL_GROUPS for field in group)
 
 
