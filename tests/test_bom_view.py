@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from infwasi_sign.adapters.confinement import Confinement
 from infwasi_sign.adapters.cyclonedx_convert import convert
 from infwasi_sign.adapters.html_page import is_web_address
+from infwasi_sign.cli.bom_view_command import command
 from infwasi_sign.domain.bom import derive_bom
 from infwasi_sign.domain.bom_page import bom_page
 from infwasi_sign.domain.declared_keys import ARRAYS, TABLES
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.page_parts import shares, size_text
-from infwasi_sign.errors import MalformedError, RefusedError
+from infwasi_sign.errors import MalformedError, RefusedError, UndecidedError
 from tests.bom_page_support import ADDRESSES, FOREIGN, hostile_bom, page_of, write_bom
 from tests.bom_support import EVERYTHING, lone_model
 from tests.command_line import infwasi, make_timeless
@@ -377,6 +380,22 @@ def test_a_page_of_xml_says_what_that_of_json_says(tmp_path: Path) -> None:
     for group in bom_page(document).models[0].groups:
         for one in group.facts:
             assert all(escape(value.split("\n")[0]) in done.out for value in one.values)
+
+
+@pytest.mark.parametrize("kind", ["file", "package", "stream"])
+def test_the_process_is_confined_before_a_byte_is_read(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: Confinement) -> None:
+        raise UndecidedError("confined now")
+
+    (tmp_path / "file").write_bytes(b"no BOM")
+    package = make_timeless(tmp_path / "here")
+    (package / "bom.cdx.json").write_bytes(b"no BOM")
+    source = {"file": tmp_path / "file", "package": package, "stream": "-"}[kind]
+    monkeypatch.setattr(Confinement, "before_measuring", stop)
+    result = CliRunner().invoke(command, [str(source), "--output", "-"], input="no BOM")
+    assert str(result.exception) == "confined now"
 
 
 def test_a_page_does_not_go_into_a_package(tmp_path: Path) -> None:

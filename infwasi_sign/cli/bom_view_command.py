@@ -31,8 +31,7 @@ class _Source:
     "-o",
     "--output",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="Write the page to this file, `-` for standard output. [default: beside the BOM's name, "
-    "in this folder]",
+    help="Write the page to this file, `-` for standard output. [default: NAME.html, here]",
 )
 @click.option("--force", is_flag=True, help="Replace a file that is there already.")
 def command(source: Path, output: Path | None, force: bool) -> None:
