@@ -193,6 +193,10 @@ class Page:
         )
         file.write_bytes(base64.b64decode(answer["data"]))
 
+    def emulate_paper(self) -> None:
+        """Lay the page out as if it were printed."""
+        self._browser.call("Emulation.setEmulatedMedia", self._session, media="print")
+
     def requests(self) -> list[str]:
         """The addresses that it asked for, its own file left out."""
         found = [
@@ -230,19 +234,26 @@ def browsing(folder: Path) -> Iterator[Browser]:
     program, variables = found
     their_in, to = os.pipe()
     back, their_out = os.pipe()
-    # The shell puts the pipes where Chromium looks for them: 3 and 4.
-    process = subprocess.Popen(
-        [
-            *("/bin/sh", "-c", f'exec "$@" 3<&{their_in} 4>&{their_out}', "sh", str(program)),
-            *(*_FLAGS, f"--user-data-dir={folder / 'profile'}"),
-        ],
-        pass_fds=(their_in, their_out),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=(folder / "browser.log").open("wb"),
-        env={**os.environ, **variables, "HOME": str(folder)},
-        start_new_session=True,
-    )
+    with (folder / "browser.log").open("wb") as log:
+        # Bash puts the pipes where Chromium looks for them: 3 and 4.
+        process = subprocess.Popen(
+            [
+                *(
+                    "/bin/bash",
+                    "-c",
+                    f'exec "$@" 3<&{their_in} 4>&{their_out}',
+                    "bash",
+                    str(program),
+                ),
+                *(*_FLAGS, f"--user-data-dir={folder / 'profile'}"),
+            ],
+            pass_fds=(their_in, their_out),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            env={**os.environ, **variables, "HOME": str(folder)},
+            start_new_session=True,
+        )
     os.close(their_in)
     os.close(their_out)
     browser = Browser(process, to, back)

@@ -89,7 +89,11 @@ def _environment() -> Environment:
         "size": size_text,
         "grouped": _grouped,
     }
-    environment.tests |= {"web_address": is_web_address, "plain": _is_plain}
+    environment.tests |= {
+        "web_address": is_web_address,
+        "plain": _is_plain,
+        "simple": _is_simple,
+    }
     environment.globals |= {
         "short_characters": LIMITS.html_short_characters,
         "most_characters": LIMITS.html_text_characters,
@@ -105,6 +109,11 @@ def _style() -> str:
 def _is_plain(text: str) -> bool:
     """Whether nothing in it needs to be made visible."""
     return text.isascii() and text.isprintable()
+
+
+def _is_simple(text: str) -> bool:
+    """Whether it can also stand as it is: short, plain, and written from left to right."""
+    return len(text) <= LIMITS.html_short_characters and _is_plain(text)
 
 
 def _pieces(text: str, keep_layout: bool) -> Iterator[tuple[str, bool]]:

@@ -3,7 +3,9 @@
 Nothing is decided by what is read here; `domain.bom_document` reads what verification needs.
 """
 
+import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
@@ -12,6 +14,8 @@ from infwasi_sign.domain.origin import ORIGIN_PREFIX, Origin
 from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.errors import MalformedError
 
+_WORD: Final = re.compile(r"\S+")
+_HASHES: Final = 16  # of one component; CycloneDX knows 15 algorithms
 _NOTHING: Final[Mapping[str, JsonValue]] = MappingProxyType({})
 
 
@@ -31,6 +35,8 @@ class Oddities:
 
 class Node:
     """An object of the document; what is absent or of another type reads as nothing."""
+
+    __slots__ = ("_properties", "members", "oddities", "where")
 
     def __init__(self, members: Mapping[str, JsonValue], where: str, oddities: Oddities) -> None:
         self.members = members
@@ -137,7 +143,7 @@ def document_node(value: JsonValue) -> tuple[Node, Oddities]:
 def licences_of(node: Node) -> tuple[str, ...]:
     """The licences of a component: SPDX ids, names and expressions, as they stand."""
     found = []
-    for choice in node.nodes("licenses"):
+    for choice in islice(node.nodes("licenses"), LIMITS.html_items):
         licence = choice.node("license")
         name = choice.text("expression") or licence.text("id") or licence.text("name")
         found.append(name or licence.text("url"))
@@ -146,8 +152,16 @@ def licences_of(node: Node) -> tuple[str, ...]:
 
 def hashes_of(node: Node) -> tuple[tuple[str, str], ...]:
     """Algorithm and digest, SHA-256 first."""
-    pairs = [(one.text("alg") or "?", one.text("content") or "") for one in node.nodes("hashes")]
+    pairs = [
+        (one.text("alg") or "?", one.text("content") or "")
+        for one in islice(node.nodes("hashes"), _HASHES)
+    ]
     return tuple(sorted(pairs, key=lambda pair: (pair[0] != "SHA-256", pair[0])))
+
+
+def words_of(text: str) -> Iterator[str]:
+    """The words of a text, one after the other, for it may have millions."""
+    return (match.group() for match in _WORD.finditer(text))
 
 
 def name_of(node: Node) -> str:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from infwasi_sign.domain.bom_node import Node, document_node, licences_of
@@ -16,6 +16,8 @@ from infwasi_sign.domain.bom_page_app import (
     vulnerability_row,
     vulnerability_tile,
 )
+from infwasi_sign.domain.bom_page_data import DATA, datasets
+from infwasi_sign.domain.bom_page_elements import element_lists
 from infwasi_sign.domain.bom_page_fields import (
     AUTHORS,
     SECURITY_FIELDS,
@@ -23,13 +25,20 @@ from infwasi_sign.domain.bom_page_fields import (
     shown_facts,
 )
 from infwasi_sign.domain.bom_page_gaps import find_gaps
-from infwasi_sign.domain.bom_page_model import MODEL, datasets, model_summary, model_view
-from infwasi_sign.domain.bom_page_tree import file_row, licence_rows, tree_rows, walk
+from infwasi_sign.domain.bom_page_model import MODEL, model_summary, model_view
+from infwasi_sign.domain.bom_page_tree import (
+    count_components,
+    file_row,
+    licence_rows,
+    tree_rows,
+    walk,
+)
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.origin import ORIGIN_PREFIX, Origin
 from infwasi_sign.domain.page_parts import (
     Capability,
     DatasetView,
+    ElementList,
     Fact,
     FileRow,
     Gaps,
@@ -78,6 +87,7 @@ class BomPage:
     more_vulnerabilities: int
     gaps: tuple[Gaps, ...]
     gap_count: int
+    elements: tuple[ElementList, ...]
     document: tuple[Fact, ...]
     oddities: tuple[str, ...]
     oddity_count: int
@@ -92,44 +102,64 @@ def bom_page(value: JsonValue) -> BomPage:
     document, oddities = document_node(value)
     metadata = document.node("metadata")
     subject = metadata.node("component")
-    found = list(walk([*subject.nodes("components"), *document.nodes("components")]))
+    found = list(walk(chain(subject.nodes("components"), document.nodes("components"))))
+    count = count_components(subject.members.get("components"), document.members.get("components"))
     everything = [subject, *(node for node, _ in found)] if subject else [n for n, _ in found]
     models = [node for node in everything if node.text("type") == MODEL]
     apps = [node for node in everything if tells_capabilities(node)]
-    gaps = tuple(
-        find_gaps(metadata, subject, models[:_MODELS], [*everything, *document.nodes("services")])
-    )
-    vulnerabilities = list(document.nodes("vulnerabilities"))
+    told = [*everything, *islice(document.nodes("services"), LIMITS.html_items)]
+    gaps = tuple(find_gaps(metadata, subject, models[:_MODELS], told))
+    stated = document.members.get("vulnerabilities")
+    stated_count = len(stated) if isinstance(stated, list) else 0
+    vulnerabilities = list(islice(document.nodes("vulnerabilities"), LIMITS.html_components))
+    rows = sorted(map(vulnerability_row, vulnerabilities), key=lambda row: row.mood == "good")
+    names = {
+        node.text("bom-ref") or "": node.text("name") or ""
+        for node in everything
+        if node.text("type") == DATA
+    }
+    is_ours = PROFILE in metadata.properties
     reach = capabilities(apps)
     gap_count = sum(len(one.gaps) for one in gaps)
     return BomPage(
         title=subject.text("name") or (models[0].text("name") if models else None) or "unnamed",
         version=subject.text("version") or "",
         kind=_kind(subject, apps),
-        is_ours=PROFILE in metadata.properties,
-        tiles=tuple(_tiles(len(found), models, reach, vulnerabilities, gap_count)),
-        origins=_origins([metadata, *everything, *document.nodes("services")]),
+        is_ours=is_ours,
+        tiles=tuple(
+            _tiles(
+                count, models, reach, vulnerability_tile(vulnerabilities, stated_count), gap_count
+            )
+        ),
+        origins=_origins([metadata, *told]),
         subject=(*shown_facts(SUBJECT_FIELDS, subject), *shown_facts((AUTHORS,), metadata)),
-        files=tuple(map(file_row, islice(document.nodes("components"), _FILES))),
+        files=tuple(islice(_files(document), _FILES)),
         security=tuple(shown_facts(SECURITY_FIELDS, subject)),
         capabilities=reach,
         interfaces=tuple(interfaces(apps)),
         settings=tuple(settings(apps)),
-        models=tuple(model_view(node, at) for at, node in enumerate(models[:_MODELS])),
+        models=tuple(model_view(node, at, names) for at, node in enumerate(models[:_MODELS])),
         more_models=max(0, len(models) - _MODELS),
         rows=tree_rows(found),
-        component_count=len(found),
+        component_count=count,
         datasets=tuple(islice(datasets(everything), LIMITS.html_items)),
         services=tuple(islice(services(document), LIMITS.html_items)),
         licences=licence_rows(everything),
-        vulnerabilities=tuple(map(vulnerability_row, vulnerabilities[: LIMITS.html_items])),
-        more_vulnerabilities=max(0, len(vulnerabilities) - LIMITS.html_items),
+        vulnerabilities=tuple(rows[: LIMITS.html_items]),
+        more_vulnerabilities=max(0, stated_count - LIMITS.html_items),
         gaps=gaps,
         gap_count=gap_count,
+        elements=tuple(element_lists(document.members, is_ours=is_ours)),
         document=tuple(_document_facts(document, metadata)),
         oddities=tuple(oddities.places),
         oddity_count=oddities.count,
     )
+
+
+def _files(document: Node) -> Iterator[FileRow]:
+    for node in islice(document.nodes("components"), LIMITS.html_components):
+        if node.text("type") in {"file", MODEL}:
+            yield file_row(node)
 
 
 def _kind(subject: Node, apps: Sequence[Node]) -> str:
@@ -148,7 +178,7 @@ def _tiles(
     components: int,
     models: Sequence[Node],
     reach: Sequence[Capability],
-    vulnerabilities: Sequence[Node],
+    vulnerabilities: Tile,
     gap_count: int,
 ) -> Iterator[Tile]:
     """The answers for somebody in a hurry."""
@@ -166,10 +196,10 @@ def _tiles(
         yield Tile(label="Components", value=f"{components:,}")
     if reach:
         yield reach_tile(reach)
-    yield vulnerability_tile(vulnerabilities)
+    yield vulnerabilities
     yield Tile(
         label="Not said",
-        value=f"{gap_count} facts" if gap_count else "nothing",
+        value=f"{gap_count} fact{'s' if gap_count > 1 else ''}" if gap_count else "nothing",
         note="listed below, with what to add" if gap_count else "",
     )
 
@@ -191,11 +221,11 @@ def _document_facts(document: Node, metadata: Node) -> Iterator[Fact]:
     yield fact("Serial number", document.text("serialNumber"), Show.CODE)
     yield fact("Version of the document", document.text("version"), Show.NAME)
     yield fact("Made", metadata.text("timestamp"), Show.NAME, origin=metadata.origin("timestamp"))
-    phases = [one.text("phase") or one.text("name") or "" for one in metadata.nodes("lifecycles")]
+    phases = (one.text("phase") or one.text("name") or "" for one in metadata.nodes("lifecycles"))
     yield fact("Phase", phases, Show.NAME)
     if profile := metadata.properties.get(PROFILE):
         yield fact("Profile of infwasi", profile, Show.NAME)
-    yield fact("Made with", list(_tools(metadata)), Show.NAME)
+    yield fact("Made with", _tools(metadata), Show.NAME)
     for one in islice(document.nodes("externalReferences"), LIMITS.html_items):
         if address := one.text("url"):
             yield fact(f"Reference: {one.text('type') or 'other'}", address, Show.LINK)
@@ -205,9 +235,9 @@ def _tools(metadata: Node) -> Iterator[str]:
     """Tools by name and version, as an object (1.5 and later) or as a list (before)."""
     tools = metadata.members.get("tools")
     if isinstance(tools, list):
-        found = metadata.nodes("tools")
+        found: Iterator[Node] = metadata.nodes("tools")
     else:
         inner = metadata.node("tools")
-        found = iter([*inner.nodes("components"), *inner.nodes("services")])
+        found = chain(inner.nodes("components"), inner.nodes("services"))
     for tool in found:
         yield f"{tool.text('name') or 'unnamed'} {tool.text('version') or ''}".strip()

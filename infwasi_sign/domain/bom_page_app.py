@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from infwasi_sign.domain.bom_node import Node
+from infwasi_sign.domain.bom_node import Node, words_of
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.page_parts import (
     Capability,
@@ -63,8 +63,8 @@ def _given(apps: Sequence[Node], name: str) -> tuple[str, ...] | None:
     told = [app.properties.get(f"infwasi:capability:{name}") for app in apps]
     if None in told:
         return None
-    by = {word for text in told for word in (text or "").split() if word != "none"}
-    return tuple(sorted(by)[: LIMITS.html_items])
+    words = (word for text in told for word in words_of(text or "") if word != "none")
+    return tuple(sorted(set(islice(words, LIMITS.html_items))))
 
 
 def reach_tile(reach: Sequence[Capability]) -> Tile:
@@ -91,7 +91,9 @@ def interfaces(apps: Iterable[Node]) -> Iterator[Fact]:
         for name, label in _INTERFACES:
             value = app.properties.get(f"infwasi:{name}")
             if value is not None:
-                yield fact(label, value.split() or "none", Show.CODE, origin=app.origin(name))
+                yield fact(
+                    label, words_of(value) if value else "none", Show.CODE, origin=app.origin(name)
+                )
 
 
 def settings(apps: Iterable[Node]) -> Iterator[Fact]:
@@ -132,15 +134,15 @@ def services(document: Node) -> Iterator[DatasetView]:
         yield DatasetView(name=name, facts=tuple(one for one in facts if one.values))
 
 
-def vulnerability_tile(vulnerabilities: Iterable[Node]) -> Tile:
-    """How many vulnerabilities the document speaks of, and what it says of them."""
+def vulnerability_tile(vulnerabilities: Iterable[Node], count: int) -> Tile:
+    """How many vulnerabilities the document speaks of, and what it says of those that were read."""
     states = Counter(map(_state, vulnerabilities))
-    if not states:
+    if not count:
         return Tile(label="Vulnerabilities", value="none stated", note="which proves nothing")
-    is_good = all(state in _MOODS for state in states)
+    is_good = states.total() == count and all(state in _MOODS for state in states)
     return Tile(
         label="Vulnerabilities",
-        value=f"{sum(states.values()):,} stated",
+        value=f"{count:,} stated",
         note=", ".join(f"{count:,} {_words(state)}" for state, count in states.most_common(4)),
         mood="good" if is_good else "bad",
     )

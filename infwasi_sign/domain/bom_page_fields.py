@@ -7,7 +7,7 @@ A field's member is the word of its origin tag (sbom/README.md); its key is that
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from infwasi_sign.domain.bom_node import Node, hashes_of, licences_of, name_of
+from infwasi_sign.domain.bom_node import Node, hashes_of, licences_of, name_of, words_of
 from infwasi_sign.domain.origin import Origin
 from infwasi_sign.domain.page_parts import (
     Fact,
@@ -35,11 +35,8 @@ class Field:
 
     def fact(self, node: Node) -> Fact:
         """What this component says of it."""
-        values = tuple(value for value in self.read(node) if value)
-        origin = node.origin(self.member)
-        # A value that is tagged unknown is still a value; nothing is called unknown without a tag.
-        origin = None if values and origin is Origin.UNKNOWN else origin
-        return fact(self.label, values, self.show, origin=origin)
+        values = (value for value in self.read(node) if value)
+        return fact(self.label, values, self.show, origin=node.origin(self.member))
 
 
 def _member(name: str) -> Reader:
@@ -78,7 +75,9 @@ def _records(name: str, render: Callable[[Node], str]) -> Reader:
     return read
 
 
-def _property(name: str) -> Reader:
+def property_of(name: str) -> Reader:
+    """The text of one of our properties."""
+
     def read(node: Node) -> Iterator[str]:
         if value := node.properties.get(f"infwasi:{name}"):
             yield value
@@ -99,7 +98,7 @@ def _number(name: str) -> Reader:
 
 
 def _words(name: str) -> Reader:
-    return lambda node: (node.properties.get(f"infwasi:{name}") or "").split()
+    return lambda node: words_of(node.properties.get(f"infwasi:{name}") or "")
 
 
 def _size(node: Node) -> Iterator[str]:
@@ -137,8 +136,9 @@ def _ancestor(node: Node) -> str:
     return " ".join(word for word in words if word)
 
 
-def _references(node: Node) -> Iterator[str]:
-    return (one.text("url") or "" for one in node.nodes("externalReferences"))
+def _nothing(_: Node) -> Iterable[str]:
+    """For members that are shown elsewhere, one by one, where there are any."""
+    return ()
 
 
 def _dataset(node: Node) -> str:
@@ -204,12 +204,13 @@ def _field(
 ) -> Field:
     """A field that is a property if its name has a colon, else a text member; or as ``read``."""
     if read is None:
-        read = _property(member) if ":" in member else _member(member)
+        read = property_of(member) if ":" in member else _member(member)
     return Field(member=member, label=label, read=read, show=show, key=key)
 
 
 _PARAMETERS: Final = "modelCard.modelParameters"
 _USES: Final = "modelCard.considerations"
+DATASETS: Final = "Datasets"
 _METRICS: Final = "modelCard.quantitativeAnalysis.performanceMetrics"
 
 
@@ -240,10 +241,15 @@ _WHO: Final = (
     _field("licenses", "Licence", "license in [model]", Show.NAME, licences_of),
     _field("model:released", "Released", "released in [model]", Show.NAME),
     _field("purl", "Package URL", "purl in [model]", Show.CODE),
-    _field("externalReferences", "Where to find it", "url in [model]", Show.LINK, _references),
-    _field("pedigree.ancestors", "Derived from", read=_records("pedigree.ancestors", _ancestor)),
+    _field("externalReferences", "Where to find it", "url in [model]", read=_nothing),
+    _field(
+        "pedigree.ancestors",
+        "Derived from",
+        "base-models in [model]",
+        read=_records("pedigree.ancestors", _ancestor),
+    ),
     *(
-        _field(f"model:openness:{part}", f"Open {part}", f"{part} in [openness]")
+        _field(f"model:openness:{part}", f"Open {part}", f"{part} in [model.openness]")
         for part in ("weights", "architecture", "data", "training")
     ),
 )
@@ -251,7 +257,15 @@ _WHAT: Final = (
     _parameter("task", "Task", "task in [model]"),
     _formats("inputs", "Takes", "inputs in [model]"),
     _formats("outputs", "Gives", "outputs in [model]"),
-    _field("gguf:languages", "Languages", show=Show.NAME, read=_words("gguf:languages")),
+    _field(
+        "model:languages",
+        "Languages",
+        "languages in [model]",
+        Show.NAME,
+        _words("model:languages"),
+    ),
+    _field("tags", "Tags", "tags in [model]", Show.NAME, _list("tags")),
+    _field("model:library", "Library", "library in [model]", Show.NAME),
     _parameter("architectureFamily", "Architecture family", show=Show.NAME),
     _parameter("modelArchitecture", "Architecture", show=Show.NAME),
     _field("gguf:parameters", "Parameters", read=_number("gguf:parameters")),
@@ -265,10 +279,12 @@ _TRAINING: Final = (
         "approach in [training]",
         read=_member(f"{_PARAMETERS}.approach.type"),
     ),
-    _field("model:training", "Training", "description in [training]"),
+    _field("model:training:description", "Training", "description in [training]"),
+    _field("model:training:hardware", "Hardware", "hardware in [training]"),
+    _field("model:training:co2-tonnes", "CO2, tonnes", "co2-tonnes in [training]"),
     _field(
         f"{_PARAMETERS}.datasets",
-        "Datasets",
+        DATASETS,
         "[[dataset]]",
         Show.NAME,
         _records(f"{_PARAMETERS}.datasets", _dataset),
@@ -343,22 +359,6 @@ SECURITY_FIELDS: Final = (
     _field("security:advisories", "Advisories", "advisories in [security]", Show.LINK),
 )
 AUTHORS: Final = _field("authors", "Author of this BOM", "author in [bom]", Show.NAME, _authors)
-
-DATASET_GAPS: Final = {
-    "dataset.name": ("Dataset: name", "name in [[dataset]]"),
-    "dataset.description": ("Dataset: description", "description in [[dataset]]"),
-    "dataset.contents": ("Dataset: where to find it", "url in [[dataset]]"),
-    "dataset.identifier": ("Dataset: identifier", "identifier in [[dataset]]"),
-    "dataset.hashes": ("Dataset: digest", "sha256 in [[dataset]]"),
-    "dataset.licenses": ("Dataset: licence", "license in [[dataset]]"),
-    "dataset.provenance": ("Dataset: provenance", "provenance in [[dataset]]"),
-    "dataset.purpose": ("Dataset: what it was for", "purpose in [[dataset]]"),
-    "dataset.statistics": ("Dataset: statistics", "statistics in [[dataset]]"),
-    "dataset.classification": ("Dataset: classification", "classification in [[dataset]]"),
-    "dataset.sensitiveData": ("Dataset: sensitive data", "sensitive in [[dataset]]"),
-    "dataset.derived-from": ("Dataset: derived from", "derived-from in [[dataset]]"),
-}
-"""What is tagged on a model whose datasets nobody named, and the key for each."""
 
 
 def model_groups(node: Node) -> tuple[Group, ...]:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from infwasi_sign.domain.bom_node import Node
+from infwasi_sign.domain.bom_page_data import DATA, DATASET_FIELDS, DATASET_GAPS
 from infwasi_sign.domain.bom_page_fields import (
     AUTHORS,
-    DATASET_GAPS,
     MODEL_GROUPS,
     SECURITY_FIELDS,
     SUBJECT_FIELDS,
@@ -16,7 +16,11 @@ from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.origin import ORIGIN_PREFIX, Origin
 from infwasi_sign.domain.page_parts import Gap, Gaps
 
-_ELSEWHERE: Final = {"data.classification": ("Classification of the data", "data-usage in [app]")}
+_ELSEWHERE: Final = {
+    "data.classification": ("Classification of the data", "data-usage in [app]"),
+    "modelCard.metrics.performance": ("Measured performance", "[[metric]]"),
+    "modelCard.metrics.security": ("Measured security", "[[metric]]"),
+}
 _MODEL_FIELDS: Final = tuple(field for _, group in MODEL_GROUPS for field in group)
 
 
@@ -33,13 +37,22 @@ def find_gaps(
     if subject and subject not in models:
         fields = (*SUBJECT_FIELDS, *SECURITY_FIELDS)
         groups.append((subject.text("name") or "App", subject, fields))
-    groups += [(node.text("name") or "Model", node, _MODEL_FIELDS) for node in models]
+    of_the_whole = (*SUBJECT_FIELDS, *SECURITY_FIELDS)  # what a model alone is tagged with, too
+    groups += [
+        (
+            node.text("name") or "Model",
+            node,
+            (*of_the_whole, *_MODEL_FIELDS) if node is subject else _MODEL_FIELDS,
+        )
+        for node in models
+    ]
     for title, node, known in groups:
         if found := tuple(_gaps_of(node, known)):
             yield Gaps(subject=title, gaps=found)
     told = {id(node) for _, node, _ in groups}
     for node in others:
-        if id(node) not in told and (found := tuple(_tagged(node, ()))):
+        known = DATASET_FIELDS if node.text("type") == DATA else ()
+        if id(node) not in told and (found := tuple(_tagged(node, known))):
             yield Gaps(subject=node.text("name") or "unnamed", gaps=found)
 
 
@@ -60,5 +73,5 @@ def _tagged(node: Node, fields: Iterable[Field]) -> Iterator[Gap]:
     order = {member: at for at, member in enumerate(labels)}
     in_order = sorted(members, key=lambda one: (order.get(one, len(order)), one))
     for member in in_order[: LIMITS.html_items]:
-        label, key = labels.get(member, (member, ""))
+        label, key = labels.get(member, (member.replace("gguf:", "Header: "), ""))
         yield Gap(label=label, key=key)

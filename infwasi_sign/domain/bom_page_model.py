@@ -1,17 +1,20 @@
 """The models and datasets of a BOM as a page shows them: card, storage, template, lineage."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
 from typing import Final
 
-from infwasi_sign.domain.bom_node import Node, hashes_of, licences_of
-from infwasi_sign.domain.bom_page_fields import model_groups
+from infwasi_sign.domain.bom_node import Node, words_of
+from infwasi_sign.domain.bom_page_fields import DATASETS, model_groups
 from infwasi_sign.domain.gguf_types import GgmlType
+from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.origin import Origin
 from infwasi_sign.domain.page_parts import (
     Census,
-    DatasetView,
     Fact,
+    Group,
     ModelView,
     Show,
     fact,
@@ -23,6 +26,15 @@ from infwasi_sign.domain.page_parts import (
 
 MODEL: Final = "machine-learning-model"
 _COUNT: Final = re.compile(r"([A-Za-z0-9_]{1,32}):([0-9]{1,12})")
+_REFERENCES: Final = {
+    "website": "Website",
+    "vcs": "Repository",
+    "documentation": "Documentation",
+    "license": "Text of the licence",
+    "source-distribution": "Made from",
+    "distribution": "Download",
+    "model-card": "Model card",
+}
 _GGUF: Final = "infwasi:gguf:"
 _SHOWN_ELSEWHERE: Final = frozenset(
     {
@@ -33,19 +45,42 @@ _SHOWN_ELSEWHERE: Final = frozenset(
 )
 
 
-def model_view(node: Node, number: int) -> ModelView:
-    """One model; ``number`` makes its anchor."""
+def model_view(node: Node, number: int, names: Mapping[str, str]) -> ModelView:
+    """One model; ``number`` makes its anchor, ``names`` are those of datasets by reference."""
     template = node.properties.get(f"{_GGUF}chat-template:findings")
     return ModelView(
         anchor=f"model-{number}",
         name=node.text("name") or "unnamed model",
         summary=model_summary(node),
-        groups=tuple(group for group in model_groups(node) if group.facts),
+        groups=tuple(_groups(node, names)),
         census=census(node),
         findings=None if template is None else _findings(template),
         template=tuple(_template_facts(node)),
         header=tuple(_header_facts(node)),
     )
+
+
+def _groups(node: Node, names: Mapping[str, str]) -> Iterator[Group]:
+    first, *others = model_groups(node)
+    yield replace(first, facts=(*first.facts, *_references(node)))
+    for group in others:
+        facts = tuple(
+            replace(one, values=tuple(names.get(ref, ref) for ref in one.values))
+            if one.label == DATASETS
+            else one
+            for one in group.facts
+        )
+        if facts:
+            yield replace(group, facts=facts)
+
+
+def _references(node: Node) -> Iterator[Fact]:
+    for one in islice(node.nodes("externalReferences"), LIMITS.html_items):
+        kind = one.text("type") or "other"
+        label = _REFERENCES.get(kind, f"Reference: {kind}")
+        if address := one.text("url"):
+            origin = node.origin(f"externalReferences.{kind}")
+            yield fact(label, address, Show.LINK, origin=origin)
 
 
 def model_summary(node: Node) -> str:
@@ -64,7 +99,8 @@ def model_summary(node: Node) -> str:
 
 def census(node: Node) -> Census | None:
     """How the tensors are stored, most frequent first; nothing where the BOM does not say."""
-    counts = _COUNT.findall(node.properties.get(f"{_GGUF}quantization", ""))
+    text = node.properties.get(f"{_GGUF}quantization", "")
+    counts = [match.groups() for match in islice(_COUNT.finditer(text), LIMITS.html_items)]
     if not counts:
         return None
     numbers = [(name, int(count)) for name, count in counts]
@@ -101,7 +137,7 @@ def _bits_of_type(name: str) -> str:
 def _findings(text: str) -> tuple[str, ...]:
     if text.strip() == "none":
         return ()
-    return tuple(line.strip() for line in re.split(r"[\n;]", text) if line.strip())
+    return tuple(islice(words_of(text), LIMITS.html_items))
 
 
 def _template_facts(node: Node) -> Iterator[Fact]:
@@ -117,53 +153,3 @@ def _header_facts(node: Node) -> Iterator[Fact]:
         short = name.removeprefix(_GGUF)
         if short != name and short not in _SHOWN_ELSEWHERE and "tensor-digests" not in short:
             yield fact(short, value, origin=_origin(node, short))
-
-
-def datasets(components: Iterable[Node]) -> Iterator[DatasetView]:
-    """The datasets of a BOM: components of type data, and those that stand in a model card."""
-    for component in components:
-        if component.text("type") == "data":
-            inner = next(component.nodes("data"), Node({}, "", component.oddities))
-            yield _dataset_view(component, inner)
-        elif component.text("type") == MODEL:
-            parameters = component.node("modelCard").node("modelParameters")
-            for inner in parameters.nodes("datasets"):
-                if inner.text("ref") is None:
-                    yield _dataset_view(inner, inner)
-
-
-def _dataset_view(outer: Node, inner: Node) -> DatasetView:
-    governance = inner.node("governance")
-    owners = [
-        one.node("organization").text("name") or one.node("contact").text("name") or ""
-        for role in ("owners", "stewards", "custodians")
-        for one in governance.nodes(role)
-    ]
-    address = inner.node("contents").text("url")
-    facts = [
-        fact(
-            "Description",
-            inner.text("description") or outer.text("description"),
-            origin=outer.origin("description"),
-        ),
-        fact("Where to find it", address, Show.LINK, origin=outer.origin("contents")),
-        fact("Licence", licences_of(outer), Show.NAME, origin=outer.origin("licenses")),
-        fact("Classification", inner.text("classification"), origin=outer.origin("classification")),
-        fact("Sensitive data", inner.texts("sensitiveData"), origin=outer.origin("sensitiveData")),
-        fact("Owned or kept by", [name for name in owners if name], Show.NAME),
-        fact(
-            "Digests",
-            [f"{algorithm}: {digest}" for algorithm, digest in hashes_of(outer)],
-            Show.CODE,
-            origin=outer.origin("hashes"),
-        ),
-        *(
-            fact(name.removeprefix("infwasi:"), value, origin=outer.origin(name[8:]))
-            for name, value in sorted(outer.properties.items())
-            if not name.startswith("infwasi:origin:")
-        ),
-    ]
-    return DatasetView(
-        name=inner.text("name") or outer.text("name") or "unnamed dataset",
-        facts=tuple(one for one in facts if one.values or one.origin is Origin.UNKNOWN),
-    )

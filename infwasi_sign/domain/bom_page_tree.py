@@ -1,12 +1,14 @@
 """All components of a BOM as rows of a tree, in the order of the document, and their licences."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
-from infwasi_sign.domain.bom_node import Node, hashes_of, licences_of, name_of
+from infwasi_sign.domain.bom_node import Node, hashes_of, licences_of, name_of, words_of
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.origin import ORIGIN_PREFIX, Origin
 from infwasi_sign.domain.page_parts import Fact, FileRow, LicenceRow, Row, Show, fact, whole_number
+from infwasi_sign.domain.strict_json import JsonValue
 
 _KINDS: Final = {
     "machine-learning-model": "model",
@@ -34,25 +36,42 @@ _NAMED: Final = {
     "infwasi:wasm:producers": "Made with",
     "infwasi:component:producers": "Made with",
 }
+_DIGESTS: Final = (":sha256", ":blake3")
 _NOT_HERE: Final = (ORIGIN_PREFIX, "infwasi:size", "infwasi:wasm:kind")
 
 
 def walk(roots: Iterable[Node]) -> Iterator[tuple[Node, int]]:
-    """Every component with its depth, each before those that are nested in it; no recursion."""
-    waiting = [(node, 0) for node in reversed(list(roots))]
-    while waiting:
-        node, depth = waiting.pop()
+    """The components with their depth, each before those nested in it, as many as are shown."""
+    waiting = [(iter(roots), 0)]
+    for _ in range(LIMITS.html_components):
+        while waiting and (node := next(waiting[-1][0], None)) is None:
+            waiting.pop()
+        if not waiting or node is None:
+            return
+        depth = waiting[-1][1]
         yield node, depth
-        waiting.extend((child, depth + 1) for child in reversed(list(node.nodes("components"))))
+        waiting.append((node.nodes("components"), depth + 1))
 
 
-def tree_rows(components: Iterable[tuple[Node, int]]) -> tuple[Row, ...]:
-    """The rows, as many as may be shown."""
-    shown = list(components)[: LIMITS.html_components]
-    depths = [depth for _, depth in shown] + [0]
+def count_components(*roots: JsonValue) -> int:
+    """How many components there are in these lists, however many."""
+    count = 0
+    waiting = list(roots)
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, list):
+            objects = [one for one in found if isinstance(one, dict)]
+            count += len(objects)
+            waiting.extend(one["components"] for one in objects if "components" in one)
+    return count
+
+
+def tree_rows(components: Sequence[tuple[Node, int]]) -> tuple[Row, ...]:
+    """The rows of components in the order of `walk`."""
+    depths = [depth for _, depth in components] + [0]
     return tuple(
         _row(node, has_children=depths[at + 1] > depth, closes=max(0, depth - depths[at + 1]))
-        for at, (node, depth) in enumerate(shown)
+        for at, (node, depth) in enumerate(components)
     )
 
 
@@ -86,9 +105,9 @@ def _facts(node: Node) -> Iterator[Fact]:
             yield fact(label, value, Show.NAME, origin=node.origin(name))
     if licences := licences_of(node):
         yield fact("Licence", licences, Show.NAME, origin=node.origin("licenses"))
-    for reference in node.nodes("externalReferences"):
-        if address := reference.text("url"):
-            yield fact(f"Reference: {reference.text('type') or 'other'}", address, Show.LINK)
+    for link in islice(node.nodes("externalReferences"), LIMITS.html_items):
+        if address := link.text("url"):
+            yield fact(f"Reference: {link.text('type') or 'other'}", address, Show.LINK)
     yield from _property_facts(node)
 
 
@@ -98,9 +117,10 @@ def _property_facts(node: Node) -> Iterator[Fact]:
     for name, value in shown[: LIMITS.html_items]:
         origin = node.origin(name.removeprefix("infwasi:")) if "infwasi:" in name else None
         if name in _LISTS:
-            yield fact(_LISTS[name], value.split() or "none", Show.CODE, origin=origin)
+            yield fact(_LISTS[name], words_of(value) if value else "none", Show.CODE, origin=origin)
         else:
-            yield fact(_NAMED.get(name, name), value or "(empty)", origin=origin)
+            show = Show.CODE if name.endswith(_DIGESTS) else Show.PROSE
+            yield fact(_NAMED.get(name, name), value or "(empty)", show, origin=origin)
     if len(shown) > LIMITS.html_items:
         yield fact("More properties", f"{len(shown) - LIMITS.html_items:,} are not shown")
 
@@ -138,4 +158,5 @@ def file_row(node: Node) -> FileRow:
         ref=node.text("bom-ref") or "",
         size_bytes=whole_number(node.properties.get("infwasi:size")),
         digest=f"{digests[0][0]} {digests[0][1]}" if digests else "",
+        origin=node.origin("hashes") if digests else None,
     )

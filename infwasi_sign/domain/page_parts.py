@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
+from itertools import islice
 
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.origin import Origin
@@ -39,15 +40,10 @@ def fact(
     origin: Origin | None = None,
 ) -> Fact:
     """A fact with as many values as may be shown."""
-    several = (values,) if isinstance(values, str) else tuple(values or ())
-    most = LIMITS.html_items
-    return Fact(
-        label=label,
-        values=several[:most],
-        show=show,
-        origin=origin,
-        left_out=max(0, len(several) - most),
-    )
+    several = iter((values,) if isinstance(values, str) else values or ())
+    shown = tuple(islice(several, LIMITS.html_items))
+    left_out = sum(1 for _ in several)
+    return Fact(label=label, values=shown, show=show, origin=origin, left_out=left_out)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,16 +74,18 @@ class Share:
         return "under 1 %" if self.width < 10 else f"{round(self.width / 10)} %"
 
 
-def shares(counts: Iterable[tuple[str, int, str]]) -> tuple[Share, ...]:
+def shares(
+    counts: Iterable[tuple[str, int, str]], tones: tuple[int, ...] = tuple(range(8))
+) -> tuple[Share, ...]:
     """The parts of a whole: name, count and note of each, in the order given; none that is 0."""
-    parts = [part for part in counts if part[1] > 0]
-    total = sum(count for _, count, _ in parts)
+    parts = [(tones[at % len(tones)], *part) for at, part in enumerate(counts) if part[1] > 0]
+    total = sum(count for _, _, count, _ in parts)
     found: list[Share] = []
     before = 0
-    for at, (label, count, note) in enumerate(parts):
+    for tone, label, count, note in parts:
         start, end = before * 1000 // total, (before + count) * 1000 // total
         found.append(
-            Share(label=label, count=count, start=start, width=end - start, tone=at % 8, note=note)
+            Share(label=label, count=count, start=start, width=end - start, tone=tone, note=note)
         )
         before += count
     return tuple(found)
@@ -236,3 +234,25 @@ class FileRow:
     ref: str
     size_bytes: int | None
     digest: str
+    origin: Origin | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ElementRow:
+    """A minimum element: value, unknown or missing, and what to add."""
+
+    identifier: str
+    title: str
+    state: str
+    value: str
+    add: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ElementList:
+    """A list of minimum elements, and how many of them are in which state."""
+
+    name: str
+    title: str
+    parts: tuple[Share, ...]
+    rows: tuple[ElementRow, ...]

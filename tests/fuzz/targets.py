@@ -14,11 +14,13 @@ from infwasi_sign.adapters.certificate_files import parse_certificates_pem
 from infwasi_sign.adapters.certificates import verify_certificate
 from infwasi_sign.adapters.cosign_key import parse_locked_key
 from infwasi_sign.adapters.front_matter import read_front_matter
+from infwasi_sign.adapters.html_page import render_page
 from infwasi_sign.adapters.nn_generation import NnError, parse_options
 from infwasi_sign.adapters.timestamps import verify_timestamp
 from infwasi_sign.domain import der, strict_json
 from infwasi_sign.domain.bom import read_bom
 from infwasi_sign.domain.bom_agreement import require_agreement
+from infwasi_sign.domain.bom_page import bom_page
 from infwasi_sign.domain.bundle import encode_bundle, parse_bundle, read_bundle
 from infwasi_sign.domain.cel_subset import measure_tree
 from infwasi_sign.domain.cel_tree import read_tree
@@ -198,6 +200,23 @@ def _minimum_elements(data: bytes) -> None:
         for finding in judgement.findings:
             assert finding.where
             assert finding.present <= finding.subjects
+
+
+@_target(corpus.boms, longest=8192)
+def _bom_page(data: bytes) -> None:
+    """A page about a BOM of anybody has no mark-up but ours, whatever is in it."""
+    page = bom_page(strict_json.parse(data, where="json", limit_bytes=LIMITS.bundle_bytes))
+    text = render_page(
+        "bom.html",
+        page=page,
+        is_package=False,
+        source="-",
+        size_bytes=len(data),
+        sha256="",
+        made_by="",
+    ).decode()
+    assert text.count("<style>") == 1
+    assert "<script" not in text
 
 
 # --- model and component ----------------------------------------------------------------------
