@@ -18,7 +18,7 @@ from benchmarks.timing import Figure
 RESULTS: Final = Path(__file__).parent / "results"
 NAMES: Final = (
     *("start", "packing", "deciding", "gguf_reader", "verifying", "memory", "cost"),
-    *("first_token", "tokens", "stopping"),
+    *("diffing", "first_token", "tokens", "stopping"),
 )
 _LIBRARIES: Final = ("blake3", "click", "cryptography", "llama-cpp-python", "sigstore", "wasmtime")
 

@@ -275,16 +275,22 @@ def test_writes_no_page_into_a_package_nor_over_a_file(tmp_path: Path) -> None:
     assert (done.code, (tmp_path / "page.html").read_text()) == (2, "mine")
 
 
-def test_a_large_header_with_many_tensors_takes_little_memory(tmp_path: Path) -> None:
+def large_models(folder: Path) -> tuple[Path, Path]:
+    """Two models with a header of 10 MB and 10,000 tensors, of which the last differs."""
     words = struct.pack("<IQ", 8, 400_000) + b"".join(
         struct.pack("<Q", 17) + b"%017d" % index for index in range(400_000)
     )
     tokens = struct.pack("<Q", 9) + b"test.long" + struct.pack("<I", 9) + words
     old, changed = many_tensors(10_000), list(many_tensors(10_000))
     changed[9_999] = replace(changed[9_999], data=pattern(32, 5))
-    (tmp_path / "old.gguf").write_bytes(tiny_gguf(pairs=(*PAIRS, tokens), tensors=old))
-    new = tiny_gguf(pairs=(*PAIRS, tokens), tensors=tuple(changed))
-    (tmp_path / "new.gguf").write_bytes(new)
+    paths = folder / "old.gguf", folder / "new.gguf"
+    paths[0].write_bytes(tiny_gguf(pairs=(*PAIRS, tokens), tensors=old))
+    paths[1].write_bytes(tiny_gguf(pairs=(*PAIRS, tokens), tensors=tuple(changed)))
+    return paths
+
+
+def test_a_large_header_with_many_tensors_takes_little_memory(tmp_path: Path) -> None:
+    large_models(tmp_path)
     with start("diff", "old.gguf", "new.gguf", cwd=tmp_path) as process:
         assert process.stdout is not None
         told = process.stdout.read().decode()
