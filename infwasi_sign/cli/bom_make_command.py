@@ -93,9 +93,7 @@ def _declared(card_path: Path | None, vex_path: Path | None) -> "Declared":
     return Declared() if card_path is None else read_model_card(card_path)
 
 
-def _document(
-    target: Path, declared: "Declared", output: Path | None
-) -> "dict[str, JsonValue]":
+def _document(target: Path, declared: "Declared", output: Path | None) -> "dict[str, JsonValue]":
     from infwasi_sign import __version__
     from infwasi_sign.adapters.measuring import measure_bytes
     from infwasi_sign.cli.issuing import now_and_issued_at
@@ -108,7 +106,9 @@ def _document(
         tools={"infwasi": __version__},
     )
     with package_progress() as progress:
-        return describe(request, access=_access(target, output, progress), measure_bytes=measure_bytes)
+        return describe(
+            request, access=_access(target, output, progress), measure_bytes=measure_bytes
+        )
 
 
 def _access(target: Path, output: Path | None, progress: "PackageProgress") -> "Access":
