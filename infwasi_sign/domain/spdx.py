@@ -28,8 +28,12 @@ from infwasi_sign.errors import MalformedError
 SPDX_VERSION: Final = "3.0.1"
 CONTEXT: Final = f"https://spdx.org/rdf/{SPDX_VERSION}/spdx-context.jsonld"
 _SBOM_TYPES: Final = {  # phases of CycloneDX's lifecycles
-    **{"design": "design", "pre-build": "source", "build": "build", "post-build": "analyzed"},
-    **{"operations": "deployed", "discovery": "analyzed"},
+    "design": "design",
+    "pre-build": "source",
+    "build": "build",
+    "post-build": "analyzed",
+    "operations": "deployed",
+    "discovery": "analyzed",
 }
 _MODEL: Final = "ai_AIPackage"
 _DATASET: Final = "dataset_DatasetPackage"
@@ -145,7 +149,7 @@ class _Export:
                 return "software_Package", package(self._graph, node)
 
     def _judge(self, spdx_type: str, identifier: str, members: Element) -> None:
-        """A profile is claimed only if all that it demands is there; else it is said what is not."""
+        """A profile is claimed only if all that it demands is there; what is not is annotated."""
         profile = _PROFILES[spdx_type]
         missing = missing_demands(spdx_type, members)
         self._profiles[profile] = self._profiles.get(profile, True) and not missing

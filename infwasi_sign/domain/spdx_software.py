@@ -30,24 +30,46 @@ _PURPOSES: Final = {  # CycloneDX's component types as SPDX's SoftwarePurpose
     "machine-learning-model": "model",
 }
 _ALGORITHMS: Final = {
-    **{"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384"},
-    **{"SHA-512": "sha512", "SHA3-256": "sha3_256", "SHA3-384": "sha3_384"},
-    **{"SHA3-512": "sha3_512", "BLAKE2b-256": "blake2b256", "BLAKE2b-384": "blake2b384"},
-    **{"BLAKE2b-512": "blake2b512", "BLAKE3": "blake3"},
+    "MD5": "md5",
+    "SHA-1": "sha1",
+    "SHA-256": "sha256",
+    "SHA-384": "sha384",
+    "SHA-512": "sha512",
+    "SHA3-256": "sha3_256",
+    "SHA3-384": "sha3_384",
+    "SHA3-512": "sha3_512",
+    "BLAKE2b-256": "blake2b256",
+    "BLAKE2b-384": "blake2b384",
+    "BLAKE2b-512": "blake2b512",
+    "BLAKE3": "blake3",
 }
 _REFERENCES: Final = {  # CycloneDX's types of external references as SPDX's
-    **{"vcs": "vcs", "issue-tracker": "issueTracker", "website": "altWebPage"},
-    **{"advisories": "securityAdvisory", "mailing-list": "mailingList", "social": "socialMedia"},
-    **{"chat": "chat", "documentation": "documentation", "support": "support"},
-    **{"source-distribution": "sourceArtifact", "distribution": "binaryArtifact"},
-    **{"license": "license", "build-meta": "buildMeta", "build-system": "buildSystem"},
-    **{"release-notes": "releaseNotes", "security-contact": "securityOther"},
-    **{"attestation": "secureSoftwareAttestation", "threat-model": "securityThreatModel"},
-    **{"vulnerability-assertion": "vulnerabilityDisclosureReport"},
-    **{"exploitability-statement": "vulnerabilityExploitabilityAssessment"},
-    **{"pentest-report": "securityPenTestReport", "certification-report": "certificationReport"},
-    **{"static-analysis-report": "staticAnalysisReport", "risk-assessment": "riskAssessment"},
-    **{"quality-metrics": "qualityAssessmentReport", "evidence": "other"},
+    "vcs": "vcs",
+    "issue-tracker": "issueTracker",
+    "website": "altWebPage",
+    "advisories": "securityAdvisory",
+    "mailing-list": "mailingList",
+    "social": "socialMedia",
+    "chat": "chat",
+    "documentation": "documentation",
+    "support": "support",
+    "source-distribution": "sourceArtifact",
+    "distribution": "binaryArtifact",
+    "license": "license",
+    "build-meta": "buildMeta",
+    "build-system": "buildSystem",
+    "release-notes": "releaseNotes",
+    "security-contact": "securityOther",
+    "attestation": "secureSoftwareAttestation",
+    "threat-model": "securityThreatModel",
+    "vulnerability-assertion": "vulnerabilityDisclosureReport",
+    "exploitability-statement": "vulnerabilityExploitabilityAssessment",
+    "pentest-report": "securityPenTestReport",
+    "certification-report": "certificationReport",
+    "static-analysis-report": "staticAnalysisReport",
+    "risk-assessment": "riskAssessment",
+    "quality-metrics": "qualityAssessmentReport",
+    "evidence": "other",
 }
 _MIME: Final = re.compile(r"[^/]+/[^/]+")
 _NOT_IN_AN_ID: Final = re.compile(r"[^A-Za-z0-9.-]+")  # SPDX 3.0.1 annex B, idstring
@@ -173,22 +195,18 @@ def relate_licenses(graph: Graph, identifier: str, node: Node) -> None:
 
 
 def _identifiers(node: Node) -> Iterator[JsonValue]:
-    for member, kind in (("purl", "packageUrl"), ("cpe", "cpe23")):
-        value = node.text(member)
-        if value is not None:
-            kind = "cpe22" if value.startswith("cpe:/") else kind
+    cpe = node.text("cpe")
+    for kind, value in (
+        ("packageUrl", node.text("purl")),
+        ("cpe22" if cpe and cpe.startswith("cpe:/") else "cpe23", cpe),
+        ("other", node.properties.get("infwasi:dataset:identifier")),
+    ):
+        if value:
             yield {
                 "type": "ExternalIdentifier",
                 "externalIdentifierType": kind,
                 "identifier": value,
             }
-    identifier = node.properties.get("infwasi:dataset:identifier")
-    if identifier:
-        yield {
-            "type": "ExternalIdentifier",
-            "externalIdentifierType": "other",
-            "identifier": identifier,
-        }
 
 
 def _address(text: str | None) -> str | None:
