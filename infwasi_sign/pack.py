@@ -48,6 +48,7 @@ from infwasi_sign.domain.needs import MEASURED, GuestNeeds
 from infwasi_sign.domain.oms import encode_oms_payload
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.statement import encode_statement, parse_statement
+from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.domain.validity import end_of_validity
 from infwasi_sign.domain.vex_match import attach
 from infwasi_sign.domain.vex_statement import VexStatement
@@ -110,6 +111,7 @@ class Packed:
     """
 
     manifest: Manifest
+    bom: Mapping[str, JsonValue]
     statement: bytes
     is_signed: bool
     no_companion: str | None  # why there is no `model.sig`, if there could have been one
@@ -198,10 +200,15 @@ def pack(
         tools={**request.tools, **composer.tools()}.items(),
         declared=request.declared,
     )
+<<<<<<< HEAD
     passed_over: tuple[str, ...] = ()
     if request.vex:
         inputs, passed_over = attach(inputs, request.vex, "--vex")
     bom = bom_bytes(derive_bom(inputs))
+=======
+    document = derive_bom(inputs)
+    bom = bom_bytes(document)
+>>>>>>> derive
     target.write(BOM_FILE, bom)
     # 4. state
     bom_entry = _entry(BOM_FILE, EntryRole.BOM, len(bom), measure_bytes(bom))
@@ -223,6 +230,7 @@ def pack(
             attestation = encode_bundle(sealer.seal(encode_bom_statement(manifest, bom)))
     return Packed(
         manifest=manifest,
+        bom=document,
         statement=statement,
         is_signed=sealer is not None,
         no_companion=no_companion,

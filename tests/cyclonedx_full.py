@@ -10,7 +10,7 @@ from infwasi_sign.domain.strict_json import JsonValue
 
 # Signatures are of bytes that a conversion changes; the rest is nothing that a BOM describes.
 _LEFT_OUT: Final = frozenset({"signature", "signatories", "versionRange"})
-_DEEPEST: Final = 2  # of one definition within itself
+_DEEPEST: Final = 1  # of one definition within itself: more would be long
 
 # Members whose texts have a form that their schema says in words or as a pattern.
 _TEXTS: Final = {

@@ -10,8 +10,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from cyclonedx.validation.xml import XmlValidator
 from hypothesis import strategies as st
-from jsonschema import Draft7Validator, FormatChecker
-from lxml import etree
+from jsonschema import Draft7Validator  # type: ignore[import-untyped]  # ships no types
+from lxml import etree  # type: ignore[import-untyped]  # ships no types
 from referencing import Registry, Resource
 
 from infwasi_sign.domain.model_card_layout import LAYOUTS, Kind, Layout, Member
@@ -111,4 +111,4 @@ def _json_schema(version: str) -> Draft7Validator:
         file = f"{name}.SNAPSHOT.schema.json"
         resource = Resource.from_contents(json.loads(_RESOURCES.joinpath(file).read_text("utf-8")))
         registry = registry.with_resource(f"http://cyclonedx.org/schema/{file}", resource)
-    return Draft7Validator(schema(version), registry=registry, format_checker=FormatChecker())
+    return Draft7Validator(schema(version), registry=registry)

@@ -1,5 +1,6 @@
 """Declared facts to test with: all that can be said, and any that are permitted."""
 
+import re
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any, Final
@@ -7,6 +8,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from infwasi_sign.domain.declared import Declared
+from infwasi_sign.domain.declared_file import model_card_template
 from infwasi_sign.domain.declared_keys import (
     ARRAYS,
     CONTACT,
@@ -21,9 +23,49 @@ from infwasi_sign.domain.declared_keys import (
 )
 from infwasi_sign.domain.text import find_hidden
 
+# The template with every example in force.
+FILLED: Final = re.sub(r"(?m)^# (\[\[|[a-z])(?=\S* = |\S*\]\])", r"\1", model_card_template())
+
+CARD: Final = """\
+---
+license: other
+license_name: acme-open-1.0
+license_link: https://acme.example/licence
+language:
+  - no
+  - en
+tags: [text-generation, "1.10"]
+datasets:
+- acme/talk
+- acme/walk
+base_model: acme/base-135M
+pipeline_tag: text-generation
+library_name: transformers
+thumbnail: ~
+widget:
+- text: Hello
+model-index:
+- name: tiny
+  results:
+  - task: {type: text-generation, name: Text Generation}
+    dataset: {type: mmlu, name: "MMLU, 5-shot", split: test}
+    metrics:
+    - type: accuracy
+      value: 0.410
+    - {type: confusion, value: [1, 2]}
+co2_eq_emissions:
+  emissions: 149200000.5
+  source: CodeCarbon
+  hardware_used: 8 A100
+---
+# Tiny
+license: not read here
+--- nor here
+"""
+
 SAMPLES: Final[Mapping[Form, tuple[str, ...]]] = {
     URL: ("https://x.test/a?b=c#d", "http://x.test", "https://192.0.2.1:8443/@a%20b"),
-    CONTACT: ("security@x.test", "https://x.test/.well-known/security.txt"),
+    CONTACT: ("mailto:security@x.test", "https://x.test/.well-known/security.txt"),
     PURL: ("pkg:huggingface/acme/tiny@0a1b#tiny.gguf", "pkg:generic/tiny"),
     SHA256: ("0" * 64, "abcdef0123456789" * 4),
     DATE: ("2024-02-29", "2024-11-01T12:00:00Z", "2024-11-01T12:00:00.5+01:00"),

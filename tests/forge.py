@@ -31,6 +31,7 @@ from infwasi_sign.adapters.wasm_host import WasmtimeHost
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bom import serial_number
 from infwasi_sign.domain.bundle import encode_bundle
+from infwasi_sign.domain.declared import Declared
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.fs_verity import FsVerityHash
 from infwasi_sign.domain.gguf import parse
@@ -111,6 +112,7 @@ def make_package(
     is_detached: bool = False,
     inference: bytes | None = None,
     companion: Companion = Companion.NONE,
+    declared: Declared = Declared(),  # noqa: B008 - frozen
 ) -> Path:
     """An honest package ``folder/name-version``, made by the very code that `infwasi pack` runs."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,6 +130,7 @@ def make_package(
         now=issued_at,
         tools={"infwasi": "vector"},
         companion=companion,
+        declared=declared,
     )
     with open_model(source) as opened, PackageWriter(target) as writer:
         pack(

@@ -24,7 +24,7 @@ users = ["Teachers"]
 name = "acme/talk"
 """
 README = "---\nlicense: mit\nthumbnail: x.png\ndatasets: [acme/talk]\n---\n# Tiny\n"
-NOTE = "note: model-card.toml declares 3 facts: the bill of materials will say that you did"
+NOTE = "note: model-card.toml declares 3 facts (tagged user-declared)"
 
 
 @pytest.fixture
@@ -71,9 +71,7 @@ def test_the_flag_wins_over_the_file_and_the_file_over_what_lies_there(project: 
     (project / "infwasi.toml").write_text(PROJECT + "[model-card]\npath = 'stated.toml'\n")
     for words, author in (([], "stated"), (["--model-card", "given.toml"], "given")):
         done = infwasi(*PACK, "--force", *words, cwd=project)
-        assert done.said == [
-            f"note: {author}.toml declares one fact: the bill of materials will say that you did"
-        ]
+        assert done.said == [f"note: {author}.toml declares one fact (tagged user-declared)"]
         assert declared_in(bom(project)) == {"bom": {"author": author}}
 
 
@@ -86,7 +84,7 @@ def test_front_matter_is_known_by_name_or_beginning(name: str, project: Path) ->
         f"{DIST}\n",
         [
             f"note: passed over in {name}: thumbnail",
-            f"note: {name} declares 2 facts: the bill of materials will say that you did",
+            f"note: {name} declares 2 facts (tagged user-declared)",
         ],
     )
     assert declared_in(bom(project)) == {

@@ -12,6 +12,7 @@ from infwasi_sign.domain.declared_file import model_card_template, parse_model_c
 from infwasi_sign.domain.declared_keys import ARRAYS, TABLES
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import UndecidedError
+from tests.declared_support import FILLED
 
 
 def parse(text: str) -> Declared:
@@ -22,9 +23,6 @@ def refusal(text: str) -> UndecidedError:
     with pytest.raises(UndecidedError) as caught:
         parse(text)
     return caught.value
-
-
-FILLED = re.sub(r"(?m)^# (\[\[|[a-z])(?=\S* = |\S*\]\])", r"\1", model_card_template())
 
 
 def test_the_template_says_nothing_until_it_is_filled_in() -> None:

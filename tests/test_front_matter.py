@@ -9,43 +9,7 @@ from infwasi_sign.domain.declared import Declared, DeclaredDataset, DeclaredMetr
 from infwasi_sign.domain.declared_codec import declared_tree, read_declared
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import UndecidedError
-
-CARD = """\
----
-license: other
-license_name: acme-open-1.0
-license_link: https://acme.example/licence
-language:
-  - no
-  - en
-tags: [text-generation, "1.10"]
-datasets:
-- acme/talk
-- acme/walk
-base_model: acme/base-135M
-pipeline_tag: text-generation
-library_name: transformers
-thumbnail: ~
-widget:
-- text: Hello
-model-index:
-- name: tiny
-  results:
-  - task: {type: text-generation, name: Text Generation}
-    dataset: {type: mmlu, name: "MMLU, 5-shot", split: test}
-    metrics:
-    - type: accuracy
-      value: 0.410
-    - {type: confusion, value: [1, 2]}
-co2_eq_emissions:
-  emissions: 149200000.5
-  source: CodeCarbon
-  hardware_used: 8 A100
----
-# Tiny
-license: not read here
---- nor here
-"""
+from tests.declared_support import CARD
 
 
 def block(text: str) -> str:

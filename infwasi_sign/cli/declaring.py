@@ -11,7 +11,10 @@ from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import UndecidedError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from infwasi_sign.domain.project import Project
+    from infwasi_sign.domain.strict_json import JsonValue
     from infwasi_sign.domain.vex_statement import VexStatement
 
 # As much of a README as can be front matter, with the two lines around it.
@@ -56,8 +59,8 @@ def read_model_card(path: Path) -> Declared:
         declared = parse_model_card(data, where=str(path))
     count = _facts(declared)
     facts = "one fact" if count == 1 else f"{count} facts"
-    stand = f"{facts}: the bill of materials will say that you did" if count else "nothing"
-    say(f"note: {path} declares {stand}")
+    tagged = f"{facts} (tagged user-declared)"
+    say(f"note: {path} declares {tagged if count else 'nothing'}")
     return declared
 
 
@@ -84,6 +87,20 @@ def say_passed_over(names: tuple[str, ...]) -> None:
     """Vulnerabilities of which a VEX document says nothing about what is described."""
     if names:
         say(f"note: passed over, for they are about other products: {_listed(names)}")
+
+
+def say_what_is_unknown(bom: "Mapping[str, JsonValue]", package: Path) -> None:
+    """How much of the G7's list the bill of materials cannot say, and who tells what is missing."""
+    from infwasi_sign.domain.minimum_elements import judge
+    from infwasi_sign.domain.minimum_elements_g7 import G7
+    from infwasi_sign.domain.minimum_elements_view import State
+
+    (judgement,) = judge(bom, [G7])
+    if left := len(judgement.findings) - judgement.count(State.VALUE):
+        say(
+            f"note: the bill of materials does not know {left} of the G7's"
+            f" {len(judgement.findings)} elements: infwasi bom check {package} says which"
+        )
 
 
 def read_beginning(path: Path, most: int) -> bytes:

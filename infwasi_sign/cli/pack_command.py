@@ -1,6 +1,7 @@
 """`infwasi pack`."""
 
 import os
+import sys
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,9 +10,21 @@ from typing import TYPE_CHECKING
 import click
 
 from infwasi_sign import __version__
-from infwasi_sign.cli.declaring import model_card_path, read_beginning, read_model_card
+from infwasi_sign.cli.declaring import (
+    model_card_path,
+    read_beginning,
+    read_model_card,
+    say_what_is_unknown,
+)
 from infwasi_sign.cli.issuing import now_and_issued_at, say_if_far_ahead
-from infwasi_sign.cli.output import emit_json, failures_as_json, progress_bar, say, show
+from infwasi_sign.cli.output import (
+    emit_json,
+    failures_as_json,
+    is_terminal,
+    progress_bar,
+    say,
+    show,
+)
 from infwasi_sign.cli.signing import SigningOptions, opened_sealer, signing_options
 from infwasi_sign.domain.declared import Declared
 from infwasi_sign.domain.limits import KIB, LIMITS, MIB
@@ -257,6 +270,9 @@ def _pack(
         _say_limits(packed, project.stated_limits)
     if not attest_bom and attestation.path.exists():
         say(f"note: {attestation.path} is about another bill of materials")
+    # What a pipeline packs again and again, without a card, it need not be told each time.
+    if declared != Declared() or is_terminal(sys.stderr):
+        say_what_is_unknown(packed.bom, target)
     _say_notes(packed, companion)
     say_if_far_ahead(packed.manifest.sequence, now)
     if as_json:

@@ -61,7 +61,8 @@ def agree(
     models: dict[str, ModelFacts] = {}
     for model in manifest.models:
         entry = manifest.entry(model.shards[0])
-        header = parse(sources[entry.name])
+        claimed_bytes = entry.require_gguf().header_bytes
+        header = parse(sources[entry.name], likely_bytes=claimed_bytes)
         _require_evidence(entry, header)
         facts = models[model.name] = model_facts(header)
         where = f"models[{model.name}]"

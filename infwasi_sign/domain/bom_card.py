@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from infwasi_sign.domain.bom_parts import Tagged, first_said
-from infwasi_sign.domain.declared import Declared, EnergyConsumption
+from infwasi_sign.domain.declared import Declared, EnergyConsumption, is_security_metric
 from infwasi_sign.domain.gguf_facts import ModelFacts
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.origin import Origin
@@ -48,6 +48,12 @@ def add_model_card(
         if said:
             parts[part] = said
     component.tree["modelCard"] = parts
+    about = {is_security_metric(one.type) for one in declared.metrics}
+    for name, is_security in (("security", True), ("performance", False)):
+        is_said = is_security in about
+        component.tag(
+            f"modelCard.metrics.{name}", Origin.USER_DECLARED if is_said else Origin.UNKNOWN
+        )
 
 
 _Members = Iterator[tuple[str, JsonValue, Origin]]

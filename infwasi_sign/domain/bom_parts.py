@@ -16,7 +16,7 @@ _URL_CHARACTERS: Final = 2048
 _ADDRESS: Final = r"mailto:[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+"
 _HUGGING_FACE: Final = r"https://(?:huggingface\.co|hf\.co)/([A-Za-z0-9][A-Za-z0-9_.-]*)/([A-Za-z0-9][A-Za-z0-9_.-]*)/?"
 _PURL: Final = r"pkg:[a-z][a-z0-9.+-]*/[!-~]+"
-_TO_QUOTE: Final = re.compile(r"[\x00-\x20%\x7f]")
+_TO_QUOTE: Final = r"[\x00-\x20%\x7f]"
 
 
 class Tagged:
@@ -80,7 +80,13 @@ def hashes(sha256: str, blake3: str | None = None) -> JsonValue:
 
 def listed(names: Iterable[str]) -> str:
     """Names separated by spaces; blanks, controls and per cent signs in them as `%20`."""
-    return " ".join(_TO_QUOTE.sub(lambda match: f"%{ord(match.group()):02X}", n) for n in names)
+    return " ".join(_quoted(name) for name in names)
+
+
+def _quoted(name: str) -> str:
+    if name.isprintable() and " " not in name and "%" not in name:
+        return name
+    return re.sub(_TO_QUOTE, lambda match: f"%{ord(match.group()):02X}", name)
 
 
 def as_url(text: str | None) -> str | None:

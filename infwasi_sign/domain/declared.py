@@ -1,5 +1,6 @@
 """What a developer says of an app and its model that no byte can tell: `model-card.toml`."""
 
+import re
 from typing import Final
 
 from infwasi_sign.quick_dataclass import dataclass
@@ -9,6 +10,17 @@ DECLARED_PROPERTY: Final = "infwasi:declared"
 
 Everything else in a BOM is derived from it and from bytes, and is derived again at verification.
 """
+
+
+# CycloneDX has no member for what a metric is about, so its type must tell.
+SECURITY_WORDS: Final = (
+    r"secur|robust|advers|attack|jailbreak|inject|toxic|harm|vulnerab|cvss|privacy|leak|refus"
+)
+
+
+def is_security_metric(kind: str) -> bool:
+    """Whether a metric of this type is one of security (G7, KPI-01) and not of performance."""
+    return re.search(SECURITY_WORDS, kind, re.IGNORECASE) is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

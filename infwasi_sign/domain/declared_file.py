@@ -147,7 +147,7 @@ _TEMPLATE: Final = """\
 [security]
 # controls = ["The component has neither network nor files"]
 # compliance = "ISO/IEC 42001:2023"
-# contact = "security@acme.example"
+# contact = "mailto:security@acme.example"
 # advisories = "https://acme.example/security/advisories"
 
 [infrastructure]

@@ -104,9 +104,9 @@ URL: Final = Form(
     pattern=re.compile(_ADDRESS),
 )
 CONTACT: Final = Form(
-    expected="NAME@HOST, or an http or https address",
+    expected="mailto:NAME@HOST, or an http or https address",
     longest=LIMITS.declared_url_characters,
-    pattern=re.compile(rf"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+|{_ADDRESS}"),
+    pattern=re.compile(rf"mailto:[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+|{_ADDRESS}"),
 )
 PURL: Final = Form(
     expected="a package URL such as pkg:huggingface/ORG/NAME@COMMIT",
@@ -174,8 +174,8 @@ TABLES: Final[Mapping[str, Mapping[str, Key]]] = {
         "purl": Key("model_purl", PURL, ("MDL-02",)),
         "released": Key("model_released", DATE, ("MDL-04",)),
         "task": Key("model_task", NAME, ("MDL-09",)),
-        "inputs": Key("model_inputs", NAME, ("MDL-10",), is_list=True),
-        "outputs": Key("model_outputs", NAME, ("MDL-10",), is_list=True),
+        "inputs": Key("model_inputs", NAME, ("SLP-08", "MDL-10"), is_list=True),
+        "outputs": Key("model_outputs", NAME, ("SLP-08", "MDL-10"), is_list=True),
         "base-models": Key("model_base_models", NAME, ("MDL-06",), is_list=True),
         "languages": Key("model_languages", NAME, ("MDL-10",), is_list=True),
         "tags": Key("model_tags", NAME, is_list=True),
@@ -226,7 +226,7 @@ ARRAYS: Final[Mapping[str, Rows]] = {
         "datasets",
         DeclaredDataset,
         {
-            "name": Key("name", NAME, ("DP-01",), is_required=True),
+            "name": Key("name", NAME, ("DP-01", "DP-09"), is_required=True),
             "description": Key("description", TEXT, ("DP-02",)),
             "url": Key("url", URL, ("DP-03",)),
             "identifier": Key("identifier", NAME, ("DP-04",)),

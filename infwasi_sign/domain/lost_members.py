@@ -4,10 +4,10 @@ The order of items says nothing in CycloneDX, and so it does not here. An empty 
 holds no value, so that its absence is no loss.
 """
 
-from collections import Counter
+import json
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 
-from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.strict_json import JsonValue
 
 _NAMES = ("bom-ref", "ref", "name", "id", "alg", "url", "type", "phase")
@@ -19,8 +19,6 @@ def lost_members(before: JsonValue, after: JsonValue, path: str = "") -> Iterato
 
     Items are named by what identifies them: `components[app].properties[infwasi:size].value`.
     """
-    if before == after and not isinstance(before, bool | int):  # True is 1 for Python
-        return
     if isinstance(before, dict):
         # `evidence.identity` is an object in 1.5, and an array of such later.
         other = after[0] if isinstance(after, list) and len(after) == 1 else after
@@ -40,30 +38,37 @@ def lost_members(before: JsonValue, after: JsonValue, path: str = "") -> Iterato
 def _lost_items(
     before: Sequence[JsonValue], after: Sequence[JsonValue], path: str
 ) -> Iterator[str]:
-    there = Counter(strict_json.canonical(item) for item in after)
+    there = Counter(_form(item) for item in after)
     left: list[tuple[int, JsonValue]] = []
     for index, item in enumerate(before):
-        form = strict_json.canonical(item)
+        form = _form(item)
         if there[form]:
             there[form] -= 1
         else:
             left.append((index, item))
     if not left:
         return
-    rest: dict[str, list[JsonValue]] = {}
+    rest: dict[str, deque[JsonValue]] = {}
     for item in after:
-        form = strict_json.canonical(item)
+        form = _form(item)
         if there[form]:
             there[form] -= 1
-            rest.setdefault(_name(item), []).append(item)
+            rest.setdefault(_name(item), deque()).append(item)
     for index, item in left:
         name = _name(item)
         inner = f"{path}[{name or index}]"
         others = rest.get(name)
         if others and isinstance(item, dict | list):
-            yield from lost_members(item, others.pop(0), inner)
+            yield from lost_members(item, others.popleft(), inner)
         else:
             yield from _leaves(item, inner)
+
+
+def _form(item: JsonValue) -> str:
+    """The same only for equal items; where it differs (`1.0`, `1`) they are compared by member."""
+    if isinstance(item, int | float) and not isinstance(item, bool):
+        return repr(float(item))
+    return json.dumps(item, sort_keys=True)
 
 
 def _name(item: JsonValue) -> str:

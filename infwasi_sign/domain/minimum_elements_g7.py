@@ -345,6 +345,7 @@ _INDICATORS: Final = (
         each=Each.MODEL,
         places=(
             "@security-metric",
+            "?modelCard.metrics.security",
             "?modelCard.quantitativeAnalysis.performanceMetrics",
         ),
         key=_card("[[metric]]", "type", '"jailbreak-resistance", value = "..."'),
@@ -358,6 +359,7 @@ _INDICATORS: Final = (
         places=(
             "@other-metric",
             "#infwasi:measure:*",
+            "?modelCard.metrics.performance",
             "?modelCard.quantitativeAnalysis.performanceMetrics",
         ),
         key=_card("[[metric]]", "type", '"accuracy", value = "..."'),

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from infwasi_sign.domain.declared import is_security_metric
 from infwasi_sign.domain.minimum_elements_view import (
     BomView,
     Found,
@@ -27,11 +28,6 @@ APPROVED_HASHES: Final = {
 }
 _HEX: Final = re.compile(r"[0-9a-fA-F]+")
 
-# A metric is one of security if its type has one of these in it; CycloneDX has no member for that.
-SECURITY_WORDS: Final = re.compile(
-    r"secur|robust|advers|attack|jailbreak|inject|toxic|harm|vulnerab|cvss|privacy|leak|refus",
-    re.IGNORECASE,
-)
 _SOFTWARE: Final = frozenset({"framework", "platform", "operating-system", "container"})
 _HARDWARE: Final = frozenset({"device"})
 
@@ -153,7 +149,7 @@ def _metrics(*, of_security: bool) -> Question:
         metrics = tree.get("performanceMetrics") if isinstance(tree, dict) else None
         for item, where in objects(metrics, f"{path}.performanceMetrics"):
             kind, value = item.get("type"), item.get("value")
-            if not isinstance(kind, str) or bool(SECURITY_WORDS.search(kind)) != of_security:
+            if not isinstance(kind, str) or is_security_metric(kind) != of_security:
                 continue
             for found in value_of(value, f"{where}.value"):
                 yield Found(state=found.state, where=found.where, what=f"{kind[:40]} {found.what}")

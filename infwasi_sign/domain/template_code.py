@@ -6,6 +6,7 @@ template contains that those of published models do without. What cannot be unde
 docs/ml-bom-facts.md lists the words.
 """
 
+from itertools import groupby, pairwise
 from typing import Final
 
 from infwasi_sign.domain.template_flow import Flow
@@ -41,6 +42,7 @@ _REPEATED: Final = 1024  # characters, or a factor
 _DEPTH: Final = 64  # of brackets, blocks and signs; jinja2 and the interpreter recurse
 _TOKENS: Final = 4096  # of one tag
 
+_ORDERING: Final = frozenset(("sort", "sum", "unique", "min", "max"))  # by an attribute
 _SIGNS: Final = frozenset(("-", "+", "not"))
 _LOOKED_AT: Final = frozenset(("(", "[", "{", ")", "]", "}", ",", "%", "*", "**"))
 
@@ -109,6 +111,7 @@ class _Reading:
             if len(tag.tokens) > _TOKENS:
                 self.found.add("expression:long")
                 del tag.tokens[_TOKENS:]
+            _join_texts(tag.tokens)
         self._flow.learn(tags)
         for tag in tags:
             tokens = tag.tokens
@@ -173,6 +176,8 @@ class _Reading:
                 self._closed(self._last, tokens, at)
         elif value == ",":
             self._open[-1].has_comma = True
+        elif at > start and tokens[at - 1] in ((OPERATOR, "("), (OPERATOR, ",")):
+            return  # `f(*a, **b)`, or no expression
         elif value == "%":
             self._percent(tokens, at)
         elif value == "*":
@@ -228,12 +233,14 @@ class _Reading:
         """Names of attributes can be written as texts, and texts can be put together."""
         text = tokens[at][1]
         is_in_subscript = self._subscripts > 0
-        if "__" in text or (is_in_subscript and text.startswith("_")):
+        if "__" in text or (is_in_subscript and text.startswith("_") and text != "_"):
             self._add("attribute", text)
         elif text[:1] == "_" or text[-1:] == "_":
             self.found.add("text:underscore")
         elif is_in_subscript and text in INTERNAL_ATTRIBUTES:
             self._add("attribute", text)
+        if "%" in text and _is_wide_format(text):
+            self.found.add("format")
         bracket = self._open[-1]
         before = tokens[at - 1] if at > start else ("", "")
         if before == (OPERATOR, "(") and bracket.name in APPLYING_FILTERS:
@@ -279,6 +286,8 @@ class _Reading:
             # What is in the outermost one is in it whole.
             if not self._subscripts and self._flow.is_computed_key(inside):
                 self.found.add("subscript:computed")
+        elif bracket.name in _ORDERING and self._flow.is_computed_key(inside):
+            self.found.add("attribute:computed")
         elif bracket.kind == "call" and bracket.name == "range":
             before = tokens[bracket.start - 2] if bracket.start >= 2 else ("", "")
             if before != (OPERATOR, ".") and not self._flow.is_countable(inside):
@@ -312,8 +321,33 @@ class _Reading:
         if self._factor > _REPEATED:
             self.found.add("repeat:large")
         is_text |= self._flow.may_be_text(tokens, at - 1) or self._flow.may_be_text(tokens, at + 1)
-        if is_text and INTEGER not in (before[0], after[0]):
-            self.found.add("repeat:unbounded")
+        is_counting = self._flow.is_length_at(tokens, at - 1) and self._flow.is_length_at(
+            tokens, at + 1
+        )
+        if INTEGER not in (before[0], after[0]) and (is_text or not is_counting):
+            self.found.add("repeat:unbounded")  # who knows what is repeated, and how often
+
+
+def _join_texts(tokens: list[Token]) -> None:
+    """Texts that follow each other are one, as for jinja2's parser."""
+    if not any(pair[0][0] == pair[1][0] == STRING for pair in pairwise(tokens)):
+        return
+    joined: list[Token] = []
+    for kind, group in groupby(tokens, key=lambda token: token[0]):
+        if kind == STRING:
+            joined.append((STRING, "".join(text for _, text in group)))
+        else:
+            joined += group
+    tokens[:] = joined
+
+
+def _is_wide_format(text: str) -> bool:
+    """Whether it is a format that makes much of one number: `%2000000000d`, `%*d`."""
+    for piece in text.split("%")[1:]:
+        width = piece[: len(piece) - len(piece.lstrip("0123456789.*+-# "))]
+        if "*" in width or sum(one.isdigit() for one in width) > 2:
+            return True
+    return False
 
 
 def _is_operand(token: Token) -> bool:

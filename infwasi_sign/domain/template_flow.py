@@ -52,6 +52,7 @@ class Flow:
         self.macros: set[str] = set()
         self.asked: set[str] = set()
         self._computed: set[str] = set()
+        self._computed_bases: set[str] = set()
         self._texts: set[str] = set()
         self.lengths: set[str] = set()
         self.assignments: list[Assignment] = []
@@ -86,7 +87,10 @@ class Flow:
                 return True
             if kind == STRING and after == (OPERATOR, "["):
                 return True
-        return any(name in self._computed for name, _ in references(tokens))
+        return any(
+            name in self._computed or (is_whole and name in self._computed_bases)
+            for name, is_whole in references(tokens)
+        )
 
     def may_be_text(self, tokens: list[Token], at: int) -> bool:
         """Whether the name at this place was given a text that the template wrote or made."""
@@ -117,6 +121,18 @@ class Flow:
                 return False
         return True
 
+    def is_length_at(self, tokens: list[Token], at: int) -> bool:
+        """Whether the name that ends or begins at this place is a small number."""
+        if not 0 <= at < len(tokens) or tokens[at][0] != NAME:
+            return False
+        name = tokens[at][1]
+        if tokens[at - 2 : at - 1] and tokens[at - 1] == (OPERATOR, "."):
+            name = f"{tokens[at - 2][1]}.{name}"
+        elif tokens[at + 1 : at + 2] == [(OPERATOR, ".")] and at + 2 < len(tokens):
+            name = f"{name}.{tokens[at + 2][1]}"
+        is_length_filter = tokens[at - 1] == (OPERATOR, "|") and tokens[at][1] in _LENGTHS
+        return is_length_filter or name.startswith("loop.") or self.is_length(name)
+
     def is_length(self, name: str) -> bool:
         """Whether every value that the name is given is a small number."""
         return name in self.lengths and name.partition(".")[0] not in self._loose
@@ -134,7 +150,7 @@ class Flow:
             if kind != OPERATOR or value not in (".", "[", "(", "|"):
                 return 0
             if value in ("[", "("):
-                end = _behind_bracket(tokens, end)
+                end = behind_bracket(tokens, end)
                 continue
             if value == "|" and tokens[end + 1 : end + 2] in _TO_LENGTH:
                 return end + 2
@@ -206,6 +222,8 @@ class Flow:
         makes |= one.is_loop and bool(value) and value[0][0] == STRING
         if makes or any(name in self._computed for name in one.references):
             self._computed.update(one.targets)
+            # `ns['x']` is `ns.x` by another name, and all of `ns` is as good as that.
+            self._computed_bases.update(x.partition(".")[0] for x in one.targets if "." in x)
         if has_text or any(name in self._texts for name in one.references):
             self._texts.update(one.targets)
         # Each value that a name ever has must be a number, and so those that its namespace has.
@@ -224,7 +242,8 @@ def _members(tokens: list[Token]) -> list[Token]:
     ]
 
 
-def _behind_bracket(tokens: list[Token], at: int) -> int:
+def behind_bracket(tokens: list[Token], at: int) -> int:
+    """The place behind the bracket that is opened here."""
     depth = 0
     for end in range(at, len(tokens)):
         value = tokens[end][1] if tokens[end][0] == OPERATOR else ""

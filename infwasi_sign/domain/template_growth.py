@@ -3,23 +3,24 @@
 from collections import Counter
 from typing import Final
 
-from infwasi_sign.domain.template_flow import Assignment, Flow, references
+from infwasi_sign.domain.template_flow import Assignment, Flow, behind_bracket, references
 from infwasi_sign.domain.template_lexer import (
     INTEGER,
     NAME,
     OPENING_TAGS,
     OPERATOR,
+    STRING,
     Tag,
     Token,
     integer_value,
 )
 
-_ROUNDS: Final = 16  # that a loop over data is taken to have; published templates nest three
-_NESTED_ROUNDS: Final = 32_768  # of loops in each other
+_ROUNDS: Final = 8  # that a loop over data is taken to have; published templates nest four
+_NESTED_ROUNDS: Final = 20_000  # of loops in each other
 _COST: Final = 1_000_000  # tags that are executed, all loops and calls of macros counted
 _NESTED: Final = 64
+_CALLS: Final = 16  # of macros in one tag; each may double what it is given
 _ENDLESS: Final = 10**12  # counting stops here
-_PAIRS: Final = 256  # of names that grow by each other; usual templates have none
 
 _ADDS: Final = ("~", "+", "*", ",")
 _MAIN: Final = ""  # the name of what is in no macro
@@ -89,7 +90,7 @@ class _Walk:
                 body.calls.append((value, self._rounds))
                 if tokens[at + 1 : at + 2] == [(OPERATOR, "(")]:
                     depth += 1
-        if depth > _ROUNDS:
+        if depth > _CALLS:
             self.found.add("macro:nested")
 
     def _enter(self, word: str, tokens: list[Token]) -> None:
@@ -171,7 +172,7 @@ def _rounds_of(value: list[Token]) -> int:
 
 def _doubling(assignments: list[Assignment], flow: Flow) -> set[str]:
     """Whether a value is put together of itself twice, by whatever names."""
-    groups = _Groups()
+    sources: dict[str, set[str]] = {}
     growing: list[tuple[str, list[str]]] = []
     found: set[str] = set()
     for one in assignments:
@@ -181,23 +182,80 @@ def _doubling(assignments: list[Assignment], flow: Flow) -> set[str]:
             given = _given_to_macros(part, direct, flow)
             is_growing = any(kind == OPERATOR and value in _ADDS for kind, value in part)
             for target in one.targets:
+                sources.setdefault(target, set()).update(names)
                 if is_growing and not one.is_loop:
                     growing.append((target, names))
-                elif len(names) == 1:
-                    groups.join(target, names[0])
                 if not one.is_loop and target in given:
                     found.add("grow:macro")
-    pairs = {(groups.of(t), groups.of(n)) for t, names in growing for n in names}
-    others = {(left, right) for left, right in pairs if left != right}
-    if len(others) > _PAIRS and any((right, left) in others for left, right in others):
-        found.add("flow:long")
-    for left, right in others if len(others) <= _PAIRS else ():
-        if _reaches(right, left, others):
-            groups.join(left, right)
+                if "." in target and _is_refiltered(target, part):
+                    found.add("grow:filter")
+    cycles = _cycles(sources)
     for target, names in growing:
-        mine = groups.of(target)
-        if sum(groups.of(name) == mine for name in names) > 1:
+        mine = cycles[target]
+        if sum(cycles[name] == mine for name in names) > 1:
             found.add("grow:double")
+            break
+    return found
+
+
+def _is_refiltered(target: str, tokens: list[Token]) -> bool:
+    """Whether a member of a namespace is given to what makes texts longer, and kept.
+
+    Only there does a value outlive the round of a loop. Quotes in JSON double each time, and so
+    does a text that is replaced by one with itself in it.
+    """
+    base, _, member = target.partition(".")
+    name = [(NAME, base), (OPERATOR, "."), (NAME, member)]
+    for at in range(len(tokens) - 2):
+        if tokens[at : at + 3] != name:
+            continue
+        if tokens[max(0, at - 2) : at] == [(NAME, "join"), (OPERATOR, "(")]:
+            return True
+        end = at + 3
+        while end + 1 < len(tokens) and tokens[end] in ((OPERATOR, "|"), (OPERATOR, ".")):
+            word = tokens[end + 1][1]
+            arguments = tokens[end + 2 : end + 6]
+            end += 2
+            if tokens[end : end + 1] == [(OPERATOR, "(")]:
+                end = behind_bracket(tokens, end)
+            if word in ("join", "tojson") or (word == "replace" and _replaces_more(arguments)):
+                return True
+    return False
+
+
+def _replaces_more(arguments: list[Token]) -> bool:
+    texts = [value for kind, value in arguments if kind == STRING]
+    return len(texts) < 2 or texts[0] in texts[1]
+
+
+def _cycles(sources: dict[str, set[str]]) -> dict[str, int]:
+    """A number for each name, the same for names that have their values from each other.
+
+    Source: R. Tarjan, "Depth-first search and linear graph algorithms", 1972; without recursion.
+    """
+    found: dict[str, int] = {}
+    order: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    for start, above in sources.items():
+        pending = [(start, iter(above))] if start not in order else []
+        while pending:
+            name, rest = pending[-1]
+            if name not in order:
+                order[name] = lowest[name] = len(order)
+                stack.append(name)
+            following = next(rest, None)
+            if following is None:
+                pending.pop()
+                if lowest[name] == order[name]:
+                    while stack and order[stack[-1]] >= order[name]:
+                        found[stack.pop()] = order[name]
+                for before, _ in pending[-1:]:
+                    lowest[before] = min(lowest[before], lowest[name])
+            elif following not in order:
+                pending.append((following, iter(sources.get(following, ()))))
+            elif following not in found:
+                lowest[name] = min(lowest[name], order[following])
     return found
 
 
@@ -237,35 +295,3 @@ def _given_to_macros(tokens: list[Token], direct: Counter[str], flow: Flow) -> s
         return set()
     everywhere = Counter(name for name, is_whole in references(tokens) if is_whole)
     return set(everywhere - direct)
-
-
-def _reaches(start: str, goal: str, edges: set[tuple[str, str]]) -> bool:
-    seen = {start}
-    pending = [start]
-    while pending:
-        here = pending.pop()
-        if here == goal:
-            return True
-        new = {right for left, right in edges if left == here} - seen
-        seen |= new
-        pending += new
-    return False
-
-
-class _Groups:
-    """Names that stand for the same value."""
-
-    def __init__(self) -> None:
-        self._parents: dict[str, str] = {}
-
-    def of(self, name: str) -> str:
-        """The name that stands for the group."""
-        while (parent := self._parents.get(name, name)) != name:
-            grand = self._parents.get(parent, parent)
-            self._parents[name] = grand
-            name = grand
-        return name
-
-    def join(self, left: str, right: str) -> None:
-        """Make both the same."""
-        self._parents[self.of(left)] = self.of(right)

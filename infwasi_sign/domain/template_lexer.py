@@ -1,8 +1,9 @@
 """The tokens of a chat template, as jinja2's own lexer sees them, and the words that are known.
 
 Source: Jinja 3.1, `jinja2/lexer.py`, with the delimiters that chat templates have (`{{ }}`,
-`{% %}`, `{# #}`, raw blocks, no line statements). A test compares both. Stricter in one thing: of
-the characters of identifiers only those that are letters, digits or underscores are known.
+`{% %}`, `{# #}`, raw blocks, no line statements). A test compares both. Stricter in what depends on
+Python's version of Unicode, for what is read must be the same everywhere: outside of texts there is
+nothing but ASCII, and a text names no character (`\\N{LOW LINE}`). No published template does.
 """
 
 import re
@@ -112,7 +113,7 @@ def _token_pattern() -> re.Pattern[str]:
     return re.compile(
         r"""\s+|(\w+)|('[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")"""
         r"""|(//|\*\*|[=!><]=|[-+/*%~[\](){}<>=.:|,;])""",
-        re.DOTALL,
+        re.DOTALL | re.ASCII,
     )
 
 
@@ -122,17 +123,18 @@ def _number_pattern() -> re.Pattern[str]:
     return re.compile(
         rf"((?<!\.){digits}(?:(?:\.{digits})?e[+\-]?{digits}|\.{digits}))"
         r"|0b(?:_?[01])+|0o(?:_?[0-7])+|0x(?:_?[\da-f])+|[1-9](?:_?\d)*|0(?:_?0)*",
-        re.IGNORECASE,
+        re.IGNORECASE | re.ASCII,
     )
 
 
 @cache
 def _begin_pattern() -> re.Pattern[str]:
-    return re.compile(r"\{%[-+]?\s*raw\s*-?%\}|\{[{%#][-+]?")
+    return re.compile(r"\{%[-+]?\s*raw\s*-?%\}|\{[{%#][-+]?", re.ASCII)
 
 
 @cache
 def _end_of_raw_pattern() -> re.Pattern[str]:
+    # Blanks of any script, as in jinja2: a raw block that ended later here would hide code.
     return re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
 
 
@@ -149,12 +151,16 @@ def read_tags(template: str) -> Iterator[Tag]:
         word = begin.group()
         if word.endswith("}"):
             end = _end_of_raw_pattern().search(source, position)
+            if position == len(source):
+                return  # jinja2 asks for an end only where there is something to end
             if end is None:
                 raise _error("raw block does not end", begin.start())
             position = end.end()
         elif word.startswith("{#"):
             # The sign belongs to the beginning: `{#-}` and `{#+#}` are read as jinja2 reads them.
             end_at = source.find("#}", position)
+            if position == len(source):
+                return
             if end_at < 0:
                 raise _error("comment does not end", begin.start())
             position = end_at + 2
@@ -200,15 +206,13 @@ def _word(source: str, found: re.Match[str]) -> tuple[Token, int]:
     """A name or a number, and where it ends."""
     word, end = found.group(), found.end()
     if not word[0].isdecimal():
-        if not word.isidentifier():
-            raise _error("name has a character that names have not", found.start())
         return (NAME, word), end
-    is_plain = word == "0" or (word.isascii() and word.isdecimal() and word[0] != "0")
+    is_plain = word == "0" or (word.isdecimal() and word[0] != "0")
     if is_plain and not source.startswith(".", end):
         return (INTEGER, word), end
     number = _number_pattern().match(source, found.start())
-    if number is None:  # a digit of another script that begins no number
-        raise _error("name begins with a digit", found.start())
+    if number is None:  # never, for a digit is a number already
+        raise _error("number cannot be read", found.start())
     return (FLOAT if number.lastindex else INTEGER, number.group()), number.end()
 
 
@@ -218,6 +222,8 @@ def _unescaped(text: str, position: int) -> str:
     plain = _PLAIN_ESCAPES.get(text)
     if plain is not None:
         return plain
+    if "\\N" in text.replace("\\\\", ""):
+        raise _error("string names a character", position)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes that mean nothing, which stay as they are

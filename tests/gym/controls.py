@@ -254,7 +254,7 @@ CONTROLS: Final = (
     Control(5, "size of entries", (SIZE, BOM), ("number-lies",)),
     Control(5, "digests", (DIGEST,), ("bit-flips",)),
     Control(5, "fs-verity digest", (VERITY,), ("digest-lies",), 1000),
-    Control(6, "nothing but parts", (KNOWN_PARTS,), ("part-smuggled-in",)),
+    Control(6, "nothing but parts", (KNOWN_PARTS, BOM), ("part-smuggled-in",)),
     Control(6, "world of the app", (ENDS_OF_WORLD, IMPORTS, BOM), ("imports-smuggled-in",)),
     Control(6, "parts", (PARTS, BOM), ("parts-lie",)),
     Control(6, "statement and bytes", (EQUAL,), ("imports-and-exports-lie", "model-lies")),
