@@ -63,9 +63,7 @@ def describe(
         case ReadModel():
             return derive_bom(_attached(request, _model_inputs(request, target)))
         case ReadComponent():
-            return derive_bom(
-                _attached(request, _component_inputs(request, target, measure_bytes))
-            )
+            return derive_bom(_attached(request, _component_inputs(request, target, measure_bytes)))
         case ReadPackage():
             if request.declared != Declared() or request.vex:
                 raise UndecidedError(

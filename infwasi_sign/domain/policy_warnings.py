@@ -82,7 +82,9 @@ def _doubt(rule: Rule, now: datetime) -> str | None:  # noqa: PLR0911 - one retu
         case OneOf(values=values) | AnyOf(values=values) | NoneOf(values=values):
             return _doubtful_values(rule, values)
         case Unaffected(permitted=permitted):
-            over = [name for name, until in permitted if until is not None and until <= now.timestamp()]
+            over = [
+                name for name, until in permitted if until is not None and until <= now.timestamp()
+            ]
             return f"no longer permits {over[0]!a}" if over else None
         case AtMost(number=number) if rule.fact == "now" and number < now.timestamp():
             return "is over: this key is not trusted any more"

@@ -97,7 +97,11 @@ def states(bom: BomDocument, of_operator: Sequence[VexStatement] = ()) -> tuple[
             overruling.setdefault((statement.id, ref), set()).add(statement.state)
     return tuple(
         sorted(
-            {f"{state}:{name}" for (name, _), all_of in (known | overruling).items() for state in all_of}
+            {
+                f"{state}:{name}"
+                for (name, _), all_of in (known | overruling).items()
+                for state in all_of
+            }
         )
     )
 
