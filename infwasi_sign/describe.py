@@ -36,8 +36,8 @@ from infwasi_sign.targets import Access, ReadComponent, ReadModel, ReadPackage, 
 class DescribeRequest:
     """What to describe; ``declared`` and ``tools`` are for what is no package, which has its own.
 
-    ``made_at`` is a whole second, UTC. Of ``vex`` goes in what is about the file; ``on_passed_over``
-    hears of the vulnerabilities that are stated for other products only.
+    ``made_at`` is a whole second, UTC. Of ``vex`` goes in what is about the file;
+    ``on_passed_over`` hears of the vulnerabilities that are stated for other products only.
     """
 
     location: Path

@@ -200,15 +200,11 @@ def pack(
         tools={**request.tools, **composer.tools()}.items(),
         declared=request.declared,
     )
-<<<<<<< HEAD
     passed_over: tuple[str, ...] = ()
     if request.vex:
         inputs, passed_over = attach(inputs, request.vex, "--vex")
-    bom = bom_bytes(derive_bom(inputs))
-=======
     document = derive_bom(inputs)
     bom = bom_bytes(document)
->>>>>>> derive
     target.write(BOM_FILE, bom)
     # 4. state
     bom_entry = _entry(BOM_FILE, EntryRole.BOM, len(bom), measure_bytes(bom))

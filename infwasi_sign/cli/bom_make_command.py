@@ -100,7 +100,9 @@ def _declared(card_path: Path | None) -> "Declared":
     return Declared() if card_path is None else read_model_card(card_path)
 
 
-def _document(target: Path, declared: "Declared", output: Path | None) -> "dict[str, JsonValue]":
+def _document(
+    target: Path, declared: "Declared", vex: "tuple[VexStatement, ...]", output: Path | None
+) -> "dict[str, JsonValue]":
     from infwasi_sign import __version__
     from infwasi_sign.adapters.measuring import measure_bytes
     from infwasi_sign.cli.declaring import say_passed_over

@@ -63,7 +63,7 @@ class PolicyFile:
     """What a policy file says; the signers' keys are not loaded, expressions not compiled yet.
 
     ``digests`` are those to compute, ``named_digests`` those among them that the file names.
-    ``vex_file`` states what its author knows of vulnerabilities; its path begins where the policy is.
+    ``vex_file`` states what its author knows of vulnerabilities; it lies beside the policy.
     ``memory_demanded_at`` is the line that demands that what was accepted is remembered,
     ``identity_cache_at`` the one that allows that an unchanged model is not hashed again.
     """

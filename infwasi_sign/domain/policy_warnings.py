@@ -64,8 +64,8 @@ def vulnerability_warnings(file: PolicyFile) -> list[str]:
     if file.vex_file is not None:
         return []
     return [
-        f"{rule.place} {rule.name} sees only what packers state of their own packages, and one that "
-        "states nothing passes; [vulnerabilities] vex names a file of your own statements"
+        f"{rule.place} {rule.name} sees only what packers state of their own packages, and "
+        "one that states nothing passes; [vulnerabilities] vex names a file of your own statements"
         for rule in file.rules
         if isinstance(rule.test, Unaffected)
     ]

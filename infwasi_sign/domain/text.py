@@ -2,11 +2,8 @@
 
 import codecs
 import re
-<<<<<<< HEAD
 from collections.abc import Iterator
-=======
 from functools import cache
->>>>>>> derive
 from typing import Final
 
 # C0 without tab and newline, DEL, C1 (ECMA-48); soft hyphen; zero-width characters; bidirectional
@@ -42,28 +39,27 @@ def _unsafe(keep_layout: bool) -> re.Pattern[str]:
     return re.compile(f"[{_HIDDEN}]" if keep_layout else f"[\t\n{_HIDDEN}{_INVISIBLE}]")
 
 
-def find_hidden(text: str, *, keep_layout: bool = True) -> str | None:
-    """The first character that `escape_controls` would show in another way, if there is one."""
-    if text.isascii() and text.isprintable():
-        return None
-    found = _unsafe(keep_layout).search(text)
-    return None if found is None else found.group()
-
-
 def visible_pieces(text: str, *, keep_layout: bool) -> Iterator[tuple[str, bool]]:
     r"""The text in pieces: those that show as they are, and ``\u{..}`` for what would not (true).
 
     Joined they are `escape_controls`; apart they can be told from a text that spells ``\u{..}``.
     """
-    pattern = _UNSAFE if keep_layout else _UNSAFE_OR_LAYOUT
     at = 0
-    for match in pattern.finditer(text):
+    for match in _unsafe(keep_layout).finditer(text):
         if match.start() > at:
             yield text[at : match.start()], False
         yield f"\\u{{{ord(match.group()):x}}}", True
         at = match.end()
     if at < len(text):
         yield text[at:], False
+
+
+def find_hidden(text: str, *, keep_layout: bool = True) -> str | None:
+    """The first character that `escape_controls` would show in another way, if there is one."""
+    if text.isascii() and text.isprintable():
+        return None
+    found = _unsafe(keep_layout).search(text)
+    return None if found is None else found.group()
 
 
 def harmless_line(text: str) -> str:
