@@ -4,7 +4,7 @@ A package's own is derived again from its bytes, so what is given is what those 
 signed it is not asked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import assert_never
@@ -25,6 +25,8 @@ from infwasi_sign.domain.manifest import (
 from infwasi_sign.domain.model_digests import header_digest, tensor_table_digest
 from infwasi_sign.domain.run_bom import RunSubject
 from infwasi_sign.domain.strict_json import JsonValue
+from infwasi_sign.domain.vex_match import attach
+from infwasi_sign.domain.vex_statement import VexStatement
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.targets import Access, ReadComponent, ReadModel, ReadPackage, read_targets
@@ -34,13 +36,16 @@ from infwasi_sign.targets import Access, ReadComponent, ReadModel, ReadPackage, 
 class DescribeRequest:
     """What to describe; ``declared`` and ``tools`` are for what is no package, which has its own.
 
-    ``made_at`` is a whole second, UTC.
+    ``made_at`` is a whole second, UTC. Of ``vex`` goes in what is about the file;
+    ``on_passed_over`` hears of the vulnerabilities that are stated for other products only.
     """
 
     location: Path
     made_at: datetime
     declared: Declared
     tools: Mapping[str, str]
+    vex: tuple[VexStatement, ...] = ()
+    on_passed_over: Callable[[tuple[str, ...]], None] | None = None
 
 
 def describe(
@@ -56,19 +61,28 @@ def describe(
     (target,) = read_targets((request.location,), access)
     match target:
         case ReadModel():
-            return derive_bom(_model_inputs(request, target))
+            return derive_bom(_attached(request, _model_inputs(request, target)))
         case ReadComponent():
-            return derive_bom(_component_inputs(request, target, measure_bytes))
+            return derive_bom(_attached(request, _component_inputs(request, target, measure_bytes)))
         case ReadPackage():
-            if request.declared != Declared():
+            if request.declared != Declared() or request.vex:
                 raise UndecidedError(
                     "a package has its declared facts in it",
                     where=target.title,
-                    hint="`infwasi pack --model-card FILE` writes others",
+                    hint="`infwasi pack --model-card FILE --vex FILE` writes others",
                 )
             return package_document(target, measure_bytes)
         case _:
             assert_never(target)
+
+
+def _attached(request: DescribeRequest, inputs: BomInputs) -> BomInputs:
+    if not request.vex:
+        return inputs
+    attached, passed_over = attach(inputs, request.vex, "--vex")
+    if passed_over and request.on_passed_over is not None:
+        request.on_passed_over(passed_over)
+    return attached
 
 
 def run_subject(location: Path, *, access: Access, measure_bytes: MeasureBytes) -> RunSubject:

@@ -50,6 +50,8 @@ from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.statement import encode_statement, parse_statement
 from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.domain.validity import end_of_validity
+from infwasi_sign.domain.vex_match import attach
+from infwasi_sign.domain.vex_statement import VexStatement
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import (
     Composed,
@@ -78,7 +80,8 @@ class PackRequest:
     """What to pack. ``issued_at`` is a whole second, UTC; ``valid_for`` absent means for ever.
 
     ``stated_limits`` are the keys of `[limits]` that the developer wrote: they win over measuring.
-    ``tools`` and ``declared`` go into the BOM, beside what is measured.
+    ``tools`` and ``declared`` go into the BOM, beside what is measured, and of ``vex`` what is
+    about this package.
     """
 
     name: str
@@ -93,6 +96,7 @@ class PackRequest:
     now: datetime
     tools: Mapping[str, str]
     declared: Declared = Declared()
+    vex: tuple[VexStatement, ...] = ()
     companion: Companion = Companion.IF_POSSIBLE
     attests_bom: bool = False
     progress: Progress | None = None
@@ -116,6 +120,7 @@ class Packed:
     attestation: bytes | None
     settings: Settings
     needs: GuestNeeds | None
+    passed_over: tuple[str, ...] = ()  # vulnerabilities that are stated of other products only
 
 
 def pack(
@@ -195,6 +200,9 @@ def pack(
         tools={**request.tools, **composer.tools()}.items(),
         declared=request.declared,
     )
+    passed_over: tuple[str, ...] = ()
+    if request.vex:
+        inputs, passed_over = attach(inputs, request.vex, "--vex")
     document = derive_bom(inputs)
     bom = bom_bytes(document)
     target.write(BOM_FILE, bom)
@@ -227,6 +235,7 @@ def pack(
         attestation=attestation,
         settings=settings,
         needs=needs,
+        passed_over=passed_over,
     )
 
 

@@ -249,7 +249,7 @@ def _verify_opened(
     held = min((files[m.shards[0]] for m in manifest.models), key=lambda file: file.level)
     level = held.level if request.hold else None
     libraries = request.libraries() if request.policy.is_host_pinned else None
-    facts = {**claims, **measured_facts(agreed, computed, level, libraries)}
+    facts = {**claims, **measured_facts(agreed, computed, level, libraries, request.policy.vex)}
     require_rules_and_level(
         decide(request.policy, facts),
         caller=request.demanded,

@@ -31,7 +31,8 @@ from infwasi_sign.domain.policy_file import PolicyFile, parse_policy
 from infwasi_sign.domain.policy_signers import CertificateSpec, KeySpec, SignerSpec
 from infwasi_sign.domain.rules import AtMost, Rule
 from infwasi_sign.domain.trust_root import TrustRoot
-from infwasi_sign.errors import RefusalKind, UndecidedError
+from infwasi_sign.domain.vex_statement import VexStatement
+from infwasi_sign.errors import MalformedError, RefusalKind, UndecidedError
 from infwasi_sign.quick_dataclass import dataclass
 
 VARIABLE: Final = "INFWASI_POLICY"
@@ -52,6 +53,7 @@ class LoadedPolicy:
     signers: TrustedSigners
     key_rules: tuple[Rule, ...]
     expression_rules: tuple[Rule, ...] = ()
+    vex: tuple[VexStatement, ...] = ()
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -72,6 +74,7 @@ class LoadedPolicy:
             source=str(self.path),
             digest=self.digest,
             is_file=True,
+            vex=self.vex,
             may_use_identity_cache=self.file.identity_cache_at is not None,
         )
 
@@ -148,7 +151,23 @@ def load_policy(path: Path) -> LoadedPolicy:
         signers=signers,
         key_rules=tuple(rules),
         expression_rules=expression_rules(file),
+        vex=_vex(file, path.parent),
     )
+
+
+def _vex(file: PolicyFile, folder: Path) -> tuple[VexStatement, ...]:
+    """What the author of a policy states about vulnerabilities; trusted as the policy is."""
+    if file.vex_file is None:
+        return ()
+    from infwasi_sign.domain.vex import read_vex  # noqa: PLC0415 - few policies have such a file
+
+    path = folder / file.vex_file
+    try:
+        return read_vex(read_trusted(path, LIMITS.vex_bytes, "VEX document"), path.name)
+    except MalformedError as error:  # of the operator's own file: no verdict on a package
+        raise UndecidedError(
+            error.what, where=error.where, expected=error.expected, got=error.got
+        ) from error
 
 
 def _certificate(name: str, spec: CertificateSpec, folder: Path) -> CertificateTrust:

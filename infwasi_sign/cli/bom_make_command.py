@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from infwasi_sign.domain.declared import Declared
     from infwasi_sign.domain.run_bom import RunFacts
     from infwasi_sign.domain.strict_json import JsonValue
+    from infwasi_sign.domain.vex_statement import VexStatement
     from infwasi_sign.targets import Access
 
 _FILE: Final = click.Path(path_type=Path)
@@ -31,7 +32,7 @@ _PROMPT: Final = "What is the capital of Sweden?"
     type=_FILE,
     help="What bytes cannot say: a model-card.toml, or the README.md of a model.",
 )
-@click.option("--vex", "vex_path", type=_FILE, help="Statements about vulnerabilities, OpenVEX.")
+@click.option("--vex", "vex_path", type=_FILE, help="Statements about vulnerabilities: VEX.")
 @click.option("--host", is_flag=True, help="The BOM of a run here: libraries, processor, versions.")
 @click.option("--measure", is_flag=True, help="With --host, and how fast PACKAGE is here.")
 @click.option("--runs", type=click.IntRange(1, 100), default=3, help="How often to measure.")
@@ -83,7 +84,7 @@ def command(
             speed = _measured(asked, prompt, runs) if measure else None
             document = _run_document(target, speed, output)
         else:
-            document = _document(target, _declared(card_path, vex_path), output)
+            document = _document(target, _declared(card_path), _vex(vex_path), output)
         deliver(document, spec_version, output_format, output, as_json=as_json)
 
 
@@ -94,16 +95,25 @@ def _refuse_declared(*paths: Path | None) -> None:
         )
 
 
-def _declared(card_path: Path | None, vex_path: Path | None) -> "Declared":
+def _vex(path: Path | None) -> "tuple[VexStatement, ...]":
+    from infwasi_sign.cli.declaring import read_vex_file
+
+    return () if path is None else read_vex_file(path)
+
+
+def _declared(card_path: Path | None) -> "Declared":
     from infwasi_sign.cli.declaring import read_model_card
     from infwasi_sign.domain.declared import Declared
 
     return Declared() if card_path is None else read_model_card(card_path)
 
 
-def _document(target: Path, declared: "Declared", output: Path | None) -> "dict[str, JsonValue]":
+def _document(
+    target: Path, declared: "Declared", vex: "tuple[VexStatement, ...]", output: Path | None
+) -> "dict[str, JsonValue]":
     from infwasi_sign import __version__
     from infwasi_sign.adapters.measuring import measure_bytes
+    from infwasi_sign.cli.declaring import say_passed_over
     from infwasi_sign.cli.issuing import now_and_issued_at
     from infwasi_sign.describe import DescribeRequest, describe
 
@@ -112,6 +122,8 @@ def _document(target: Path, declared: "Declared", output: Path | None) -> "dict[
         made_at=now_and_issued_at()[1],
         declared=declared,
         tools={"infwasi": __version__},
+        vex=vex,
+        on_passed_over=say_passed_over,
     )
     with package_progress() as progress:
         return describe(

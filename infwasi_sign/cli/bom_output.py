@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from infwasi_sign.domain.strict_json import JsonValue
 
 _VERSIONS: Final = ("1.7", "1.6", "1.5")  # adapters/cyclonedx_convert.py, which is slow to import
-_FORMATS: Final = ("json", "xml")
+_FORMATS: Final = ("json", "xml", "spdx")
 _STREAM: Final = Path("-")
 _FILE_MODE: Final = 0o644
 _MOST_LINES: Final = 50  # of losses on standard error; `--json` has all
@@ -41,7 +41,7 @@ def output_options(command: Command) -> Command:
             type=click.Choice(_FORMATS),
             default="json",
             show_default=True,
-            help="The form of the BOM.",
+            help="The form of the BOM: of CycloneDX, or SPDX 3.0.1 (JSON-LD).",
         ),
         click.option(
             "--spec-version",
@@ -83,11 +83,11 @@ def deliver(
         UndecidedError: it cannot be written.
     """
     require_deliverable(output, as_json=as_json)
+    if output_format == "spdx":
+        _deliver_spdx(document, output, as_json=as_json, lost_before=lost_before)
+        return
     converted = _converted(document, spec_version, output_format)
-    if output is None or _is_stream(output):
-        _write_bytes(converted.data)
-    else:
-        _write_file(output, converted.data)
+    _write(output, converted.data)
     losses = (*lost_before, *converted.losses)
     _report(losses, f"CycloneDX {spec_version} {output_format.upper()}")
     if as_json:
@@ -101,6 +101,40 @@ def deliver(
                 "losses": losses,
             }
         )
+
+
+def _deliver_spdx(
+    document: "dict[str, JsonValue]",
+    output: Path | None,
+    *,
+    as_json: bool,
+    lost_before: tuple[str, ...],
+) -> None:
+    """As SPDX; what it has no member for comes along as properties and annotations."""
+    from infwasi_sign.domain.spdx import SPDX_VERSION, spdx_document
+    from infwasi_sign.domain.strict_json import canonical
+
+    data = canonical(spdx_document(document)) + b"\n"
+    _write(output, data)
+    _report(lost_before, f"SPDX {SPDX_VERSION}")
+    if as_json:
+        emit_json(
+            {
+                "type": "bom",
+                "output": str(output),
+                "specVersion": SPDX_VERSION,
+                "format": "spdx",
+                "size": len(data),
+                "losses": lost_before,
+            }
+        )
+
+
+def _write(output: Path | None, data: bytes) -> None:
+    if output is None or _is_stream(output):
+        _write_bytes(data)
+    else:
+        _write_file(output, data)
 
 
 def _converted(document: "dict[str, JsonValue]", version: str, output_format: str) -> "Converted":

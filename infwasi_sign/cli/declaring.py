@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from infwasi_sign.domain.project import Project
     from infwasi_sign.domain.strict_json import JsonValue
+    from infwasi_sign.domain.vex_statement import VexStatement
 
 # As much of a README as can be front matter, with the two lines around it.
 _BEGINNING_BYTES: Final = max(LIMITS.toml_bytes, LIMITS.front_matter_bytes + 16)
@@ -60,6 +61,31 @@ def read_model_card(path: Path) -> Declared:
     tagged = f"{facts} (tagged user-declared)"
     say(f"note: {path} declares {tagged if count else 'nothing'}")
     return declared
+
+
+def read_vex_file(path: Path) -> "tuple[VexStatement, ...]":
+    """Read what a file states about vulnerabilities.
+
+    Raises:
+        UndecidedError: there is no such file, or it is not what it must be.
+    """
+    from infwasi_sign.domain.vex import read_vex
+    from infwasi_sign.errors import MalformedError
+
+    try:
+        return read_vex(read_beginning(path, LIMITS.vex_bytes + 1), str(path))
+    except FileNotFoundError:
+        raise UndecidedError("no such file", where=str(path)) from None
+    except MalformedError as error:  # the developer's own file: nothing is refused yet
+        raise UndecidedError(
+            error.what, where=error.where, expected=error.expected, got=error.got
+        ) from error
+
+
+def say_passed_over(names: tuple[str, ...]) -> None:
+    """Vulnerabilities of which a VEX document says nothing about what is described."""
+    if names:
+        say(f"note: passed over, for they are about other products: {_listed(names)}")
 
 
 def say_what_is_unknown(bom: "Mapping[str, JsonValue]", package: Path) -> None:

@@ -14,6 +14,8 @@ from infwasi_sign.cli.declaring import (
     model_card_path,
     read_beginning,
     read_model_card,
+    read_vex_file,
+    say_passed_over,
     say_what_is_unknown,
 )
 from infwasi_sign.cli.issuing import now_and_issued_at, say_if_far_ahead
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from infwasi_sign.adapters.package_writer import Existing
     from infwasi_sign.domain.needs import GuestNeeds
     from infwasi_sign.domain.settings import Settings
+    from infwasi_sign.domain.vex_statement import VexStatement
     from infwasi_sign.pack import Companion, Packed
     from infwasi_sign.ports import Sealer
 
@@ -66,6 +69,12 @@ if TYPE_CHECKING:
     help="What bytes cannot say: a model-card.toml, or a README.md with front matter."
     " [default: model-card.toml beside infwasi.toml, if it is there]",
 )
+@click.option(
+    "--vex",
+    "vex_path",
+    type=click.Path(path_type=Path),
+    help="Statements about vulnerabilities: OpenVEX, or CycloneDX, as JSON.",
+)
 @click.option("--name", help="Package name.")
 @click.option("--version", help="Package version.")
 @click.option("--system", "system_prompt", help="System prompt.")
@@ -89,6 +98,7 @@ def command(
     config_path: Path,
     model_path: Path | None,
     model_card: Path | None,
+    vex_path: Path | None,
     name: str | None,
     version: str | None,
     system_prompt: str | None,
@@ -108,6 +118,7 @@ def command(
       infwasi pack --sign --key ca.key --certificate ca.pem --timestamp-url http://tsa.acme.example
       infwasi pack --sign --key release.key --attest-bom
       infwasi pack --sign --key release.key --model-card README.md
+      infwasi pack --sign --key release.key --vex vex.json
       infwasi pack --sign                            as the identity of this pipeline, or yours
       infwasi pack                                   unsigned: every verifier refuses it
 
@@ -142,6 +153,7 @@ def command(
         now, issued_at = now_and_issued_at()
         card = model_card_path(project, config_path.parent, model_card)
         declared = Declared() if card is None else read_model_card(card)
+        vex = () if vex_path is None else read_vex_file(vex_path)
         # The key is opened, and who holds it asked, before minutes of work and not after.
         opened = opened_sealer(signing, _pinned(project), now) if sign else nullcontext()
         with opened as sealer:
@@ -152,6 +164,7 @@ def command(
                 config_path.parent,
                 model_path,
                 declared,
+                vex,
                 sealer,
                 companion,
                 times,
@@ -199,6 +212,7 @@ def _pack(
     base: Path,
     model_flag: Path | None,
     declared: Declared,
+    vex: "tuple[VexStatement, ...]",
     sealer: "Sealer | None",
     companion: "Companion",
     times: tuple[datetime, datetime],
@@ -246,6 +260,7 @@ def _pack(
             now=now,
             tools={"infwasi": __version__},
             declared=declared,
+            vex=vex,
             companion=companion,
             attests_bom=attest_bom,
             progress=progress,
@@ -286,6 +301,7 @@ def _say_notes(packed: "Packed", companion: "Companion") -> None:
     """What the developer may not have expected."""
     from infwasi_sign.pack import Companion
 
+    say_passed_over(packed.passed_over)
     if packed.extra_exports:
         say(f"note: exported and never called: {', '.join(packed.extra_exports)}")
     if not packed.model.can_chat:

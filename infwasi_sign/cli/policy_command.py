@@ -41,6 +41,7 @@ def check(file: Path, strict: bool) -> None:
     from infwasi_sign.domain.policy_warnings import (
         identity_cache_warnings,
         signer_warnings,
+        vulnerability_warnings,
         warnings,
     )
 
@@ -52,6 +53,7 @@ def check(file: Path, strict: bool) -> None:
         *warnings(loaded.rules, datetime.now(UTC)),
         *signer_warnings(loaded.file),
         *identity_cache_warnings(loaded.file, loaded.rules),
+        *vulnerability_warnings(loaded.file),
     ]
     for warning in found:
         say(f"warning: {warning}")

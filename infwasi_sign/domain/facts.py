@@ -10,12 +10,14 @@ from types import MappingProxyType
 from typing import Final
 
 from infwasi_sign.domain.agreement import Agreed
+from infwasi_sign.domain.bom_document import BomDocument
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import EntryRole, Manifest
 from infwasi_sign.domain.origin import ORIGIN_PREFIX
 from infwasi_sign.domain.rules import Facts, FactValue
 from infwasi_sign.domain.signer import SignerIdentity
+from infwasi_sign.domain.vex_statement import VexStatement
 
 COMPUTED: Final = "digests.computed"
 CONFINEMENT_LAYERS: Final = "confinement.layers"
@@ -26,6 +28,7 @@ SIGNER_IDENTITIES: Final = "signer.identities"
 SIGNER_NAMES: Final = "signer.names"
 SIGNER_KEYS: Final = "signer.keys"
 TRUST_AGE: Final = "trust-root.age-days"
+VULNERABILITIES: Final = "vulnerabilities"
 
 
 class FactType(StrEnum):
@@ -63,6 +66,7 @@ FACT_TYPES: Final[Mapping[str, FactType]] = MappingProxyType(
         "model.quantizations": FactType.TEXTS,
         "model.parameters": FactType.NUMBER,
         "bom.properties": FactType.TEXTS,
+        VULNERABILITIES: FactType.TEXTS,
         COMPUTED: FactType.TEXTS,
         HOST_LIBRARIES: FactType.TEXTS,
         LOAD_LEVEL: FactType.TEXT,
@@ -130,11 +134,13 @@ def measured_facts(
     computed: frozenset[Algorithm],
     level: LoadLevel | None,
     libraries: tuple[str, ...] | None,
+    vex: tuple[VexStatement, ...] = (),
 ) -> Facts:
     """The facts that only the bytes can tell, once they agree with the statement.
 
     ``level`` and ``libraries`` are ``None`` where nothing is held or measured: rules about them are
     then not decided, which only happens when nothing will run.
+    ``vex`` is what the operator states about vulnerabilities.
     """
     models = agreed.models.values()
     facts: dict[str, FactValue] = {
@@ -155,8 +161,18 @@ def measured_facts(
             )
         ),
     }
+    facts[VULNERABILITIES] = _vulnerabilities(agreed.bom, vex)
     if level is not None:
         facts[LOAD_LEVEL] = level.label
     if libraries is not None:
         facts[HOST_LIBRARIES] = libraries
     return facts
+
+
+def _vulnerabilities(bom: BomDocument, vex: tuple[VexStatement, ...]) -> tuple[str, ...]:
+    if not vex and "vulnerabilities" not in bom.tree:
+        return ()
+    # Most packages state nothing, and a run should not read what reads it.
+    from infwasi_sign.domain.vex_match import states  # noqa: PLC0415
+
+    return states(bom, vex)

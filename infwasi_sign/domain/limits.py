@@ -109,6 +109,10 @@ class Limits:
     declared_rows: int = 64  # tables of an array; the longest known list of datasets has 40
     declared_metrics: int = 1024  # cards of embedding models list hundreds of benchmarks
     declared_vulnerabilities: int = 1024  # of a VEX document that is attached
+    vex_bytes: int = 4 * MIB  # of a VEX document; 1024 statements with a page each
+    vex_products: int = 256  # of a statement; a vendor lists all versions of a product
+    vex_name_bytes: int = 2048  # of a product or vulnerability; a package URL is one
+    vex_text_bytes: int = 4096  # of one text of a statement
     front_matter_bytes: int = 512 * KIB  # the largest cards with benchmarks have about 250
     front_matter_depth: int = 12  # `model-index` with its values nests 9 deep
     declared_bytes: int = 1 * MIB  # of all texts together, UTF-8; so they fit into a BOM twice

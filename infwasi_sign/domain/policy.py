@@ -24,6 +24,7 @@ from infwasi_sign.domain.rules import (
     expectation,
     shortfall,
 )
+from infwasi_sign.domain.vex_statement import VexStatement
 from infwasi_sign.errors import RefusalKind, RefusedError
 from infwasi_sign.quick_dataclass import dataclass
 
@@ -68,6 +69,7 @@ class Policy:
     ``may_use_identity_cache``: a model that is surely unchanged need not be hashed at each start.
     ``digests`` are computed over every entry; ``named_digests``, those among them that somebody
     asked for by name, even where the kernel has measured the model (fs-verity).
+    ``vex`` is what its author states about vulnerabilities; it counts more than what a packer does.
     ``is_host_pinned``: the native libraries must be measured, because a rule asks for them.
     """
 
@@ -78,6 +80,7 @@ class Policy:
     limits: Mapping[RunLimit, int] = field(default_factory=dict)
     source: str = "--key"
     digest: Digest | None = None
+    vex: tuple[VexStatement, ...] = ()
     is_file: bool = False
     is_pinned: bool = False
     may_use_identity_cache: bool = False

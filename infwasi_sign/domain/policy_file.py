@@ -27,6 +27,8 @@ from infwasi_sign.domain.policy_demands import (
     memory_demand,
     read_layers,
     read_level,
+    vex_file,
+    vulnerability_rules,
 )
 from infwasi_sign.domain.policy_expressions import ExpressionSpec, read_expressions
 from infwasi_sign.domain.policy_reader import ANY_TEXT, Form, Reader, Table, bare
@@ -61,6 +63,7 @@ class PolicyFile:
     """What a policy file says; the signers' keys are not loaded, expressions not compiled yet.
 
     ``digests`` are those to compute, ``named_digests`` those among them that the file names.
+    ``vex_file`` states what its author knows of vulnerabilities; it lies beside the policy.
     ``memory_demanded_at`` is the line that demands that what was accepted is remembered,
     ``identity_cache_at`` the one that allows that an unchanged model is not hashed again.
     """
@@ -74,6 +77,7 @@ class PolicyFile:
     expressions: tuple[ExpressionSpec, ...] = ()
     memory_demanded_at: str | None = None
     identity_cache_at: str | None = None
+    vex_file: str | None = None
 
 
 # --- one key, one rule -----------------------------------------------------------------------
@@ -168,6 +172,7 @@ _SECTIONS: Final = frozenset(
     {
         *(*_RULE_KEYS, "version", "description", "signer", "package", "rule"),
         *("run", "digests", "state", "deny"),
+        "vulnerabilities",
     }
 )
 
@@ -199,7 +204,12 @@ class _Sections(Reader):
             self.text(self.document["description"], "description")
         signers = read_signers(self)
         self._names = tuple(signer.name for signer in signers)
-        rules = (*self._deny(), *self._packages(), *self._simple())
+        rules = (
+            *self._deny(),
+            *self._packages(),
+            *self._simple(),
+            *vulnerability_rules(self),
+        )
         required, of_models = self._digests(), _digests_of_models(rules)
         return PolicyFile(
             signers=signers,
@@ -211,6 +221,7 @@ class _Sections(Reader):
             expressions=read_expressions(self),
             memory_demanded_at=memory_demand(self),
             identity_cache_at=identity_cache_permission(self),
+            vex_file=vex_file(self),
         )
 
     def _rule(

@@ -18,6 +18,7 @@ from infwasi_sign.domain.rules import (
     NoneOf,
     OneOf,
     Rule,
+    Unaffected,
 )
 from infwasi_sign.errors import RefusalKind
 
@@ -58,6 +59,18 @@ def identity_cache_warnings(file: PolicyFile, rules: tuple[Rule, ...]) -> list[s
     ]
 
 
+def vulnerability_warnings(file: PolicyFile) -> list[str]:
+    """A line for a refusal that sees no statements but those that packers attach themselves."""
+    if file.vex_file is not None:
+        return []
+    return [
+        f"{rule.place} {rule.name} sees only what packers state of their own packages, and "
+        "one that states nothing passes; [vulnerabilities] vex names a file of your own statements"
+        for rule in file.rules
+        if isinstance(rule.test, Unaffected)
+    ]
+
+
 def _doubt(rule: Rule, now: datetime) -> str | None:  # noqa: PLR0911 - one return per doubt
     match rule.test:
         case Holds(constant=bool(answer)):
@@ -68,6 +81,11 @@ def _doubt(rule: Rule, now: datetime) -> str | None:  # noqa: PLR0911 - one retu
             return _doubtful_pattern(rule, patterns)
         case OneOf(values=values) | AnyOf(values=values) | NoneOf(values=values):
             return _doubtful_values(rule, values)
+        case Unaffected(permitted=permitted):
+            over = [
+                name for name, until in permitted if until is not None and until <= now.timestamp()
+            ]
+            return f"no longer permits {over[0]!a}" if over else None
         case AtMost(number=number) if rule.fact == "now" and number < now.timestamp():
             return "is over: this key is not trusted any more"
         case AtMost(number=0) if rule.kind is not RefusalKind.EXPIRED:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from fnmatch import fnmatchcase
-from typing import TypeAlias, assert_never
+from typing import ClassVar, TypeAlias, assert_never
 
 from infwasi_sign.errors import RefusalKind
 from infwasi_sign.quick_dataclass import dataclass
@@ -108,10 +108,32 @@ class Holds:
     constant: bool | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unaffected:
+    """Of no vulnerability, each a text `STATE:ID`, is one of these states said.
+
+    ``permitted`` are ids that do not count, each until a time in seconds since 1970, or for ever.
+    """
+
+    states: tuple[str, ...]
+    permitted: tuple[tuple[str, int | None], ...] = ()
+
+    facts: ClassVar[tuple[str, ...]] = ("vulnerabilities", "now")
+
+    def found(self, seen: Sequence[str], now: int) -> list[str]:
+        """Those of which it is said."""
+        free = {name for name, until in self.permitted if until is None or now < until}
+        return [
+            text
+            for text in seen
+            if text.partition(":")[0] in self.states and text.partition(":")[2] not in free
+        ]
+
+
 OfOneFact: TypeAlias = (
     OneOf | AnyOf | NoneOf | Matching | Including | CountAtLeast | AtMost | AtLeast | VersionAtLeast
 )
-Test: TypeAlias = OfOneFact | Holds
+Test: TypeAlias = OfOneFact | Holds | Unaffected
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,7 +156,7 @@ class Rule:
     @property
     def facts(self) -> tuple[str, ...]:
         """All facts that must be known before it is decided."""
-        return self.test.facts if isinstance(self.test, Holds) else (self.fact,)
+        return self.test.facts if isinstance(self.test, Holds | Unaffected) else (self.fact,)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,6 +179,10 @@ def evaluate(rule: Rule, facts: Facts) -> Outcome:
         return Outcome(rule=rule, seen=None, is_met=None)
     if isinstance(rule.test, Holds):
         return _evaluate_expression(rule, rule.test, facts)
+    if isinstance(rule.test, Unaffected):
+        now = facts["now"]
+        found = rule.test.found(_texts(facts[rule.fact]), now if isinstance(now, int) else 0)
+        return Outcome(rule=rule, seen=tuple(found) or facts[rule.fact], is_met=not found)
     seen = facts[rule.fact]
     return Outcome(rule=rule, seen=seen, is_met=_is_met(rule.test, seen))
 
@@ -228,6 +254,8 @@ def expectation(test: Test) -> str:  # noqa: PLR0911 - one return per kind of te
             return f"at least {number} of {', '.join(values) or 'them'}"
         case Matching(patterns=patterns):
             return f"like {', '.join(patterns)}"
+        case Unaffected(states=states):
+            return f"no vulnerability that is {' or '.join(states)}"
         case Holds(text=text):
             return " ".join(text.split())
         case _:
@@ -250,7 +278,7 @@ def shortfall(outcome: Outcome) -> str:
             wrong = [text for text in seen if not values or text in values]
         case Holds():
             return "; ".join(seen) or "no fact"
-        case AnyOf() | AtMost() | AtLeast() | VersionAtLeast():
+        case AnyOf() | AtMost() | AtLeast() | VersionAtLeast() | Unaffected():
             wrong = list(seen)
         case _:
             assert_never(outcome.rule.test)

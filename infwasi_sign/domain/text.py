@@ -39,14 +39,6 @@ def _unsafe(keep_layout: bool) -> re.Pattern[str]:
     return re.compile(f"[{_HIDDEN}]" if keep_layout else f"[\t\n{_HIDDEN}{_INVISIBLE}]")
 
 
-def find_hidden(text: str, *, keep_layout: bool = True) -> str | None:
-    """The first character that `escape_controls` would show in another way, if there is one."""
-    if text.isascii() and text.isprintable():
-        return None
-    found = _unsafe(keep_layout).search(text)
-    return None if found is None else found.group()
-
-
 def visible_pieces(text: str, *, keep_layout: bool) -> Iterator[tuple[str, bool]]:
     r"""The text in pieces: those that show as they are, and ``\u{..}`` for what would not (true).
 
@@ -60,6 +52,14 @@ def visible_pieces(text: str, *, keep_layout: bool) -> Iterator[tuple[str, bool]
         at = match.end()
     if at < len(text):
         yield text[at:], False
+
+
+def find_hidden(text: str, *, keep_layout: bool = True) -> str | None:
+    """The first character that `escape_controls` would show in another way, if there is one."""
+    if text.isascii() and text.isprintable():
+        return None
+    found = _unsafe(keep_layout).search(text)
+    return None if found is None else found.group()
 
 
 def harmless_line(text: str) -> str:
