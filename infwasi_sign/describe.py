@@ -126,7 +126,9 @@ def package_document(target: ReadPackage, measure_bytes: MeasureBytes) -> dict[s
             )
         _require_digest(manifest, name, str(read.digests.blake3))
         headers[name] = read.header
-    agreed = agree(manifest, target.component, target.bom, lambda entry: headers[entry.name], measure_bytes)
+    agreed = agree(
+        manifest, target.component, target.bom, lambda entry: headers[entry.name], measure_bytes
+    )
     return agreed.bom.tree
 
 

@@ -94,7 +94,8 @@ def check_profile(document: dict[str, JsonValue]) -> SchemaCheck:
     if obstacle is not None:
         return SchemaCheck(name=name, obstacle=obstacle)
     try:
-        from jsonschema import Draft202012Validator  # noqa: PLC0415 - as above
+        # ships no types; imported late as above
+        from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # noqa: PLC0415
     except ImportError as e:
         return SchemaCheck(name=name, obstacle=f"no validator: {e.msg}; {_EXTRA}")
     validator = Draft202012Validator(json.loads(PROFILE.read_bytes()))
