@@ -135,6 +135,8 @@ PIECES = st.sampled_from(
 @example("{{ x }}\n")
 @example("{% raw %}")
 @example("{#-")
+@example("a{%- raw -%} \n ")
+@example("a{%- raw -%} \n b{%- endraw -%} {{ c }}")
 @example("{% raw %}\n")
 @example("{{ {'a': {}}}}")
 @example("{{ 1e5.5 }}{{ x.1.5 }}{{ x.1_0 }}")

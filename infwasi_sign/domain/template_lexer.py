@@ -129,7 +129,7 @@ def _number_pattern() -> re.Pattern[str]:
 
 @cache
 def _begin_pattern() -> re.Pattern[str]:
-    return re.compile(r"\{%[-+]?\s*raw\s*-?%\}|\{[{%#][-+]?", re.ASCII)
+    return re.compile(r"\{%[-+]?\s*raw\s*(?:-%\}\s*|%\})|\{[{%#][-+]?", re.ASCII)
 
 
 @cache
@@ -149,7 +149,7 @@ def read_tags(template: str) -> Iterator[Tag]:
     while (begin := _begin_pattern().search(source, position)) is not None:
         position = begin.end()
         word = begin.group()
-        if word.endswith("}"):
+        if "}" in word:
             end = _end_of_raw_pattern().search(source, position)
             if position == len(source):
                 return  # jinja2 asks for an end only where there is something to end
