@@ -27,6 +27,13 @@ README = "---\nlicense: mit\nthumbnail: x.png\ndatasets: [acme/talk]\n---\n# Tin
 NOTE = "note: model-card.toml declares 3 facts (tagged user-declared)"
 
 
+def left(count: int) -> str:
+    return (
+        f"note: the bill of materials does not know {count} of the G7's 50 elements:"
+        f" infwasi bom check {DIST} says which"
+    )
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder to pack in."""
@@ -48,7 +55,7 @@ def declared_in(document: dict[str, Any]) -> Any:
 
 def test_a_model_card_beside_the_project_file_is_read(project: Path) -> None:
     (project / "model-card.toml").write_text(CARD)
-    assert infwasi(*PACK, cwd=project).transcript == (0, f"{DIST}\n", [NOTE])
+    assert infwasi(*PACK, cwd=project).transcript == (0, f"{DIST}\n", [NOTE, left(25)])
     document = bom(project)
     assert declared_in(document) == {
         "bom": {"author": "Acme AI Team"},
@@ -57,6 +64,14 @@ def test_a_model_card_beside_the_project_file_is_read(project: Path) -> None:
     }
     assert document["metadata"]["authors"] == [{"name": "Acme AI Team"}]
     assert infwasi("verify", DIST, "--key", "release.pub", cwd=project).code == 0
+
+
+def test_what_is_left_is_what_the_checker_counts(project: Path) -> None:
+    (project / "model-card.toml").write_text(CARD)
+    assert infwasi(*PACK, cwd=project).said[-1] == left(25)
+    done = infwasi("bom", "check", DIST, "--json", cwd=project)
+    (lists,) = (one for one in done.documents[0]["lists"] if one["name"] == "G7")
+    assert (lists["values"], lists["unknown"] + lists["missing"]) == (25, 25)
 
 
 def test_without_one_nothing_is_declared(project: Path) -> None:
@@ -71,7 +86,10 @@ def test_the_flag_wins_over_the_file_and_the_file_over_what_lies_there(project: 
     (project / "infwasi.toml").write_text(PROJECT + "[model-card]\npath = 'stated.toml'\n")
     for words, author in (([], "stated"), (["--model-card", "given.toml"], "given")):
         done = infwasi(*PACK, "--force", *words, cwd=project)
-        assert done.said == [f"note: {author}.toml declares one fact (tagged user-declared)"]
+        assert done.said == [
+            f"note: {author}.toml declares one fact (tagged user-declared)",
+            left(27),
+        ]
         assert declared_in(bom(project)) == {"bom": {"author": author}}
 
 
@@ -85,6 +103,7 @@ def test_front_matter_is_known_by_name_or_beginning(name: str, project: Path) ->
         [
             f"note: passed over in {name}: thumbnail",
             f"note: {name} declares 2 facts (tagged user-declared)",
+            left(24),
         ],
     )
     assert declared_in(bom(project)) == {

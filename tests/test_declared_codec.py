@@ -7,9 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from infwasi_sign.domain import declared_codec
 from infwasi_sign.domain.declared import Declared, DeclaredDataset
 from infwasi_sign.domain.declared_codec import declared_tree, read_declared
-from infwasi_sign.domain.declared_keys import ARRAYS, TABLES
+from infwasi_sign.domain.declared_keys import ARRAYS, TABLES, Form
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.strict_json import canonical, parse
 from infwasi_sign.errors import MalformedError
@@ -130,6 +131,20 @@ def test_refuses_characters_that_hide_or_reorder(hidden: str) -> None:
         "a character that hides or reorders text in x model.description"
         f" (expected characters that show as what they are, got U+{ord(hidden):04X})"
     )
+
+
+def test_without_the_check_of_characters_they_get_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = {"model": {"description": "a \u202e b"}}
+    monkeypatch.setattr(declared_codec, "find_hidden", lambda *_, **__: None)
+    assert read_declared(tree, "x").model_description == "a \u202e b"
+
+
+def test_without_the_form_of_an_address_a_script_gets_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tree = {"model": {"url": "javascript:alert(1)"}}
+    monkeypatch.setattr(Form, "fits", lambda *_: True)
+    assert read_declared(tree, "x").model_url == "javascript:alert(1)"
 
 
 def test_markup_and_layout_are_text() -> None:

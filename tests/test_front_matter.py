@@ -1,6 +1,7 @@
 """The front matter of a README.md: what the Hub's keys mean, and what YAML may not do here."""
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -205,6 +206,14 @@ def test_a_file_is_known_by_its_beginning() -> None:
     assert has_front_matter(b"\xef\xbb\xbf---\r\n")
     assert not has_front_matter(b"[model]\n---\n")
     assert not has_front_matter(b"")
+
+
+def test_what_is_refused_gets_through_where_it_is_not_looked_for() -> None:
+    """The control: this is what PyYAML's safe loader makes of the same texts."""
+    assert len(yaml.safe_load(LAUGHS)["b8"]) == 9  # of 9 of 9 ..., and 9^9 when it is written out
+    assert yaml.safe_load("a: 1\na: 2") == {"a": 2}
+    assert yaml.safe_load("language: no\nversion: 1.10") == {"language": False, "version": 1.1}
+    assert yaml.safe_load("a: {<<: {b: 1}}") == {"a": {"b": 1}}
 
 
 PIECES = [*CARD.splitlines(), "- ", "? ", "a: &b", "*b", "!!int 1", "{", "]", '"\\', "|", ">-", "%"]

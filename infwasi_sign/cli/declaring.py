@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from infwasi_sign.cli.output import say
 from infwasi_sign.domain.declared import Declared
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.project import MODEL_CARD_FILE
 from infwasi_sign.errors import UndecidedError
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ _README_SUFFIXES: Final = frozenset({".md", ".markdown"})
 
 def model_card_path(project: "Project", base: Path, flag: Path | None) -> Path | None:
     """The flag's file, else that of `[model-card]`, else a model-card.toml beside infwasi.toml."""
-    from infwasi_sign.domain.declared_file import MODEL_CARD_FILE
-
     if flag is not None:
         return flag
     if project.model_card_path is not None:

@@ -6,7 +6,7 @@ import click
 
 from infwasi_sign.adapters.atomic import write_atomic
 from infwasi_sign.cli.output import say
-from infwasi_sign.domain.project import PROJECT_FILE, template
+from infwasi_sign.domain.project import MODEL_CARD_FILE, PROJECT_FILE, template
 from infwasi_sign.errors import UndecidedError
 
 
@@ -28,7 +28,7 @@ def command(name: str | None, model_card: bool, force: bool) -> None:
       infwasi init --model-card          what is unknown in the bill of materials without it
     """
     if model_card:
-        from infwasi_sign.domain.declared_file import MODEL_CARD_FILE, model_card_template
+        from infwasi_sign.domain.declared_file import model_card_template
 
         _require_free(MODEL_CARD_FILE, force)
         text = model_card_template()

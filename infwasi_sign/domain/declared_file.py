@@ -2,7 +2,6 @@
 
 import re
 from datetime import date
-from difflib import get_close_matches
 from typing import Final
 
 from infwasi_sign.domain.declared import Declared
@@ -10,8 +9,6 @@ from infwasi_sign.domain.declared_codec import read_declared
 from infwasi_sign.domain.declared_keys import ARRAYS, TABLES
 from infwasi_sign.domain.toml_text import TomlText, read_toml
 from infwasi_sign.errors import UndecidedError
-
-MODEL_CARD_FILE: Final = "model-card.toml"
 
 _INDEX: Final = re.compile(r"\[[0-9]+\]")
 _DEEPEST: Final = 4  # of a value in this file: model.openness.weights, dataset[0].sensitive[0]
@@ -40,6 +37,8 @@ def parse_model_card(data: bytes, *, where: str) -> Declared:
         what: str, key: str, expected: str | None, got: str | None, hint: str | None
     ) -> UndecidedError:
         if what == "unknown key" and expected is not None:
+            from difflib import get_close_matches  # noqa: PLC0415 - for people who slip only
+
             name = key.rpartition(".")[2]
             near = get_close_matches(name, expected.split(", "), n=1)
             hint = f"did you mean {near[0]}?" if near else hint

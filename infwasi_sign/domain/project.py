@@ -16,6 +16,7 @@ from infwasi_sign.errors import UndecidedError
 from infwasi_sign.quick_dataclass import dataclass
 
 PROJECT_FILE: Final = "infwasi.toml"
+MODEL_CARD_FILE: Final = "model-card.toml"  # beside it, read by domain/declared_file.py
 
 _TEMPLATE: Final = """\
 # infwasi.toml: what `infwasi pack` builds. Commented lines show the defaults.
