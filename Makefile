@@ -34,6 +34,9 @@ NPM := .cache/npm-$(call hash,requirements/guests.txt $(NPM_LOCK))
 # sigstore-js, a second opinion in the tests (docs/interop.md), in the same way.
 SIGSTORE_JS_LOCK := $(addprefix tests/sigstore_js/,package.json package-lock.json .npmrc)
 SIGSTORE_JS := .cache/sigstore-js-$(call hash,requirements/guests.txt $(SIGSTORE_JS_LOCK))
+# CycloneDX's JavaScript library, which judges our BOMs, in the same way.
+CYCLONEDX_JS_LOCK := $(addprefix tests/cyclonedx_js/,package.json package-lock.json .npmrc)
+CYCLONEDX_JS := .cache/cyclonedx-js-$(call hash,requirements/guests.txt $(CYCLONEDX_JS_LOCK))
 # Vocabularies of other models, which llama.cpp has for its tests and its package brings along.
 VOCABULARIES := .cache/vocabularies-$(call hash,requirements/runtime.txt)
 PROJECT := .venv/.project-$(call hash,$(RUNTIME_LOCKS) pyproject.toml infwasi_sign/__init__.py)
@@ -63,7 +66,7 @@ help: ## list the targets
 demo: $(PROJECT) $(MODEL) ## pack, sign, verify and run an app with a real model
 	$(BIN)/python examples/demo.py
 
-check: $(PROJECT) $(DEV) $(GUESTS) $(NPM) $(SIGSTORE_JS) $(MODEL) $(VOCABULARIES) ## format check, lint, types, tests: what continuous integration runs
+check: $(PROJECT) $(DEV) $(GUESTS) $(NPM) $(SIGSTORE_JS) $(CYCLONEDX_JS) $(MODEL) $(VOCABULARIES) ## format check, lint, types, tests: what continuous integration runs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -126,6 +129,9 @@ $(NPM): | $(GUESTS)
 
 $(SIGSTORE_JS): | $(GUESTS)
 	$(call npm_ci,sigstore-js,$(SIGSTORE_JS_LOCK))
+
+$(CYCLONEDX_JS): | $(GUESTS)
+	$(call npm_ci,cyclonedx-js,$(CYCLONEDX_JS_LOCK))
 
 $(PROJECT): $(RUNTIME)
 	@$(begin)
