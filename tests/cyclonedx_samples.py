@@ -46,7 +46,12 @@ def of_ours() -> dict[str, Any]:
         ],
         "modelCard": card,
     }
-    part = {"type": "library", "bom-ref": "part:a/0", "name": "a/0", "mime-type": "application/wasm"}
+    part = {
+        "type": "library",
+        "bom-ref": "part:a/0",
+        "name": "a/0",
+        "mime-type": "application/wasm",
+    }
     wasm: dict[str, Any] = {
         "type": "file",
         "bom-ref": "file:app.wasm",
