@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from infwasi_sign.adapters.cel import CelCompiler
+from infwasi_sign.adapters.cyclonedx_convert import OutputFormat, convert
 from infwasi_sign.adapters.oms_keys import sign_oms
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import Bundle, encode_bundle, parse_bundle
@@ -34,6 +35,7 @@ from tests import certificate_authority as authority
 from tests import gguf_forge, oms_support
 from tests.conftest import ROOT
 from tests.declared_support import CARD, FILLED
+from tests.cyclonedx_samples import of_ours, with_component
 from tests.forge import MANIFEST, NOW, SETTINGS, TRUSTED
 from tests.gguf_forge import PAIRS, tiny_gguf
 from tests.gym.draft import APP, BOM, MODEL, Honest
@@ -42,6 +44,7 @@ from tests.settings_samples import make_settings
 from tests.template_samples import HOSTILE, STOCK
 from tests.test_identity_record import BLAKE3, RECORD, SHA256
 
+BOM_FORMATS: Final[tuple[OutputFormat, ...]] = ("json", "xml")
 POLICY_ID = policy_id("key", "a" * 64)
 
 _TEMPLATES = (
@@ -169,6 +172,18 @@ def oms_bundles() -> list[bytes]:
 def boms() -> list[bytes]:
     """Bills of materials."""
     return [honest().capital[BOM], honest().detached[BOM]]
+
+
+def boms_of_any_form() -> list[bytes]:
+    """Versions and formats, with everything that a card and data can have."""
+    ours, small = of_ours(), with_component(modelCard={"modelParameters": {"task": "t"}})
+    forms = [
+        convert(document, spec_version=version, output_format=output_format).data
+        for document, version in ((ours, "1.7"), (ours, "1.5"), (small, "1.6"))
+        for output_format in BOM_FORMATS
+    ]
+    laughs = b'<!DOCTYPE bom [<!ENTITY a "b"><!ENTITY c "&a;&a;">]><bom>&c;</bom>'
+    return [*forms, *boms(), laughs]
 
 
 def json_texts() -> list[bytes]:

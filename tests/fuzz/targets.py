@@ -15,6 +15,7 @@ from infwasi_sign.adapters.certificates import verify_certificate
 from infwasi_sign.adapters.cosign_key import parse_locked_key
 from infwasi_sign.adapters.front_matter import read_front_matter
 from infwasi_sign.adapters.html_page import render_page
+from infwasi_sign.adapters.cyclonedx_convert import convert, read_with_losses
 from infwasi_sign.adapters.nn_generation import NnError, parse_options
 from infwasi_sign.adapters.timestamps import verify_timestamp
 from infwasi_sign.domain import der, strict_json
@@ -501,3 +502,17 @@ def named(name: str) -> Target:
     """The target of that name."""
     others = {"mixed": mixed, "faulty": faulty}
     return others[name]() if name in others else TARGETS[name]
+
+
+# --- BOMs of other tools ----------------------------------------------------------------------
+
+
+@_target(corpus.boms_of_any_form, longest=16384)
+def _cyclonedx(data: bytes) -> None:
+    """What is read can be written in both forms, and what is written can be read."""
+    read = read_with_losses(data)
+    assert not [path for path in read.losses if len(path) > 8 * len(data)]
+    for output_format in corpus.BOM_FORMATS:
+        converted = convert(read.document, spec_version="1.6", output_format=output_format)
+        again = read_with_losses(converted.data)
+        assert again.losses == ()
