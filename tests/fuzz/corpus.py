@@ -34,8 +34,8 @@ from infwasi_sign.domain.trust_root import encode_fetched
 from tests import certificate_authority as authority
 from tests import gguf_forge, oms_support
 from tests.conftest import ROOT
-from tests.declared_support import CARD, FILLED
 from tests.cyclonedx_samples import of_ours, with_component
+from tests.declared_support import CARD, FILLED
 from tests.forge import MANIFEST, NOW, SETTINGS, TRUSTED
 from tests.gguf_forge import PAIRS, tiny_gguf
 from tests.gym.draft import APP, BOM, MODEL, Honest
