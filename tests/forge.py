@@ -39,6 +39,7 @@ from infwasi_sign.domain.manifest import OMS_FILE
 from infwasi_sign.domain.model_digests import header_digest, tensor_table_digest
 from infwasi_sign.domain.oms import PACKAGE_IGNORED, encode_oms_payload
 from infwasi_sign.domain.settings import GuestLimits, Settings
+from infwasi_sign.domain.vex_statement import VexStatement
 from infwasi_sign.pack import Companion, PackRequest, pack
 from infwasi_sign.signatures import counter_signature_name
 from infwasi_sign.trial import Trial
@@ -113,6 +114,7 @@ def make_package(
     inference: bytes | None = None,
     companion: Companion = Companion.NONE,
     declared: Declared = Declared(),  # noqa: B008 - frozen
+    vex: tuple[VexStatement, ...] = (),
 ) -> Path:
     """An honest package ``folder/name-version``, made by the very code that `infwasi pack` runs."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,6 +133,7 @@ def make_package(
         tools={"infwasi": "vector"},
         companion=companion,
         declared=declared,
+        vex=vex,
     )
     with open_model(source) as opened, PackageWriter(target) as writer:
         pack(

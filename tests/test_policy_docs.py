@@ -46,7 +46,7 @@ def keys_of(section: str) -> set[str]:
     "section",
     [
         *("component", "model", "bom", "host", "load", "confinement", "sigstore"),
-        *("run", "digests", "state"),
+        *("run", "digests", "state", "vulnerabilities"),
     ],
 )
 def test_every_key_of_a_section_is_explained(section: str) -> None:
@@ -67,7 +67,10 @@ def test_every_section_is_explained() -> None:
 def test_each_key_is_about_the_fact_and_has_the_kind_that_the_page_says() -> None:
     said = {
         f"{section}.{row[0]}": (row[3], row[4])
-        for section in ("component", "model", "bom", "host", "load", "confinement", "sigstore")
+        for section in (
+            *("component", "model", "bom", "host", "load", "confinement", "sigstore"),
+            "vulnerabilities",
+        )
         for row in rows(f"### [{section}]")
         if row[3]
     }

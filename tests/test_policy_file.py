@@ -30,6 +30,7 @@ from infwasi_sign.domain.rules import (
     OneOf,
     Rule,
     Test,
+    Unaffected,
     VersionAtLeast,
 )
 from infwasi_sign.errors import RefusalKind, UndecidedError
@@ -67,6 +68,13 @@ def test_the_smallest_policy_has_one_rule() -> None:
 
 
 RULES: list[tuple[str, str, str, Test, RefusalKind]] = [
+    (
+        '[vulnerabilities]\nrefuse = ["exploitable", "in_triage"]',
+        "vulnerabilities.refuse",
+        "vulnerabilities",
+        Unaffected(states=("exploitable", "in_triage")),
+        RefusalKind.POLICY,
+    ),
     (
         '[component]\nimports = ["wasi:nn/*"]',
         "component.imports",
@@ -693,6 +701,29 @@ ERRORS: list[tuple[str, str]] = [
         f"{MINIMAL}[state]\nrequired = true",
         "unknown key in p.toml:8 state.required (expected require)",
     ),
+    (
+        f'{MINIMAL}[vulnerabilities]\nrefuse = ["affected"]',
+        "unknown state in p.toml:8 vulnerabilities.refuse[0] (expected exploitable, in_triage, "
+        "not_affected, false_positive, resolved, resolved_with_pedigree, got str 'affected')",
+    ),
+    (
+        f"{MINIMAL}[vulnerabilities]\nrefuse = []",
+        f"wrong type in p.toml:8 vulnerabilities.refuse (expected {TEXTS}, got list)",
+    ),
+    (
+        f'{MINIMAL}[vulnerabilities]\nallow = [{{ id = "x", reason = "y" }}]',
+        "permits what is not refused in p.toml:8 vulnerabilities.allow "
+        "(expected vulnerabilities.refuse)",
+    ),
+    (
+        f'{MINIMAL}[vulnerabilities]\nrefuse = ["in_triage"]\nallow = [{{ id = "x" }}]',
+        "wrong type in p.toml:9 vulnerabilities.allow[0].reason "
+        "(expected a text that is not empty, got NoneType)",
+    ),
+    (
+        f"{MINIMAL}[vulnerabilities]\nvex = 1",
+        "wrong type in p.toml:8 vulnerabilities.vex (expected a text that is not empty, got int 1)",
+    ),
     # expressions
     (
         f'{MINIMAL}[rule]\ncel = "true"',
@@ -850,6 +881,8 @@ GOOD = [
     *(TWO + text for text, *_ in THRESHOLDS),
     *WAYS,
     f"{MINIMAL}[state]\nrequire = true",
+    f'{MINIMAL}[vulnerabilities]\nrefuse = ["resolved"]\nvex = "vex.json"\n'
+    'allow = [{ id = "x", reason = "y" }, { id = "z", reason = "y", until = 2027-01-01 }]',
     f"{MINIMAL}[model]\nidentity-cache = true",
     f"{MINIMAL}[model]\nidentity-cache = false",
     f'{MINIMAL}[[rule]]\ncel = "now > 1"\nmessage = "x"',

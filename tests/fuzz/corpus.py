@@ -42,6 +42,7 @@ from tests.gym.draft import APP, BOM, MODEL, Honest
 from tests.policy_support import MINIMAL
 from tests.settings_samples import make_settings
 from tests.template_samples import HOSTILE, STOCK
+from tests.vex_samples import CYCLONEDX_VEX, OPENVEX
 from tests.test_identity_record import BLAKE3, RECORD, SHA256
 
 BOM_FORMATS: Final[tuple[OutputFormat, ...]] = ("json", "xml")
@@ -444,3 +445,8 @@ def trust_roots() -> list[bytes]:
     }
     fetched = encode_fetched(json.dumps(config), instance="https://x.test", fetched_at=NOW)
     return [json.dumps(root).encode(), json.dumps(config).encode(), fetched]
+
+
+def vex_documents() -> list[bytes]:
+    """Statements in both forms."""
+    return [json.dumps(value).encode() for value in (OPENVEX, CYCLONEDX_VEX)]

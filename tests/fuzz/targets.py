@@ -30,6 +30,7 @@ from infwasi_sign.domain.component import describe, find_settings
 from infwasi_sign.domain.component_code import require_compilable
 from infwasi_sign.domain.declared_codec import declared_tree, read_declared
 from infwasi_sign.domain.declared_file import parse_model_card
+from infwasi_sign.domain.declared_keys import STATES
 from infwasi_sign.domain.gguf import GgufArray, GgufHeader, parse
 from infwasi_sign.domain.gguf_facts import model_facts
 from infwasi_sign.domain.identity_record import IdentityRecord
@@ -51,6 +52,7 @@ from infwasi_sign.domain.statement import encode_statement, parse_statement
 from infwasi_sign.domain.template_code import template_findings
 from infwasi_sign.domain.trust_authorities import KINDS
 from infwasi_sign.domain.trust_root import changes, parse_trust_root
+from infwasi_sign.domain.vex import read_vex
 from infwasi_sign.domain.world import parts_of, require_app
 from infwasi_sign.errors import MalformedError, RefusedError, UndecidedError
 from tests.certificate_authority import ISSUING_CA, NOW, RELEASE, TIME_ROOT, trusting
@@ -452,6 +454,18 @@ def _der(data: bytes) -> None:
         element = rest.pop()
         if element.tag & 0x20:
             rest += element.children()
+
+
+# --- statements about vulnerabilities ---------------------------------------------------------
+
+
+@_target(corpus.vex_documents, (MalformedError,), longest=8192)
+def _vex(data: bytes) -> None:
+    """Every statement is of a state that policies know, and is about something."""
+    for statement in read_vex(data, "vex"):
+        assert statement.state in STATES
+        assert statement.products
+        assert all(statement.products)
 
 
 # --- trust roots ------------------------------------------------------------------------------
