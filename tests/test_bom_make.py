@@ -102,7 +102,7 @@ def test_a_package_takes_no_model_card(tmp_path: Path) -> None:
         2,
         [
             "error: a package has its declared facts in it in capital-1.0.0",
-            "hint: `infwasi pack --model-card FILE` writes others",
+            "hint: `infwasi pack --model-card FILE --vex FILE` writes others",
         ],
     )
 

@@ -1,6 +1,5 @@
 """`infwasi diff` names exactly what was changed, and no byte changes without a word."""
 
-import os
 import random
 import struct
 from dataclasses import replace
@@ -9,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from benchmarks.usage import process_usage
 from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.adapters.target_access import measure_open_model, open_target_file
 from infwasi_sign.difference import difference
 from infwasi_sign.domain.difference import Difference, Section
+from infwasi_sign.domain.limits import MIB
 from infwasi_sign.errors import RefusedError, UndecidedError
 from infwasi_sign.targets import Access
 from tests import forge
-from tests.command_line import infwasi, start
+from tests.command_line import arguments, environment, infwasi
 from tests.conftest import ROOT
 from tests.gguf_forge import (
     PAIRS,
@@ -290,14 +291,8 @@ def large_models(folder: Path) -> tuple[Path, Path]:
 
 
 def test_a_large_header_with_many_tensors_takes_little_memory(tmp_path: Path) -> None:
-    large_models(tmp_path)
-    with start("diff", "old.gguf", "new.gguf", cwd=tmp_path) as process:
-        assert process.stdout is not None
-        told = process.stdout.read().decode()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert (process.returncode, told.splitlines()[0]) == (
-        0,
-        "changed: only blk.2499.attn_k.weight",
-    )
-    assert usage.ru_maxrss < 200 * 1024  # KiB
+    old, new = large_models(tmp_path)
+    done = infwasi("diff", old, new)
+    assert done.out.splitlines()[0] == "changed: only blk.2499.attn_k.weight"
+    used = process_usage(arguments("diff", old, new), environment())
+    assert used.most_resident_bytes < 200 * MIB
