@@ -58,7 +58,7 @@ class Limits:
     bom_xml_elements: int = 500_000  # a JSON BOM of 16 MiB with short values has about as many
     bom_xml_depth: int = 64  # XML has up to two elements where JSON has a level
     bom_objects: int = 200_000  # of JSON; an SBOM of 10,000 components has about 100,000
-    bom_components: int = 20_000  # the library that converts takes 10 KiB for each
+    bom_components: int = 20_000  # each takes 1 ms and 20 KiB to convert
 
     # --- GGUF header (docs/format.md section 6)
     gguf_header_bytes: int = 256 * MIB  # the largest known (262k-token vocabularies) are 16 MiB
