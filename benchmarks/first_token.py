@@ -3,7 +3,8 @@
 One is written with the high-level API of llama-cpp-python, as its README shows; the other makes the
 same low-level calls as infwasi, without verification, guest and confinement. All are new processes
 with the same prompt, context size, threads and parameters; the files are in the page cache. The
-clock stops at the first byte on standard output.
+clock stops at the first byte on standard output. Of the context we and the low-level script make
+what prompt and answer can fill, the high-level API makes all at once.
 
 A second set of figures is of a model of 2 GiB: the same one with a tensor that nobody computes with
 (`large_model`). There verifying costs what hashing costs, unless a policy allows the identity cache

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from infwasi_sign.domain.bom import BomFacts, read_bom
+from infwasi_sign.domain.bom import BomDocument, read_bom
 from infwasi_sign.domain.bundle import parse_bundle
 from infwasi_sign.domain.component import ComponentFacts, describe, find_settings
 from infwasi_sign.domain.gguf import parse
@@ -31,7 +31,7 @@ class Inspection:
     manifest: Manifest
     app: ComponentFacts
     settings: Settings
-    bom: BomFacts
+    bom: BomDocument
     models: tuple[tuple[str, ModelFacts], ...]
 
 

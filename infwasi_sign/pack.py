@@ -16,10 +16,12 @@ from enum import Enum
 from functools import partial
 from typing import Final
 
-from infwasi_sign.domain.bom import derive_facts
+from infwasi_sign.domain.bom import bom_bytes, derive_bom
+from infwasi_sign.domain.bom_inputs import package_inputs
 from infwasi_sign.domain.bom_statement import encode_bom_statement
 from infwasi_sign.domain.bundle import encode_bundle
 from infwasi_sign.domain.component import describe
+from infwasi_sign.domain.declared import Declared
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
 from infwasi_sign.domain.gguf import GgufHeader, parse
 from infwasi_sign.domain.gguf_facts import ModelFacts, model_facts
@@ -46,10 +48,10 @@ from infwasi_sign.domain.needs import MEASURED, GuestNeeds
 from infwasi_sign.domain.oms import encode_oms_payload
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.statement import encode_statement, parse_statement
+from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.domain.validity import end_of_validity
 from infwasi_sign.errors import UndecidedError
 from infwasi_sign.ports import (
-    BomWriter,
     Composed,
     Composer,
     ModelSource,
@@ -76,6 +78,7 @@ class PackRequest:
     """What to pack. ``issued_at`` is a whole second, UTC; ``valid_for`` absent means for ever.
 
     ``stated_limits`` are the keys of `[limits]` that the developer wrote: they win over measuring.
+    ``tools`` and ``declared`` go into the BOM, beside what is measured.
     """
 
     name: str
@@ -89,6 +92,7 @@ class PackRequest:
     sequence: int | None = None
     now: datetime
     tools: Mapping[str, str]
+    declared: Declared = Declared()
     companion: Companion = Companion.IF_POSSIBLE
     attests_bom: bool = False
     progress: Progress | None = None
@@ -103,6 +107,7 @@ class Packed:
     """
 
     manifest: Manifest
+    bom: Mapping[str, JsonValue]
     statement: bytes
     is_signed: bool
     no_companion: str | None  # why there is no `model.sig`, if there could have been one
@@ -120,7 +125,6 @@ def pack(
     measure_needs: Callable[[bytes, Settings], GuestNeeds],
     model: ModelSource,
     measure_bytes: MeasureBytes,
-    bom_writer: BomWriter,
     sealer: Sealer | None,
     target: PackageTarget,
 ) -> Packed:
@@ -182,13 +186,17 @@ def pack(
         )
 
     unknown = {algorithm: Digest(algorithm=algorithm, hex=_UNKNOWN) for algorithm in Algorithm}
-    bom_facts = derive_facts(
+    inputs = package_inputs(
         manifest_with(_entry(BOM_FILE, EntryRole.BOM, 1, unknown)),
         app,
+        settings,
         {request.settings.model: facts},
         {MODEL_FILE: digests.tensors.to_text()},
+        tools={**request.tools, **composer.tools()}.items(),
+        declared=request.declared,
     )
-    bom = bom_writer.write(bom_facts, {**request.tools, **composer.tools()})
+    document = derive_bom(inputs)
+    bom = bom_bytes(document)
     target.write(BOM_FILE, bom)
     # 4. state
     bom_entry = _entry(BOM_FILE, EntryRole.BOM, len(bom), measure_bytes(bom))
@@ -210,6 +218,7 @@ def pack(
             attestation = encode_bundle(sealer.seal(encode_bom_statement(manifest, bom)))
     return Packed(
         manifest=manifest,
+        bom=document,
         statement=statement,
         is_signed=sealer is not None,
         no_companion=no_companion,

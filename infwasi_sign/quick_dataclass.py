@@ -112,7 +112,8 @@ def _made(cls: type, is_by_name: bool) -> type:
     """The class anew, with the methods and with slots, which cannot be added to one that is."""
     declared = _annotations(cls)
     given = {name: vars(cls)[name] for name in declared if name in vars(cls)}
-    twin = {"__annotations__": dict(declared), "__module__": cls.__module__, **given}
+    told = {"__doc__": cls.__doc__, "__module__": cls.__module__}  # else `inspect` is asked for one
+    twin = {"__annotations__": dict(declared), **told, **given}
     left_out = {*declared, "__dict__", "__weakref__"}
     space: dict[str, Any] = {n: v for n, v in vars(cls).items() if n not in left_out}
     methods = _METHODS if is_by_name else _METHODS | {"__init__": _init_in_order}

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from infwasi_sign.domain.bom import read_bom
+from infwasi_sign.domain.bom import bom_bytes, read_bom, retimed
 from infwasi_sign.domain.bundle import encode_bundle
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
 from infwasi_sign.domain.manifest import (
@@ -31,7 +31,7 @@ from infwasi_sign.domain.oms import encode_oms_payload
 from infwasi_sign.domain.statement import encode_statement, parse_statement
 from infwasi_sign.domain.validity import end_of_validity
 from infwasi_sign.errors import UndecidedError
-from infwasi_sign.ports import BomWriter, EntryFile, Sealer
+from infwasi_sign.ports import EntryFile, Sealer
 from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.verify import VerifiedPackage
 
@@ -82,7 +82,6 @@ def renew(
     *,
     sealer: Sealer,
     name_signer: NameSigner,
-    bom_writer: BomWriter,
     measure_bytes: MeasureBytes,
     target: RenewalTarget,
 ) -> Renewed:
@@ -109,7 +108,7 @@ def renew(
     sequence = _sequence(request, old)
     expires_at = end_of_validity(request.issued_at, request.valid_for, request.now)
     # 3. describe
-    bom = _renewed_bom(package.bom, format_time(request.issued_at), bom_writer)
+    bom = bom_bytes(retimed(read_bom(package.bom), format_time(request.issued_at)))
     # 4. state
     entries = tuple(
         _restated(entry, bom, measure_bytes(bom)) if entry.role is EntryRole.BOM else entry
@@ -179,13 +178,6 @@ def _sequence(request: RenewRequest, old: Manifest) -> int:
             hint="--sequence NUMBER; without it, it is the time of issue (see SOURCE_DATE_EPOCH)",
         )
     return sequence
-
-
-def _renewed_bom(bom: bytes, timestamp: str, writer: BomWriter) -> bytes:
-    renewed = writer.renew(bom, timestamp)
-    if read_bom(renewed) != replace(read_bom(bom), timestamp=timestamp):
-        raise UndecidedError("the bill of materials cannot be renewed", hint="pack again")
-    return renewed
 
 
 def _restated(entry: Entry, data: bytes, digests: Mapping[Algorithm, Digest]) -> Entry:

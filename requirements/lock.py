@@ -22,6 +22,7 @@ LOCKS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("requirements/dev.in", "dev.txt", ("build.txt", "runtime.txt")),
     ("requirements/guests.in", "guests.txt", ("build.txt", "runtime.txt", "dev.txt")),
     ("requirements/lock.in", "lock.txt", ()),
+    ("requirements/generators.in", "generators.txt", ()),
 )
 MODELS = ("requirements/models.in", "models.txt", ())
 

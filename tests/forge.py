@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from infwasi_sign.adapters.canned_model import CannedModel, NeverStopped
 from infwasi_sign.adapters.composer import WasmToolsComposer
-from infwasi_sign.adapters.cyclonedx_bom import CycloneDxWriter
 from infwasi_sign.adapters.keys import sign_payload
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.model_source import open_model
@@ -30,7 +29,9 @@ from infwasi_sign.adapters.package_writer import PackageWriter
 from infwasi_sign.adapters.sealing import KeySealer
 from infwasi_sign.adapters.wasm_host import WasmtimeHost
 from infwasi_sign.domain import strict_json
+from infwasi_sign.domain.bom import serial_number
 from infwasi_sign.domain.bundle import encode_bundle
+from infwasi_sign.domain.declared import Declared
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.fs_verity import FsVerityHash
 from infwasi_sign.domain.gguf import parse
@@ -111,6 +112,7 @@ def make_package(
     is_detached: bool = False,
     inference: bytes | None = None,
     companion: Companion = Companion.NONE,
+    declared: Declared = Declared(),  # noqa: B008 - frozen
 ) -> Path:
     """An honest package ``folder/name-version``, made by the very code that `infwasi pack` runs."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,6 +130,7 @@ def make_package(
         now=issued_at,
         tools={"infwasi": "vector"},
         companion=companion,
+        declared=declared,
     )
     with open_model(source) as opened, PackageWriter(target) as writer:
         pack(
@@ -136,7 +139,6 @@ def make_package(
             measure_needs=TRIAL.measure,
             model=opened,
             measure_bytes=measure_bytes,
-            bom_writer=CycloneDxWriter(),
             sealer=None if signer is None else KeySealer(signer=signer),
             target=writer,
         )
@@ -266,12 +268,24 @@ def restate_evidence(package: Path) -> None:
 
 @contextmanager
 def edited_bom(package: Path) -> Iterator[dict[str, Any]]:
-    """Edit the BOM and sign again."""
+    """Edit the BOM, number it anew, and sign again."""
     path = package / "bom.cdx.json"
     value = json.loads(path.read_bytes())
     yield value
-    path.write_bytes(strict_json.canonical(value))
+    path.write_bytes(numbered(value))
     restate(package)
+
+
+def numbered(bom: dict[str, Any]) -> bytes:
+    """The bytes of a BOM with the serial number that its content has."""
+    return strict_json.canonical(bom | {"serialNumber": serial_number(bom)})
+
+
+def replaced_in_bom(bom: bytes, old: str, new: str) -> bytes:
+    """A BOM that says something else wherever it said ``old``, and is consistent again."""
+    value = json.loads(bom.replace(old.encode(), new.encode()))
+    assert isinstance(value, dict)
+    return numbered(value)
 
 
 def bom_component(bom: dict[str, Any], ref: str) -> dict[str, Any]:

@@ -18,11 +18,13 @@ from infwasi_sign.domain.fs_verity import FsVerityHash
 from infwasi_sign.domain.manifest import OMS_FILE
 from infwasi_sign.domain.oms import PACKAGE_IGNORED
 from infwasi_sign.pack import Companion
+from tests.bom_lies import LIES, Lie, put
 from tests.forge import (
     CASES,
     MANIFEST,
     NOW,
     STRANGER,
+    Make,
     add_signature,
     bom_component,
     bundle_json,
@@ -181,6 +183,7 @@ def issued_within_skew(package: Path) -> None:
         value["predicate"]["issuedAt"] = "2026-11-23T12:04:00Z"
     with edited_bom(package) as bom:
         bom["metadata"]["timestamp"] = "2026-11-23T12:04:00Z"
+        put(bom["metadata"]["component"], "infwasi:app:timestamp", "2026-11-23T12:04:00Z")
 
 
 @case("verified", "further names of a model are declared")
@@ -740,37 +743,32 @@ def model_renamed(package: Path) -> None:
         value["predicate"]["models"][0]["name"] = "other"
 
 
-@case("disagree", "the BOM states another licence")
-def bom_licence(package: Path) -> None:
+def _lying(one: Lie) -> Make:
+    def tell(package: Path) -> None:
+        with edited_bom(package) as bom:
+            one.tell(bom)
+
+    tell.__name__ = one.name
+    return tell
+
+
+for _one in LIES:
+    case("disagree", f"the BOM: {_one.why}", says=_one.where)(_lying(_one))
+
+
+@case("disagree", "the serial number of another BOM", says="bom.serialNumber")
+def bom_number(package: Path) -> None:
+    path = package / "bom.cdx.json"
+    bom = json.loads(path.read_bytes())
+    bom["serialNumber"] = "urn:uuid:5c3b6b0e-6a5e-5d0a-9a53-6f7a3f0f9b1d"
+    path.write_bytes(strict_json.canonical(bom))
+    restate(package)
+
+
+@case("malformed", "the BOM carries declared facts that nothing can read")
+def bom_declared_broken(package: Path) -> None:
     with edited_bom(package) as bom:
-        bom_component(bom, "model:model:0")["licenses"] = [{"license": {"id": "MIT"}}]
-
-
-@case("disagree", "the BOM states another architecture")
-def bom_architecture(package: Path) -> None:
-    with edited_bom(package) as bom:
-        for item in bom_component(bom, "model:model:0")["properties"]:
-            if item["name"] == "infwasi:gguf:architecture":
-                item["value"] = "gemma3"
-
-
-@case("disagree", "the BOM states the hash of another component")
-def bom_hash(package: Path) -> None:
-    with edited_bom(package) as bom:
-        for item in bom_component(bom, "file:app.wasm")["hashes"]:
-            item["content"] = "ab" * 32
-
-
-@case("disagree", "the BOM leaves out a nested component")
-def bom_part_dropped(package: Path) -> None:
-    with edited_bom(package) as bom:
-        bom_component(bom, "file:app.wasm")["components"].pop()
-
-
-@case("disagree", "the BOM names another package")
-def bom_name(package: Path) -> None:
-    with edited_bom(package) as bom:
-        bom["metadata"]["component"]["name"] = "weather"
+        put(bom["metadata"], "infwasi:declared", '{"model":{"colour":"blue"}}')
 
 
 @case("malformed", "the BOM says one property twice: a false one beside the true one")

@@ -70,6 +70,96 @@ TENSORS = (
 )
 
 
+GENERAL_TEXTS = {
+    "type": "model",
+    "architecture": "llama",
+    "name": "Everything 1B",
+    "author": "An Author",
+    "version": "1.2",
+    "organization": "An Organization",
+    "basename": "everything",
+    "finetune": "instruct",
+    "description": "A model that says all there is to say.",
+    "quantized_by": "A Quantizer",
+    "size_label": "1B",
+    "license": "apache-2.0",
+    "license.name": "Apache License 2.0",
+    "license.link": "https://example.com/license",
+    "url": "https://example.com/model",
+    "doi": "10.1000/model",
+    "uuid": "6f1c0f0e-0000-4000-8000-000000000001",
+    "repo_url": "https://example.com/model.git",
+    "source.url": "https://example.com/source",
+    "source.doi": "10.1000/source",
+    "source.uuid": "6f1c0f0e-0000-4000-8000-000000000002",
+    "source.repo_url": "https://example.com/source.git",
+    "source.huggingface.repository": "example/source",
+}
+"""Keys of strings, without `general.`: those of gguf.md and of gguf-py 0.19."""
+
+GENERAL_ORIGIN = ("name", "author", "version", "organization", "description")
+"""What is said of each base model and dataset, beside `url`, `doi`, `uuid` and `repo_url`."""
+
+
+def origin_pairs(prefix: str, number: int) -> tuple[bytes, ...]:
+    """All that can be said of base model or dataset ``number``; ``prefix`` ends without a dot."""
+    word = prefix.rpartition(".")[2]
+    texts = {
+        **{member: f"{word} {number} {member}" for member in GENERAL_ORIGIN},
+        "url": f"https://example.com/{word}/{number}",
+        "doi": f"10.1000/{word}.{number}",
+        "uuid": f"6f1c0f0e-0000-4000-8000-0000000001{number:02}",
+        "repo_url": f"https://example.com/{word}/{number}.git",
+    }
+    return tuple(text_pair(f"{prefix}.{number}.{member}", texts[member]) for member in texts)
+
+
+def every_general_key() -> tuple[bytes, ...]:
+    """Pairs of a model with every `general.*` key that gguf.md and gguf-py know, and a tokenizer.
+
+    `tiny_gguf(pairs=every_general_key())` is the file.
+    """
+    return (
+        *(text_pair(f"general.{key}", value) for key, value in GENERAL_TEXTS.items()),
+        u32_pair("general.quantization_version", 2),
+        u32_pair("general.alignment", 32),
+        u32_pair("general.file_type", 2),
+        pair("general.tags", ARRAY, strings("text-generation", "chat, with a comma")),
+        pair("general.languages", ARRAY, strings("en", "de")),
+        pair("general.datasets", ARRAY, strings("dataset 0 name", "example/other")),
+        text_pair("general.sampling.sequence", "top_k;top_p;temp"),
+        *(
+            pair(f"general.sampling.{key}", I32, struct.pack("<i", value))
+            for key, value in {"top_k": 40, "penalty_last_n": 64, "mirostat": 0}.items()
+        ),
+        *(
+            pair(f"general.sampling.{key}", F32, struct.pack("<f", value))
+            for key, value in {
+                "top_p": 0.95,
+                "min_p": 0.05,
+                "xtc_probability": 0.0,
+                "xtc_threshold": 0.1,
+                "temp": 0.8,
+                "penalty_repeat": 1.0,
+                "mirostat_tau": 5.0,
+                "mirostat_eta": 0.1,
+            }.items()
+        ),
+        u32_pair("general.base_model.count", 2),
+        *origin_pairs("general.base_model", 0),
+        *origin_pairs("general.base_model", 1),
+        u32_pair("general.dataset.count", 1),
+        *origin_pairs("general.dataset", 0),
+        u32_pair("llama.context_length", 2048),
+        u32_pair("llama.embedding_length", 8),
+        u32_pair("llama.block_count", 1),
+        text_pair("tokenizer.ggml.model", "gpt2"),
+        text_pair("tokenizer.ggml.pre", "smollm"),
+        pair("tokenizer.ggml.tokens", ARRAY, strings("a", "b", "é")),
+        text_pair("tokenizer.chat_template", TEMPLATE),
+    )
+
+
 def tiny_gguf(
     *,
     magic: bytes = b"GGUF",

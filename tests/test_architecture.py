@@ -10,6 +10,7 @@ import pytest
 
 from tests.command_line import environment, make_timeless
 from tests.conftest import ROOT
+from tests.gguf_forge import tiny_gguf
 
 PACKAGE = "infwasi_sign"
 MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
@@ -92,6 +93,7 @@ DOORS = {
     "securesystemslib": ("testing/sigstore/tuf_repository.py",),
     "cel_expr_python": ("adapters/cel.py",),
     "yaml": ("adapters/front_matter.py",),
+    "jsonschema": ("adapters/cyclonedx_validation.py",),
     "defusedxml": ("adapters/cyclonedx_xml.py",),
 }
 
@@ -298,6 +300,12 @@ except SystemExit as end:
 """
 
 
+BOM_LIBRARIES = {
+    *("cyclonedx", "jsonschema", "referencing", "lib4sbom", "spdx3_validate", "lxml", "yaml"),
+    *("defusedxml", "packageurl", "license_expression"),
+}
+
+
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_timeless(tmp_path_factory.mktemp("honest"))
@@ -323,3 +331,25 @@ def test_imports_nothing_heavy(arguments: str, code: int, package: Path) -> None
         check=False,
     )
     assert done.stderr.splitlines()[-1:] == [f"{code} []"], done.stderr
+
+
+def test_neither_packing_nor_verifying_knows_a_library_for_boms(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(tiny_gguf())
+    project = '[package]\nname = "capital"\nversion = "1.0.0"\n[model]\npath = "model.gguf"\n'
+    (tmp_path / "infwasi.toml").write_text(project)
+    script = LIST_IMPORTS.replace(repr(HEAVY), repr(BOM_LIBRARIES))
+    for words in (
+        "keygen release --no-passphrase",
+        "pack --sign --key release.key --attest-bom",
+        "verify dist/capital-1.0.0 --key release.pub",
+        "inspect dist/capital-1.0.0",
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *words.split()],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment(),
+            check=False,
+        )
+        assert done.stderr.splitlines()[-1:] == ["0 []"], done.stderr

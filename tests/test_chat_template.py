@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infwasi_sign.adapters import template_sandbox
+from infwasi_sign.adapters import chat_template, template_sandbox
 from infwasi_sign.adapters.chat_template import Segment, render
 from infwasi_sign.adapters.template_sandbox import SandboxEnvironment
 from infwasi_sign.domain.chat import Message, Role
+from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import UndecidedError
 
 CHATML = (
@@ -430,3 +431,23 @@ def test_a_template_that_splits_at_a_long_text_is_stopped() -> None:
     template = "{{ messages[0].content.rsplit('ab' + 'a' * 6000) | length }}"
     with pytest.raises(UndecidedError, match="splits a message at too long a text"):
         render(template, [Message(role=Role.USER, content="a" * 1000)], "", "")
+
+
+def test_a_template_that_was_compiled_ahead_is_rendered_once() -> None:
+    """With its environment: each rendering has a meter of its own."""
+    template = "{% for m in messages %}[{{ m.content }}]{% endfor %}"
+    messages = (Message(role=Role.USER, content="hi"),)
+    expected = chat_template.render(template, messages, "", "")
+    chat_template.compile_ahead(template)
+    assert template in chat_template._AHEAD
+    assert chat_template.render(template, messages, "", "") == expected
+    assert template not in chat_template._AHEAD
+
+
+def test_what_cannot_be_compiled_ahead_is_said_by_rendering() -> None:
+    with pytest.raises(jinja2.TemplateError):
+        chat_template.compile_ahead("{% for %}")
+    with pytest.raises(UndecidedError, match="chat template fails"):
+        chat_template.render("{% for %}", (Message(role=Role.USER, content="hi"),), "", "")
+    with pytest.raises(UndecidedError, match="chat template is too long"):
+        chat_template.compile_ahead("x" * (LIMITS.chat_template_bytes + 1))

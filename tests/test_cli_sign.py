@@ -396,7 +396,7 @@ def test_a_folder_of_others_is_not_written_to(command: str, says: str, others: P
         *("infwasi_sign.cli", "infwasi_sign.cli.sign_command", "infwasi_sign.cli.renew_command"),
         *("infwasi_sign.cli.package_to_sign", "infwasi_sign.countersign", "infwasi_sign.renew"),
         *("infwasi_sign.adapters.sealing", "infwasi_sign.adapters.signer_source"),
-        *("infwasi_sign.adapters.package_renewal", "infwasi_sign.adapters.cyclonedx_bom"),
+        *("infwasi_sign.adapters.package_renewal",),
         *("infwasi_sign.adapters.oms_keys", "infwasi_sign.adapters.attestation_file"),
         "encodings.utf_16_be",
     )

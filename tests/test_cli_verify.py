@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from infwasi_sign.domain.refusals import EXPLANATIONS
 from infwasi_sign.errors import RefusalKind
 from tests.command_line import arguments, environment, infwasi, make_timeless
 from tests.forge import STRANGER, TRUSTED
-from tests.gguf_forge import PAIRS, text_pair, tiny_gguf
+from tests.gguf_forge import PAIRS, every_general_key, text_pair, tiny_gguf
 
 KEY = ("--key", "trusted.pub")
 ASK_FOR_LESS = f"hint: {EXPLANATIONS[RefusalKind.LIMIT].hint}"
@@ -244,6 +245,36 @@ def test_inspect_says_first_that_it_proves_nothing(place: Path) -> None:
     (facts,) = infwasi("inspect", "capital-1.0.0", "--json", cwd=place).documents
     assert (facts["type"], facts["verdict"]) == ("inspection", "not-verified")
     assert facts["manifest"]["package"] == {"name": "capital", "version": "1.0.0"}
+
+
+def test_inspect_shows_what_a_package_can_do_and_is_made_of(place: Path) -> None:
+    done = infwasi("inspect", "capital-1.0.0", cwd=place)
+    assert "  no capability: network, filesystem, environment, clocks, random, " in done.out
+    assert "  capability inference: wasi:nn/errors@0.2.0-rc-2024-10-28 wasi:nn/" in done.out
+    assert re.search(r"^    core-module  [0-9,]+ bytes  sha256:[0-9a-f]{64}  ", done.out, re.M)
+    (facts,) = infwasi("inspect", "capital-1.0.0", "--json", cwd=place).documents
+    component = facts["component"]
+    assert component["capabilities"]["network"] == component["capabilities"]["unknown"] == []
+    assert {child["kind"] for child in component["nested"]} == {"component"}
+    assert any(module["exports"] for module in component["nested"][0]["nested"])
+
+
+def test_inspect_shows_where_a_model_comes_from_and_what_its_template_does(tmp_path: Path) -> None:
+    hostile = "{{ ''.__class__ }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    *others, _ = every_general_key()
+    model = tiny_gguf(pairs=(*others, text_pair("tokenizer.chat_template", hostile)))
+    make_timeless(tmp_path, name="all", model=model)
+    done = infwasi("inspect", "all-1.0.0", cwd=tmp_path)
+    assert "  made from: base_model 1 name, base_model 1 author, " in done.out
+    assert "  trained on: example/other\n" in done.out
+    assert "  chat template findings: attribute:__class__\n" in done.out
+    (facts,) = infwasi("inspect", "all-1.0.0", "--json", cwd=tmp_path).documents
+    (told,) = facts["models"]
+    assert told["general"]["general.tags"] == '["text-generation","chat, with a comma"]'
+    assert told["baseModels"][0]["doi"] == "10.1000/base_model.0"
+    assert told["datasets"][1] == {"name": "example/other"}
+    assert told["chatTemplateFindings"] == ["attribute:__class__"]
+    assert told["chatTemplateDigest"].startswith("sha256:")
 
 
 def test_inspect_refuses_in_json(place: Path) -> None:

@@ -14,10 +14,10 @@ from infwasi_sign.domain.component import (
     ComponentFacts,
     Nested,
     NestedKind,
-    Producer,
     describe,
     find_settings,
 )
+from infwasi_sign.domain.core_module import Producer
 from infwasi_sign.domain.interfaces import APP_IMPORTS, INFERENCE_INTERFACE, SETTINGS_INTERFACE
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.settings_layout import memory_image

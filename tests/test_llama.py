@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from infwasi_sign.adapters import llama as llama_adapter
 from infwasi_sign.adapters.chat_template import Segment
 from infwasi_sign.adapters.llama import LlamaBackend, LlamaModel
 from infwasi_sign.adapters.llama_batches import (
@@ -22,7 +21,7 @@ from infwasi_sign.adapters.llama_batches import (
     batches_can_abort,
     micro_batch_tokens,
 )
-from infwasi_sign.adapters.llama_bindings import bindings
+from infwasi_sign.adapters.llama_bindings import bindings, set_fields
 from infwasi_sign.adapters.llama_vocabulary import Vocabulary, _without
 from infwasi_sign.adapters.model_source import open_model
 from infwasi_sign.adapters.wasm_host import OFFERED, WasmtimeHost
@@ -329,7 +328,7 @@ def test_the_defaults_of_llama_cpp_show_the_layout() -> None:
 def test_a_parameter_that_does_not_exist_is_not_set() -> None:
     params = bindings().llama_model_default_params()
     with pytest.raises(UndecidedError, match="has no parameter use_mmapp"):
-        llama_adapter._set(params, use_mmapp=True)
+        set_fields(params, use_mmapp=True)
 
 
 def test_cuts_every_marker() -> None:
@@ -426,7 +425,7 @@ def test_without_a_callback_the_flag_is_looked_at_every_128_tokens(model_path: P
     file.close()
     stream = model.start(user("word " * 1600), options())
     assert stream.summary().finish_reason is FinishReason.CANCELLED
-    memory = model._llama.llama_get_memory(model._context)
+    memory = model._llama.llama_get_memory(model._context.handle)
     assert model._llama.llama_memory_seq_pos_max(memory, 0) == 2 * 128 - 1
     assert stop.asked == 3
     model.close()
@@ -458,7 +457,7 @@ def _tokens_done_when_stopped(model_path: Path, *, can_abort: bool) -> int:
     model._llama = _Instead(model._llama, llama_decode=decode)
     stream = model.start(user("word " * 1600), options())
     assert stream.summary().finish_reason is FinishReason.CANCELLED
-    memory = model._llama.llama_get_memory(model._context)
+    memory = model._llama.llama_get_memory(model._context.handle)
     done: int = model._llama.llama_memory_seq_pos_max(memory, 0) + 1
     model.close()
     return done

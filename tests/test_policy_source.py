@@ -447,7 +447,7 @@ def test_a_pinned_digest_is_computed_and_not_believed(package: Path, tmp_path: P
     pinned = "ab" * 32
     bom = lying / "bom.cdx.json"
     true_digest = forge.statement(package)["subject"][2]["digest"]["sha256"]
-    bom.write_text(bom.read_text().replace(true_digest, pinned))
+    bom.write_bytes(forge.replaced_in_bom(bom.read_bytes(), true_digest, pinned))
     forge.restate(lying)
     with forge.lie(lying) as value:
         value["subject"][2]["digest"]["sha256"] = pinned

@@ -41,6 +41,9 @@ top-p = 1
 min-p = 0.0
 repeat-penalty = 1.1
 
+[model-card]
+path = "cards/capital.toml"
+
 [component]
 inference = "my_inference.wasm"
 
@@ -81,6 +84,7 @@ def test_reads_every_key() -> None:
         top_p=1.0,
         min_p=0.0,
         repeat_penalty=1.1,
+        model_card_path=PurePath("cards/capital.toml"),
         inference_path=PurePath("my_inference.wasm"),
         memory_mib=32,
         prompt_kib=1,
@@ -286,7 +290,7 @@ def test_template_shows_the_real_defaults() -> None:
         found["key"]: tomllib.loads(f"value = {found['value']}")["value"]
         for found in comment.finditer(template("capital", PurePath("model.gguf")))
     }
-    for example in ("system", "default", "seed", "inference", "sequence", "mode"):
+    for example in ("system", "default", "seed", "inference", "sequence", "mode", "path"):
         del shown[example]  # `mode` stands twice, in [model] and in [signing]
     assert len(shown) >= 12
     defaults = parse(MINIMAL)

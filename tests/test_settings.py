@@ -209,3 +209,39 @@ def test_json_is_canonical_and_leaves_out_what_is_none() -> None:
 def test_digest_names_the_settings(left: Settings, right: Settings) -> None:
     assert (left.digest() == right.digest()) == (left == right)
     assert json.loads(left.to_json())["model"] == left.model
+
+
+def test_facts_tell_every_setting_and_no_prompt() -> None:
+    facts = make_settings(temperature=0.000_001, min_p=0, repeat_penalty=10).facts()
+    assert facts == {
+        "model": "model",
+        "context-tokens": "2048",
+        "max-tokens": "64",
+        "temperature": "0.000001",
+        "top-k": "40",
+        "top-p": "0.95",
+        "min-p": "0",
+        "repeat-penalty": "10",
+        "seed": "7",
+        "stop": '["\\n\\n","say \\"stop\\""]',
+        "limit:memory-bytes": "16777216",
+        "limit:prompt-bytes": "262144",
+        "limit:output-bytes": "1048576",
+        "limit:wall-clock-seconds": "600",
+        "system-prompt:sha256": hashlib.sha256(b"Be brief.").hexdigest(),
+        "system-prompt:size": "9",
+        "default-prompt:sha256": hashlib.sha256(b"What is the capital of Sweden?").hexdigest(),
+        "default-prompt:size": "30",
+    }
+
+
+def test_facts_say_what_is_not_set() -> None:
+    facts = make_settings(system_prompt=None, default_prompt="", seed=None, stop=()).facts()
+    assert (facts["system-prompt:sha256"], facts["system-prompt:size"]) == ("none", "0")
+    assert facts["default-prompt:sha256"] == hashlib.sha256(b"").hexdigest()
+    assert (facts["seed"], facts["stop"]) == ("none", "none")
+
+
+@given(any_settings, any_settings)
+def test_settings_that_differ_have_facts_that_differ(left: Settings, right: Settings) -> None:
+    assert (left.facts() == right.facts()) is (left == right)

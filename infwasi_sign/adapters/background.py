@@ -1,11 +1,11 @@
 """Adapters whose libraries are imported in a thread of their own, while native code is at work.
 
-Importing wasmtime and jinja2 takes as long as llama.cpp takes to map a small model, and importing
-cyclonedx as long as wasm-tools takes to compose. Only libraries are imported ahead of time: the
-bytes of a package come with `prepare` and `run`, and those are verified.
+Importing wasmtime and jinja2 takes as long as llama.cpp takes to map a small model. Only libraries
+are imported ahead of time: the bytes of a package come with `prepare` and `run`, and those are
+verified.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from threading import Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from infwasi_sign.adapters.compiled_cache import CodeCache
     from infwasi_sign.adapters.libraries import Libraries
     from infwasi_sign.adapters.wasm_host import WasmtimeHost
-    from infwasi_sign.domain.bom import BomFacts
     from infwasi_sign.domain.chat import Summary
-    from infwasi_sign.ports import BomWriter, GuestGrants, StopFlag
+    from infwasi_sign.ports import GuestGrants, StopFlag
 
 T = TypeVar("T")
 
@@ -131,24 +130,3 @@ class _Ahead:
     def store(self, component: bytes, code: bytes) -> None:
         """As the cache itself."""
         self._cache.store(component, code)
-
-
-class BackgroundBomWriter:
-    """The BomWriter on cyclonedx-python-lib."""
-
-    def __init__(self) -> None:
-        self._writer = Background(_cyclonedx_writer)
-
-    def write(self, facts: "BomFacts", tools: Mapping[str, str]) -> bytes:
-        """The BOM's bytes (see ports.BomWriter)."""
-        return self._writer.get().write(facts, tools)
-
-    def renew(self, bom: bytes, timestamp: str) -> bytes:
-        """The same BOM of another time (see ports.BomWriter)."""
-        return self._writer.get().renew(bom, timestamp)
-
-
-def _cyclonedx_writer() -> "BomWriter":
-    from infwasi_sign.adapters.cyclonedx_bom import CycloneDxWriter  # noqa: PLC0415 - as above
-
-    return CycloneDxWriter()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from jinja2 import TemplateError
+from jinja2 import Template, TemplateError
 
 from infwasi_sign.adapters.chat_placeholders import PRIVATE, MessageLostError, Placeholders, Segment
 from infwasi_sign.adapters.template_sandbox import RaisedByTemplateError, SandboxEnvironment
@@ -18,11 +18,14 @@ from infwasi_sign.domain.chat import Message, Role
 from infwasi_sign.domain.limits import KIB, LIMITS
 from infwasi_sign.errors import UndecidedError
 
-__all__ = ["Segment", "render", "warm_up"]
+__all__ = ["Segment", "compile_ahead", "render", "warm_up"]
 
 _COPIES: Final = 16
 _WARM: Final = """{% for m in messages %}{{ m.content + '\\n' }}{% endfor %}"""
 _FAILS: Final = "{{ 1 // 0 }}"
+
+# Templates that are compiled and were not rendered yet, each with an environment and its meter.
+_AHEAD: Final[dict[str, tuple[SandboxEnvironment, Template]]] = {}
 
 
 def render(template: str, messages: Sequence[Message], bos: str, eos: str) -> tuple[Segment, ...]:
@@ -35,10 +38,7 @@ def render(template: str, messages: Sequence[Message], bos: str, eos: str) -> tu
         UndecidedError: the template does not compile, fails, goes beyond its bounds, or does not
             print every message exactly once.
     """
-    if len(template.encode("utf-8", "surrogatepass")) > LIMITS.chat_template_bytes:
-        raise UndecidedError(
-            "chat template is too long", expected=f"at most {LIMITS.chat_template_bytes} bytes"
-        )
+    _require_bounded(template)
     if not PRIVATE.isdisjoint(template + bos + eos):
         raise UndecidedError("chat template uses characters that are reserved for placeholders")
     try:
@@ -53,6 +53,16 @@ def render(template: str, messages: Sequence[Message], bos: str, eos: str) -> tu
         raise _undecided(e) from e
 
 
+def compile_ahead(template: str) -> None:
+    """Begin what `render` does, for the first time that it gets this template.
+
+    Raises:
+        Exception: what `render` will say better.
+    """
+    _require_bounded(template)
+    _AHEAD[template] = _compiled(template)
+
+
 def warm_up() -> None:
     """Have imported all that `render` imports at its first template, and at the first that fails.
 
@@ -61,6 +71,18 @@ def warm_up() -> None:
     for template in (_WARM, _FAILS):
         with suppress(UndecidedError):
             render(template, (Message(role=Role.USER, content="warm"),), "", "")
+
+
+def _require_bounded(template: str) -> None:
+    if len(template.encode("utf-8", "surrogatepass")) > LIMITS.chat_template_bytes:
+        raise UndecidedError(
+            "chat template is too long", expected=f"at most {LIMITS.chat_template_bytes} bytes"
+        )
+
+
+def _compiled(template: str) -> tuple[SandboxEnvironment, Template]:
+    environment = SandboxEnvironment()
+    return environment, environment.metered_template(template)
 
 
 def _fold_system(messages: Sequence[Message]) -> tuple[Message, ...] | None:
@@ -86,9 +108,9 @@ def _render(template: str, messages: Sequence[Message], bos: str, eos: str) -> t
         {"role": str(message.role), "content": table.new(number, message.content)}
         for number, message in enumerate(messages)
     ]
-    environment = SandboxEnvironment()
+    ahead = _AHEAD.pop(template, None)
     try:
-        compiled = environment.metered_template(template)
+        environment, compiled = _compiled(template) if ahead is None else ahead
         pieces = compiled.generate(
             messages=turns,
             add_generation_prompt=True,

@@ -3,8 +3,6 @@
 import binascii
 import os
 import re
-import textwrap
-from base64 import b64encode
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -15,6 +13,7 @@ from infwasi_sign.adapters.atomic import hint_for_error
 from infwasi_sign.adapters.keys import KeyKind, PrivateKey, PublicKey
 from infwasi_sign.adapters.trusted_file import read_secret, read_trusted
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.pem import pem_text
 from infwasi_sign.errors import UndecidedError
 
 PassphraseSource: TypeAlias = Callable[[], bytes]
@@ -30,7 +29,6 @@ COSIGN_LABELS: Final = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIV
 _PEM: Final = re.compile(
     rb"\s*-----BEGIN ([A-Z0-9 ]{1,40})-----\r?\n((?:[A-Za-z0-9+/=]+\r?\n)+)-----END \1-----\s*"
 )
-_PEM_LINE: Final = 64  # RFC 7468 section 2
 
 
 # --- writing ---------------------------------------------------------------------------------
@@ -244,8 +242,7 @@ def public_pem(key: PublicKey) -> str:
 
 
 def _to_pem(label: str, der: bytes) -> bytes:
-    body = "\n".join(textwrap.wrap(b64encode(der).decode("ascii"), _PEM_LINE))
-    return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n".encode("ascii")
+    return pem_text(label, der).encode("ascii")
 
 
 def from_pem(data: bytes, where: str) -> tuple[str, bytes]:

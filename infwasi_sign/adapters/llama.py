@@ -9,17 +9,15 @@ for the interpreter.
 import ctypes
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from infwasi_sign.adapters.background import Background
 from infwasi_sign.adapters.chat_placeholders import Segment
 from infwasi_sign.adapters.cores import usable_cores
-from infwasi_sign.adapters.llama_batches import (
-    batch_tokens,
-    batches_can_abort,
-    micro_batch_tokens,
-)
-from infwasi_sign.adapters.llama_bindings import bindings
+from infwasi_sign.adapters.llama_batches import batches_can_abort
+from infwasi_sign.adapters.llama_bindings import bindings, set_fields
+from infwasi_sign.adapters.llama_context import LlamaContext
 from infwasi_sign.adapters.llama_sampler import sampler
 from infwasi_sign.adapters.llama_vocabulary import Vocabulary
 from infwasi_sign.domain.chat import FinishReason, GenerationOptions, Message, Summary
@@ -39,14 +37,6 @@ _KEPT: list[object] = []
 
 
 _Renderer: TypeAlias = "Callable[[str, Sequence[Message], str, str], tuple[Segment, ...]]"
-
-
-def _set(struct: ctypes.Structure, **values: object) -> None:
-    """Set fields that must exist: ctypes would take a wrong name for a new attribute."""
-    for name, value in values.items():
-        if not hasattr(type(struct), name):
-            raise UndecidedError(f"llama-cpp-python has no parameter {name}")
-        setattr(struct, name, value)
 
 
 class LlamaBackend:
@@ -77,6 +67,7 @@ class LlamaBackend:
         self._llama.llama_backend_init()
         self.can_abort = batches_can_abort(self._llama) if can_abort is None else can_abort
         self._renderer = Background(self._import_renderer)
+        self._expected: Background[None] | None = None
         self._prepared: tuple[EntryFile, int] | None = None
 
     def _import_renderer(self) -> _Renderer:
@@ -86,6 +77,16 @@ class LlamaBackend:
 
         warm_up()
         return render
+
+    def expect(self, template: str) -> None:
+        """Compile a chat template in a thread, which has time while the model is mapped."""
+        self._expected = Background(partial(self._compile_ahead, template))
+
+    def _compile_ahead(self, template: str) -> None:
+        self._renderer.get()
+        from infwasi_sign.adapters.chat_template import compile_ahead  # noqa: PLC0415 - is there
+
+        compile_ahead(template)
 
     def _send_log_to(self, log: Callable[[str], None] | None) -> None:
         llama = self._llama
@@ -132,7 +133,7 @@ class LlamaBackend:
         return stream
 
     def load(self, file: EntryFile, context_tokens: int) -> "LlamaModel":
-        """Map the model from ``file``'s descriptor and make its one context.
+        """Map the model from ``file``'s descriptor; its context is made with the first prompt.
 
         Raises:
             UndecidedError: llama.cpp cannot load it, or it is not a model that chats.
@@ -142,7 +143,7 @@ class LlamaBackend:
         params = llama.llama_model_default_params()
         # Without "extra buffers" the weights stay where they are mapped, as the bytes that were
         # measured (docs/adr/0009): nothing is repacked into memory that nobody holds still.
-        _set(
+        set_fields(
             params,
             n_gpu_layers=0,
             load_mode=llama.LLAMA_LOAD_MODE_MMAP,
@@ -159,46 +160,25 @@ class LlamaBackend:
         try:
             if llama.llama_model_has_encoder(model):
                 raise UndecidedError("models with an encoder are not supported", where=file.name)
-            context = self._context(model, context_tokens)
+            context = LlamaContext(
+                llama,
+                model,
+                granted_tokens=context_tokens,
+                n_threads=self._n_threads,
+                can_abort=self.can_abort,
+                stop=self._stop,
+            )
             return LlamaModel(
                 llama,
                 model,
                 context,
                 stop=self._stop,
                 renderer=self._renderer,
-                context_tokens=context_tokens,
-                batch_tokens=batch_tokens(self.can_abort),
+                is_room_granted=context.room == context_tokens,
             )
         except BaseException:
             llama.llama_model_free(model)
             raise
-
-    def _context(self, model: int, context_tokens: int) -> int:
-        llama = self._llama
-        trained = llama.llama_model_n_ctx_train(model)
-        params = llama.llama_context_default_params()
-        most = batch_tokens(self.can_abort)
-        width = llama.llama_model_n_embd(model)
-        _set(
-            params,
-            n_ctx=min(context_tokens, trained) if trained > 0 else context_tokens,
-            n_batch=most,
-            n_ubatch=min(most, micro_batch_tokens(width, self._n_threads)),
-            n_threads=self._n_threads,
-            n_threads_batch=self._n_threads,
-            flash_attn_type=llama.LLAMA_FLASH_ATTN_TYPE_DISABLED,
-            no_perf=True,
-        )
-        context: int | None = llama.llama_init_from_model(model, params)
-        if not context:
-            raise UndecidedError("llama.cpp has no memory for the context")
-        if not self.can_abort:
-            return context
-        # strlen(buffer) is 0 until the stop flag writes its first byte
-        strlen = ctypes.cast(self._libc.strlen, llama.ggml_abort_callback)
-        _KEPT.append(strlen)
-        llama.llama_set_abort_callback(context, strlen, self._stop.address())
-        return context
 
 
 class LlamaModel:
@@ -208,12 +188,11 @@ class LlamaModel:
         self,
         llama: Any,
         model: int,
-        context: int,
+        context: LlamaContext,
         *,
         stop: StopFlag,
         renderer: Background[_Renderer],
-        context_tokens: int,
-        batch_tokens: int,
+        is_room_granted: bool,
     ) -> None:
         self._llama = llama
         self._model: int | None = model
@@ -222,10 +201,7 @@ class LlamaModel:
         self._stream: LlamaStream | None = None
         self._vocabulary = Vocabulary(llama, model)
         self._renderer = renderer
-        # llama.cpp rounds a context up, to a multiple of 256 tokens
-        self._room = min(context_tokens, llama.llama_n_ctx(context))
-        self._is_room_granted = self._room == context_tokens
-        self._batch_tokens = batch_tokens
+        self._is_room_granted = is_room_granted
 
     def start(self, messages: Sequence[Message], options: GenerationOptions) -> "LlamaStream":
         """Render the chat template, evaluate the prompt (see ports.LoadedModel)."""
@@ -234,26 +210,25 @@ class LlamaModel:
         if self._stream is not None and not self._stream.is_closed:
             raise UndecidedError("another generation of this model is running")
         tokens = self._prompt(messages)
-        if len(tokens) >= self._room:
-            whose = "" if self._is_room_granted else f" (context-tokens {self._room}, the model's)"
+        room = self._context.room
+        if len(tokens) >= room:
+            whose = "" if self._is_room_granted else f" (context-tokens {room}, the model's)"
             raise RefusedError(
                 RefusalKind.LIMIT,
                 "prompt does not fit the context",
                 where="context-tokens" if self._is_room_granted else None,
-                expected=f"at most {self._room - 1} tokens{whose}",
+                expected=f"at most {room - 1} tokens{whose}",
                 got=f"{len(tokens)} tokens",
             )
-        memory = self._llama.llama_get_memory(self._context)
-        self._llama.llama_memory_clear(memory, True)
         self._stream = LlamaStream(
             self._llama,
-            self._context,
+            self._context.empty(len(tokens) + options.max_tokens),
             self._vocabulary,
             stop=self._stop,
             prompt=tokens,
             options=options,
-            room=self._room,
-            batch_tokens=self._batch_tokens,
+            room=room,
+            batch_tokens=self._context.batch_tokens,
         )
         return self._stream
 
@@ -279,7 +254,7 @@ class LlamaModel:
             return
         if self._stream is not None:
             self._stream.close()
-        self._llama.llama_free(self._context)
+        self._context.close()
         self._llama.llama_model_free(self._model)
         self._model = None
 

@@ -6,12 +6,16 @@ import importlib.util
 import os
 import sys
 from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from infwasi_sign.errors import UndecidedError
 
+if TYPE_CHECKING:
+    import ctypes
+
 _PACKAGE: Final = "llama_cpp"
 _LIBRARY, _NO_DEBUGGER = "LLAMA_CPP_LIB_PATH", "GGML_NO_BACKTRACE"
+_VALUE_BYTES: Final = 128  # longer ones are cut; those that we ask for are short
 
 
 def settle_environment() -> None:
@@ -53,3 +57,20 @@ def bindings() -> ModuleType:
     finally:
         for loaded in [key for key in list(sys.modules) if key.partition(".")[0] == _PACKAGE]:
             del sys.modules[loaded]
+
+
+def set_fields(struct: "ctypes.Structure", **values: object) -> None:
+    """Set fields that must exist: ctypes would take a wrong name for a new attribute."""
+    for name, value in values.items():
+        if not hasattr(type(struct), name):
+            raise UndecidedError(f"llama-cpp-python has no parameter {name}")
+        setattr(struct, name, value)
+
+
+def metadata(llama: Any, model: int, key: bytes) -> bytes | None:
+    """What a loaded model's header says under ``key``, as text; ``None`` if it says nothing."""
+    import ctypes  # noqa: PLC0415 - the bindings have imported it
+
+    value = ctypes.create_string_buffer(_VALUE_BYTES)
+    length: int = llama.llama_model_meta_val_str(model, key, value, _VALUE_BYTES)
+    return None if length < 0 else value.value

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from infwasi_sign.adapters.chat_placeholders import Segment
+from infwasi_sign.adapters.llama_bindings import metadata
 from infwasi_sign.errors import UndecidedError
 
 _STRETCH: Final = 2_048  # characters; a stack of 8 MiB is full after some 20,000
@@ -34,7 +35,8 @@ class Vocabulary:
         self.bos_text = self._special_text(self._bos)
         self.eos_text = self._special_text(llama.llama_vocab_eos(self._vocab))
         self._adds_bos: bool = llama.llama_vocab_get_add_bos(self._vocab)
-        self._adds_space = kind == llama.LLAMA_VOCAB_TYPE_SPM and self._says_space_prefix(model)
+        says_space = metadata(llama, model, _SPACE_PREFIX_KEY) != b"false"
+        self._adds_space = kind == llama.LLAMA_VOCAB_TYPE_SPM and says_space
         self._buffer = ctypes.create_string_buffer(_PIECE_BYTES)
         self._to_piece = llama.llama_token_to_piece
         self._is_eog = llama.llama_vocab_is_eog
@@ -44,11 +46,6 @@ class Vocabulary:
             return ""
         text: bytes | None = self._llama.llama_vocab_get_text(self._vocab, token)
         return (text or b"").decode("utf-8", "replace")
-
-    def _says_space_prefix(self, model: int) -> bool:
-        value = ctypes.create_string_buffer(8)
-        length = self._llama.llama_model_meta_val_str(model, _SPACE_PREFIX_KEY, value, len(value))
-        return length < 0 or value.value != b"false"
 
     # --- out
 

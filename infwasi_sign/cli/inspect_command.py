@@ -6,6 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from infwasi_sign.cli.inspected_facts import (
+    component_json,
+    component_lines,
+    model_json,
+    model_lines,
+)
 from infwasi_sign.cli.output import emit_json, failures_as_json, show
 
 if TYPE_CHECKING:
@@ -51,26 +57,8 @@ def _as_json(found: "Inspection") -> dict[str, object]:
         "mode": str(mode_of(found.material)),
         "manifest": predicate_json(found.manifest),
         "settings": json.loads(found.settings.to_json()),
-        "component": {
-            "imports": found.app.imports,
-            "exports": found.app.exports,
-            "producers": [f"{p.field} {p.name} {p.version}" for p in found.app.producers],
-        },
-        "models": [
-            {
-                "file": name,
-                "architecture": facts.architecture,
-                "name": facts.name,
-                "license": facts.license,
-                "parameters": facts.parameter_count,
-                "bitsPerWeight": facts.bits_per_weight,
-                "contextLength": facts.context_length,
-                "quantization": {q.type_name: q.tensor_count for q in facts.quantization},
-                "canChat": facts.can_chat,
-                "chatTemplate": facts.chat_template,
-            }
-            for name, facts in found.models
-        ],
+        "component": component_json(found.app),
+        "models": [{"file": name, **model_json(facts)} for name, facts in found.models],
     }
 
 
@@ -92,6 +80,7 @@ def _as_text(found: "Inspection") -> list[str]:
         "component",
         *(f"  imports {name}" for name in found.app.imports),
         *(f"  exports {name}" for name in found.app.exports),
+        *component_lines(found.app),
         *(
             f"  part {part.name}  {part.size_bytes:,} bytes  {part.sha256}"
             for part in manifest.component.parts
@@ -103,13 +92,5 @@ def _as_text(found: "Inspection") -> list[str]:
         ),
     ]
     for name, facts in found.models:
-        census = ", ".join(f"{q.tensor_count} {q.type_name}" for q in facts.quantization)
-        lines += [
-            f"model {name}",
-            f"  {facts.name or 'unnamed'}, {facts.architecture}, "
-            f"{facts.parameter_count:,} parameters, licence {facts.license or 'unknown'}",
-            f"  tensors: {census}",
-            f"  context {facts.context_length}, "
-            f"{'can chat' if facts.can_chat else 'CANNOT chat: no tokenizer or no chat template'}",
-        ]
+        lines += [f"model {name}", *model_lines(facts)]
     return lines

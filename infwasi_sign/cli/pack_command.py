@@ -1,7 +1,7 @@
 """`infwasi pack`."""
 
 import os
-import stat
+import sys
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,9 +10,23 @@ from typing import TYPE_CHECKING
 import click
 
 from infwasi_sign import __version__
+from infwasi_sign.cli.declaring import (
+    model_card_path,
+    read_beginning,
+    read_model_card,
+    say_what_is_unknown,
+)
 from infwasi_sign.cli.issuing import now_and_issued_at, say_if_far_ahead
-from infwasi_sign.cli.output import emit_json, failures_as_json, progress_bar, say, show
+from infwasi_sign.cli.output import (
+    emit_json,
+    failures_as_json,
+    is_terminal,
+    progress_bar,
+    say,
+    show,
+)
 from infwasi_sign.cli.signing import SigningOptions, opened_sealer, signing_options
+from infwasi_sign.domain.declared import Declared
 from infwasi_sign.domain.limits import KIB, LIMITS, MIB
 from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.needs import MEMORY, OUTPUT
@@ -46,6 +60,12 @@ if TYPE_CHECKING:
     help="The project file.",
 )
 @click.option("--model", "model_path", type=click.Path(path_type=Path), help="The GGUF model.")
+@click.option(
+    "--model-card",
+    type=click.Path(path_type=Path),
+    help="What bytes cannot say: a model-card.toml, or a README.md with front matter."
+    " [default: model-card.toml beside infwasi.toml, if it is there]",
+)
 @click.option("--name", help="Package name.")
 @click.option("--version", help="Package version.")
 @click.option("--system", "system_prompt", help="System prompt.")
@@ -68,6 +88,7 @@ def command(
     attest_bom: bool,
     config_path: Path,
     model_path: Path | None,
+    model_card: Path | None,
     name: str | None,
     version: str | None,
     system_prompt: str | None,
@@ -86,6 +107,7 @@ def command(
       infwasi pack --sign --key "pkcs11:token=release;object=signer"
       infwasi pack --sign --key ca.key --certificate ca.pem --timestamp-url http://tsa.acme.example
       infwasi pack --sign --key release.key --attest-bom
+      infwasi pack --sign --key release.key --model-card README.md
       infwasi pack --sign                            as the identity of this pipeline, or yours
       infwasi pack                                   unsigned: every verifier refuses it
 
@@ -118,6 +140,8 @@ def command(
         if no_oms:
             companion = Companion.NONE
         now, issued_at = now_and_issued_at()
+        card = model_card_path(project, config_path.parent, model_card)
+        declared = Declared() if card is None else read_model_card(card)
         # The key is opened, and who holds it asked, before minutes of work and not after.
         opened = opened_sealer(signing, _pinned(project), now) if sign else nullcontext()
         with opened as sealer:
@@ -127,6 +151,7 @@ def command(
                 project,
                 config_path.parent,
                 model_path,
+                declared,
                 sealer,
                 companion,
                 times,
@@ -157,19 +182,11 @@ def _existing(*, force: bool, is_same_again: bool) -> "Existing":
 
 def _read_project(path: Path) -> bytes:
     try:
-        # O_NONBLOCK: a pipe without a writer would hold us up before we can refuse it.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise UndecidedError("not a regular file", where=str(path))
-            data = file.read(LIMITS.toml_bytes + 1)
+        data = read_beginning(path, LIMITS.toml_bytes + 1)
     except FileNotFoundError:
         if path == Path(PROJECT_FILE):
             return b""
         raise UndecidedError("no such file", where=str(path)) from None
-    except OSError as error:
-        from infwasi_sign.adapters.atomic import storage_error
-
-        raise storage_error(error, path, "read the file") from error
     if len(data) > LIMITS.toml_bytes:
         raise UndecidedError(
             "too long", where=str(path), expected=f"at most {LIMITS.toml_bytes} bytes"
@@ -181,6 +198,7 @@ def _pack(
     project: Project,
     base: Path,
     model_flag: Path | None,
+    declared: Declared,
     sealer: "Sealer | None",
     companion: "Companion",
     times: tuple[datetime, datetime],
@@ -190,7 +208,6 @@ def _pack(
     as_json: bool,
 ) -> None:
     from infwasi_sign.adapters.attestation_file import AttestationFile
-    from infwasi_sign.adapters.background import BackgroundBomWriter
     from infwasi_sign.adapters.composer import WasmToolsComposer
     from infwasi_sign.adapters.measuring import measure_bytes
     from infwasi_sign.adapters.model_source import open_model, read_component
@@ -228,6 +245,7 @@ def _pack(
             sequence=project.sequence,
             now=now,
             tools={"infwasi": __version__},
+            declared=declared,
             companion=companion,
             attests_bom=attest_bom,
             progress=progress,
@@ -238,7 +256,6 @@ def _pack(
             measure_needs=_measure_needs,
             model=model,
             measure_bytes=measure_bytes,
-            bom_writer=BackgroundBomWriter(),
             sealer=sealer,
             target=writer,
         )
@@ -253,6 +270,9 @@ def _pack(
         _say_limits(packed, project.stated_limits)
     if not attest_bom and attestation.path.exists():
         say(f"note: {attestation.path} is about another bill of materials")
+    # What a pipeline packs again and again, without a card, it need not be told each time.
+    if declared != Declared() or is_terminal(sys.stderr):
+        say_what_is_unknown(packed.bom, target)
     _say_notes(packed, companion)
     say_if_far_ahead(packed.manifest.sequence, now)
     if as_json:

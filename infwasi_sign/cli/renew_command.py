@@ -42,7 +42,6 @@ def command(
     SOURCE_DATE_EPOCH fixes the time.
     """
     from infwasi_sign.adapters.attestation_file import attestation_path
-    from infwasi_sign.adapters.background import BackgroundBomWriter
     from infwasi_sign.adapters.bundle_signers import name_signer
     from infwasi_sign.adapters.measuring import measure_bytes
     from infwasi_sign.adapters.package_renewal import PackageRenewal
@@ -79,7 +78,6 @@ def command(
                     ),
                     sealer=sealer,
                     name_signer=name_signer,
-                    bom_writer=BackgroundBomWriter(),
                     measure_bytes=measure_bytes,
                     target=target,
                 )

@@ -292,10 +292,14 @@ def _run(
     from infwasi_sign.run import run
 
     host, backend = loading.host(), loading.backend()
+    name = verified.manifest.models[0].name
+    template = verified.model_facts[name].chat_template
 
     def confine() -> "tuple[Layer, ...]":
         """Everything is opened and imported that the run needs; then no more is."""
-        backend.prepare(verified.model_file(verified.manifest.models[0].name))
+        backend.prepare(verified.model_file(name))
+        if template is not None:
+            backend.expect(template)
         host.settle()
         confinement.before_loading()
         loading.go_on()

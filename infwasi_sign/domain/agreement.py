@@ -7,13 +7,10 @@ whose header digest is checked here again.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from infwasi_sign.domain.bom import (
-    BomFacts,
-    derive_facts,
-    read_bom,
-    require_agreement,
-    tensor_digests,
-)
+from infwasi_sign.domain.bom import BomDocument, bom_bytes, derive_bom, read_bom
+from infwasi_sign.domain.bom_agreement import require_agreement
+from infwasi_sign.domain.bom_inputs import package_inputs
+from infwasi_sign.domain.bom_model import stated_tensor_digests
 from infwasi_sign.domain.component import ComponentFacts, describe, find_settings
 from infwasi_sign.domain.digest import Algorithm, MeasureBytes
 from infwasi_sign.domain.gguf import ByteSource, GgufHeader, parse
@@ -37,7 +34,7 @@ class Agreed:
     app: ComponentFacts
     settings: Settings
     models: Mapping[str, ModelFacts]
-    bom: BomFacts
+    bom: BomDocument
 
 
 def agree(
@@ -64,7 +61,8 @@ def agree(
     models: dict[str, ModelFacts] = {}
     for model in manifest.models:
         entry = manifest.entry(model.shards[0])
-        header = parse(sources[entry.name])
+        claimed_bytes = entry.require_gguf().header_bytes
+        header = parse(sources[entry.name], likely_bytes=claimed_bytes)
         _require_evidence(entry, header)
         facts = models[model.name] = model_facts(header)
         where = f"models[{model.name}]"
@@ -74,8 +72,9 @@ def agree(
         _require_equal(f"{where}.chatTemplate", model.chat_template, digest)
     _require_declared_model(manifest, settings)
     claimed = read_bom(bom)
-    _require_bom(manifest, app, models, claimed, measure_bytes)
-    return Agreed(app=app, settings=settings, models=MappingProxyType(models), bom=claimed)
+    agreed = Agreed(app=app, settings=settings, models=MappingProxyType(models), bom=claimed)
+    _require_bom(manifest, agreed, bom, measure_bytes)
+    return agreed
 
 
 def _require_parts(claim: ComponentClaim, app: ComponentFacts) -> None:
@@ -121,24 +120,35 @@ def _require_evidence(entry: Entry, header: GgufHeader) -> None:
 
 
 def _require_bom(
-    manifest: Manifest,
-    app: ComponentFacts,
-    models: Mapping[str, ModelFacts],
-    claimed: BomFacts,
-    measure_bytes: MeasureBytes,
+    manifest: Manifest, agreed: Agreed, bom: bytes, measure_bytes: MeasureBytes
 ) -> None:
+    """Derive the BOM again: from it come only tools, declared facts and the tensors' digests.
+
+    The digests are held to their root, which the manifest has.
+    """
+    claimed = agreed.bom
     digests: dict[str, str] = {}
     for entry in manifest.entries:
         if entry.gguf is None:
             continue
-        compact = tensor_digests(claimed, entry)
+        compact = stated_tensor_digests(claimed, entry)
         _require_equal(
             f"entries[{entry.name}].gguf.tensorCount", entry.gguf.tensor_count, len(compact)
         )
         root = measure_bytes(compact.concatenated)[Algorithm.BLAKE3]
         _require_equal(f"entries[{entry.name}].gguf.tensors", entry.gguf.tensors, root)
         digests[entry.name] = compact.to_text()
-    require_agreement(claimed, derive_facts(manifest, app, models, digests))
+    inputs = package_inputs(
+        manifest,
+        agreed.app,
+        agreed.settings,
+        agreed.models,
+        digests,
+        tools=claimed.tools,
+        declared=claimed.declared(),
+    )
+    derived = derive_bom(inputs)
+    require_agreement(claimed, bom, derived, bom_bytes(derived))
 
 
 def _require_equal(where: str, claimed: object, measured: object) -> None:

@@ -8,6 +8,13 @@ import hashlib
 from enum import StrEnum
 from typing import Final
 
+from infwasi_sign.domain.core_module import (
+    PRODUCERS_SECTION,
+    CoreModuleFacts,
+    Producer,
+    describe_core_module,
+    read_producers,
+)
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.interfaces import SETTINGS_INTERFACE
 from infwasi_sign.domain.limits import LIMITS
@@ -19,6 +26,7 @@ from infwasi_sign.domain.wasm_binary import (
     MAGIC,
     PREAMBLE_BYTES,
     Section,
+    WasmBudget,
     WasmReader,
 )
 from infwasi_sign.errors import MalformedError
@@ -51,7 +59,8 @@ class NestedKind(StrEnum):
 class Nested:
     """A component or core module inside a component; the offset counts from the file's start.
 
-    Names, sorted, and children are read of components only.
+    Names are sorted, and those that a core module imports are `module.name`; children are in the
+    order of the file, and what is in it twice is here twice.
     """
 
     kind: NestedKind
@@ -60,16 +69,8 @@ class Nested:
     sha256: Digest
     imports: tuple[str, ...]
     exports: tuple[str, ...]
+    producers: tuple[Producer, ...]
     children: tuple["Nested", ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Producer:
-    """One entry of the `producers` section: `processed-by`, `wit-component`, `0.262.0`."""
-
-    field: str
-    name: str
-    version: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,9 +189,8 @@ class _Description:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._sections_left = LIMITS.component_sections
         self._nested_left = LIMITS.component_nested
-        self._names_left = LIMITS.component_names
+        self._budget = WasmBudget()
 
     def whole(self) -> ComponentFacts:
         content = self._component(0, len(self._data), depth=1)
@@ -207,31 +207,27 @@ class _Description:
             raise reader.error("nested too deep", expected=f"at most {LIMITS.component_depth}")
         content = _Content()
         for section in reader.sections():
-            self._sections_left -= 1
-            if self._sections_left < 0:
-                raise reader.error(
-                    "too many sections", expected=f"at most {LIMITS.component_sections}"
-                )
+            self._budget.spend_section(reader)
             self._section(section, content, depth)
         return content
 
     def _section(self, section: Section, content: _Content, depth: int) -> None:
         reader = WasmReader(self._data, section.start, section.end)
         if section.id == _CUSTOM:
-            if reader.name() == "producers" and depth == 1:
-                content.producers += self._producers(reader)
+            if reader.name() == PRODUCERS_SECTION:
+                content.producers += read_producers(reader, self._budget)
         elif section.id in (_CORE_MODULE, _COMPONENT):
             content.children.append(self._nested(section, depth))
         elif section.id == _IMPORT:
             for _ in range(reader.u32()):
                 self._add_name(reader, content.imports, "import")
                 _skip_extern_description(reader)
-            _require_end(reader)
+            reader.require_end()
         elif section.id == _EXPORT:
             for _ in range(reader.u32()):
                 self._add_name(reader, content.exports, "export")
                 _skip_export_target(reader)
-            _require_end(reader)
+            reader.require_end()
         elif section.id > _LAST_SECTION:
             raise reader.error("unknown section", got=str(section.id))
 
@@ -245,31 +241,29 @@ class _Description:
         seen = reader.take(PREAMBLE_BYTES)
         if seen != preamble:
             raise reader.error("wrong preamble", expected=preamble.hex(), got=seen.hex())
-        content = (
-            _Content()
-            if is_module
-            else self._component(section.start, section.end, depth=depth + 1)
-        )
+        children: tuple[Nested, ...] = ()
+        found: CoreModuleFacts | _Content
+        if is_module:
+            found = describe_core_module(self._data, section.start, section.end, self._budget)
+        else:
+            found = self._component(section.start, section.end, depth=depth + 1)
+            children = tuple(found.children)
         digest = hashlib.sha256(memoryview(self._data)[section.start : section.end])
         return Nested(
             kind=NestedKind.CORE_MODULE if is_module else NestedKind.COMPONENT,
             offset_bytes=section.start,
             size_bytes=section.end - section.start,
             sha256=Digest(algorithm=Algorithm.SHA256, hex=digest.hexdigest()),
-            imports=tuple(sorted(content.imports)),
-            exports=tuple(sorted(content.exports)),
-            children=tuple(content.children),
+            imports=tuple(sorted(found.imports)),
+            exports=tuple(sorted(found.exports)),
+            producers=tuple(found.producers),
+            children=children,
         )
-
-    def _count_name(self, reader: WasmReader) -> None:
-        self._names_left -= 1
-        if self._names_left < 0:
-            raise reader.error("too many names", expected=f"at most {LIMITS.component_names}")
 
     def _add_name(self, reader: WasmReader, names: dict[str, None], what: str) -> None:
         # importname' and exportname': 0 and 1 are the same; 2 carries options that none of our
         # interfaces has, and skipping what could change a name's meaning is not reading it.
-        self._count_name(reader)
+        self._budget.spend(reader)
         form = reader.byte()
         if form > 1:
             raise reader.error("unknown form of name", expected="0 or 1", got=str(form))
@@ -277,23 +271,6 @@ class _Description:
         if name in names:
             raise reader.error(f"{what} occurs twice", got=repr(name)[:80])
         names[name] = None
-
-    def _producers(self, reader: WasmReader) -> list[Producer]:
-        # tool-conventions, ProducersSection.md: fields, each with pairs of name and version.
-        found = []
-        for _ in range(reader.u32()):
-            self._count_name(reader)
-            field = reader.name()
-            for _ in range(reader.u32()):
-                self._count_name(reader)
-                found.append(Producer(field=field, name=reader.name(), version=reader.name()))
-        _require_end(reader)
-        return found
-
-
-def _require_end(reader: WasmReader) -> None:
-    if reader.has_more():
-        raise reader.error("section has bytes left over")
 
 
 def _skip_export_target(reader: WasmReader) -> None:

@@ -1,5 +1,6 @@
 """What a developer says of an app and its model that no byte can tell: `model-card.toml`."""
 
+import re
 from typing import Final
 
 from infwasi_sign.quick_dataclass import dataclass
@@ -9,6 +10,17 @@ DECLARED_PROPERTY: Final = "infwasi:declared"
 
 Everything else in a BOM is derived from it and from bytes, and is derived again at verification.
 """
+
+
+# CycloneDX has no member for what a metric is about, so its type must tell.
+SECURITY_WORDS: Final = (
+    r"secur|robust|advers|attack|jailbreak|inject|toxic|harm|vulnerab|cvss|privacy|leak|refus"
+)
+
+
+def is_security_metric(kind: str) -> bool:
+    """Whether a metric of this type is one of security (G7, KPI-01) and not of performance."""
+    return re.search(SECURITY_WORDS, kind, re.IGNORECASE) is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +77,7 @@ class EnergyConsumption:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeclaredMetric:
-    """A measured quality of the model, as somebody reports it; values are texts, as in CycloneDX."""
+    """A measured quality of the model, as somebody reports it; values are texts in CycloneDX."""
 
     type: str
     value: str
@@ -108,18 +120,25 @@ class Declared:
     model_producer: str | None = None
     model_authors: tuple[str, ...] = ()
     model_license: str | None = None
+    model_license_url: str | None = None
     model_url: str | None = None
     model_purl: str | None = None
     model_released: str | None = None
     model_task: str | None = None
     model_inputs: tuple[str, ...] = ()
     model_outputs: tuple[str, ...] = ()
+    model_base_models: tuple[str, ...] = ()
+    model_languages: tuple[str, ...] = ()
+    model_tags: tuple[str, ...] = ()
+    model_library: str | None = None
     openness_weights: str | None = None
     openness_architecture: str | None = None
     openness_data: str | None = None
     openness_training: str | None = None
     training_approach: str | None = None
     training_description: str | None = None
+    training_hardware: str | None = None
+    training_co2_tonnes: str | None = None
     use_users: tuple[str, ...] = ()
     use_cases: tuple[str, ...] = ()
     use_limitations: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from infwasi_sign.domain.agreement import Agreed
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import EntryRole, Manifest
+from infwasi_sign.domain.origin import ORIGIN_PREFIX
 from infwasi_sign.domain.rules import Facts, FactValue
 from infwasi_sign.domain.signer import SignerIdentity
 
@@ -144,7 +145,14 @@ def measured_facts(
         ),
         "model.parameters": sum(model.parameter_count for model in models),
         "bom.properties": tuple(
-            sorted({n for c in agreed.bom.components for n, _ in c.properties})
+            sorted(
+                {
+                    name
+                    for component in agreed.bom.components.values()
+                    for name in component.properties
+                    if not name.startswith(ORIGIN_PREFIX)
+                }
+            )
         ),
     }
     if level is not None:

@@ -1,6 +1,8 @@
 """The cursor with which a GGUF header is read: every step is checked before it is taken."""
 
 import struct
+from itertools import repeat
+from operator import length_hint
 from typing import Final, Protocol
 
 from infwasi_sign.domain.limits import KIB, LIMITS
@@ -28,15 +30,18 @@ class ByteSource(Protocol):
 class Cursor:
     """A place in the first bytes of a source, which fetches more only when they are needed.
 
-    ``place`` is what is being read, for messages: `metadata[12] 'general.name'`. Every method
-    raises MalformedError when the file ends or a limit is passed; nothing is fetched before both
-    are known to be kept.
+    ``likely_bytes`` is how many will probably be needed; so many are fetched at once, within the
+    limits. ``place`` is what is being read, for messages: `metadata[12] 'general.name'`.
+
+    Every method raises MalformedError when the file ends or a limit is passed; nothing is fetched
+    before both are known to be kept.
     """
 
-    __slots__ = ("_elements_left", "_source", "buffer", "place", "position")
+    __slots__ = ("_elements_left", "_first_read_bytes", "_source", "buffer", "place", "position")
 
-    def __init__(self, source: ByteSource) -> None:
+    def __init__(self, source: ByteSource, *, likely_bytes: int = _FIRST_READ_BYTES) -> None:
         self._source = source
+        self._first_read_bytes = max(_FIRST_READ_BYTES, likely_bytes)
         self._elements_left = LIMITS.gguf_array_elements
         self.buffer = b""
         self.position = 0
@@ -144,7 +149,7 @@ class Cursor:
                 got=f"at least {end}",
             )
         have = len(self.buffer)
-        wanted = max(_FIRST_READ_BYTES, 2 * have)
+        wanted = max(self._first_read_bytes, 2 * have)
         while wanted < end:
             wanted *= 2
         wanted = min(wanted, total, LIMITS.gguf_header_bytes)
@@ -162,12 +167,15 @@ def _skip_strings(buffer: bytes, position: int, count: int) -> tuple[int, int]:
     Returns the new position, which may lie beyond the buffer, and how many it stepped over.
     """
     read, limit_bytes = _read_u64, LIMITS.gguf_string_bytes
-    for done in range(count):
-        try:
-            size: int = read(buffer, position)[0]
-        except struct.error:
-            return position, done
-        if size > limit_bytes:
-            return position, done
-        position += 8 + size
-    return position, count
+    steps = repeat(None, count)  # makes no number for each, as `range` does
+    try:
+        for _ in steps:
+            (size,) = read(buffer, position)
+            if size > limit_bytes:
+                break
+            position += 8 + size
+        else:
+            return position, count
+    except struct.error:
+        pass  # the buffer ends here
+    return position, count - length_hint(steps) - 1

@@ -4,17 +4,22 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from infwasi_sign.domain.gguf_general import (
+    BaseModel,
+    DatasetFacts,
+    base_models,
+    count_of,
+    datasets,
+    general_texts,
+    text_of,
+    texts_of,
+)
 from infwasi_sign.domain.gguf_header import GgufHeader
-from infwasi_sign.domain.gguf_types import FILE_TYPES, GgufArray, TensorInfo, ValueType
+from infwasi_sign.domain.gguf_types import FILE_TYPES, TensorInfo
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import MalformedError
 from infwasi_sign.quick_dataclass import dataclass
 
-_LIST_ELEMENTS: Final = 1024  # of languages or tags; ISO 639-1 knows 183 languages
-_UNSIGNED: Final = frozenset(
-    # gguf.md: counts are uint64 by convention, "some models may use uint32"; smaller ones fit too
-    {ValueType.UINT8, ValueType.UINT16, ValueType.UINT32, ValueType.UINT64}
-)
 _NO_TOKENIZER: Final = frozenset({"none", "no_vocab"})  # llama-vocab.cpp, LLAMA_VOCAB_TYPE_NONE
 
 
@@ -32,7 +37,8 @@ class ModelFacts:
     """Facts of a GGUF header; ``None`` and empty tuples where the file says nothing.
 
     ``context_length`` is in tokens; ``file_type`` is the label of `general.file_type`, whereas
-    ``quantization`` counts the tensors themselves, sorted by type name.
+    ``quantization`` counts the tensors themselves, sorted by type name. ``general`` has every
+    `general.*` key as text (``gguf_general.general_texts``), also those that have a field.
     """
 
     architecture: str
@@ -42,7 +48,23 @@ class ModelFacts:
     size_label: str | None
     organization: str | None
     author: str | None
+    finetune: str | None
+    description: str | None
+    quantized_by: str | None
     license: str | None
+    license_name: str | None
+    license_link: str | None
+    url: str | None
+    doi: str | None
+    uuid: str | None
+    repo_url: str | None
+    source_url: str | None
+    source_doi: str | None
+    source_uuid: str | None
+    source_repo_url: str | None
+    base_models: tuple[BaseModel, ...]
+    datasets: tuple[DatasetFacts, ...]
+    general: tuple[tuple[str, str], ...]
     languages: tuple[str, ...]
     tags: tuple[str, ...]
     context_length: int | None
@@ -69,32 +91,48 @@ def model_facts(header: GgufHeader) -> ModelFacts:
     Raises:
         MalformedError: no architecture, or a well-known key of another type than gguf.md gives it.
     """
-    architecture = _text(header, "general.architecture")
+    architecture = text_of(header, "general.architecture")
     if not architecture:
         raise MalformedError("architecture is missing", where="metadata 'general.architecture'")
     parameters = sum(tensor.element_count for tensor in header.tensors)
     data_bytes = sum(tensor.size_bytes for tensor in header.tensors)
-    tokenizer_model = _text(header, "tokenizer.ggml.model")
+    tokenizer_model = text_of(header, "tokenizer.ggml.model")
     return ModelFacts(
         architecture=architecture,
-        name=_text(header, "general.name"),
-        version=_text(header, "general.version"),
-        basename=_text(header, "general.basename"),
-        size_label=_text(header, "general.size_label"),
-        organization=_text(header, "general.organization"),
-        author=_text(header, "general.author"),
-        license=_text(header, "general.license"),
-        languages=_texts(header, "general.languages"),
-        tags=_texts(header, "general.tags"),
-        context_length=_count(header, f"{architecture}.context_length"),
-        embedding_length=_count(header, f"{architecture}.embedding_length"),
-        block_count=_count(header, f"{architecture}.block_count"),
+        name=text_of(header, "general.name"),
+        version=text_of(header, "general.version"),
+        basename=text_of(header, "general.basename"),
+        size_label=text_of(header, "general.size_label"),
+        organization=text_of(header, "general.organization"),
+        author=text_of(header, "general.author"),
+        finetune=text_of(header, "general.finetune"),
+        description=text_of(header, "general.description"),
+        quantized_by=text_of(header, "general.quantized_by"),
+        license=text_of(header, "general.license"),
+        license_name=text_of(header, "general.license.name"),
+        license_link=text_of(header, "general.license.link"),
+        url=text_of(header, "general.url"),
+        doi=text_of(header, "general.doi"),
+        uuid=text_of(header, "general.uuid"),
+        repo_url=text_of(header, "general.repo_url"),
+        source_url=text_of(header, "general.source.url"),
+        source_doi=text_of(header, "general.source.doi"),
+        source_uuid=text_of(header, "general.source.uuid"),
+        source_repo_url=text_of(header, "general.source.repo_url"),
+        base_models=base_models(header),
+        datasets=datasets(header),
+        general=general_texts(header),
+        languages=texts_of(header, "general.languages"),
+        tags=texts_of(header, "general.tags"),
+        context_length=count_of(header, f"{architecture}.context_length"),
+        embedding_length=count_of(header, f"{architecture}.embedding_length"),
+        block_count=count_of(header, f"{architecture}.block_count"),
         file_type=_file_type(header),
         quantization=_census(header.tensors),
         parameter_count=parameters,
         bits_per_weight=8 * data_bytes / parameters if parameters else None,
         tokenizer_model=tokenizer_model,
-        tokenizer_pre=_text(header, "tokenizer.ggml.pre"),
+        tokenizer_pre=text_of(header, "tokenizer.ggml.pre"),
         chat_template=_chat_template(header),
         has_tokenizer=(
             tokenizer_model is not None
@@ -104,51 +142,14 @@ def model_facts(header: GgufHeader) -> ModelFacts:
     )
 
 
-def _wrong_type(key: str, expected: str, got: str) -> MalformedError:
-    return MalformedError(
-        "value has the wrong type", where=f"metadata {key[:80]!r}", expected=expected, got=got
-    )
-
-
-def _text(header: GgufHeader, key: str) -> str | None:
-    found = header.metadata.get(key)
-    if found is None:
-        return None
-    if not isinstance(found.value, str):
-        raise _wrong_type(key, "string", found.type.label)
-    return found.value
-
-
-def _texts(header: GgufHeader, key: str) -> tuple[str, ...]:
-    found = header.metadata.get(key)
-    if found is None:
-        return ()
-    array = found.value
-    if not isinstance(array, GgufArray):
-        raise _wrong_type(key, "array of string", found.type.label)
-    # An empty list has no elements whose type could matter; writers differ in what they put there.
-    if array.element_type is not ValueType.STRING and array.count:
-        raise _wrong_type(key, "array of string", f"array of {array.element_type.label}")
-    return tuple(str(text) for text in header.materialise(array, at_most=_LIST_ELEMENTS))
-
-
-def _count(header: GgufHeader, key: str) -> int | None:
-    found = header.metadata.get(key)
-    if found is None:
-        return None
-    if found.type not in _UNSIGNED or not isinstance(found.value, int):
-        raise _wrong_type(key, "unsigned integer", found.type.label)
-    return found.value
-
-
 def _file_type(header: GgufHeader) -> str | None:
     """The label of the file type; a number newer than our table is told as it is."""
-    number = _count(header, "general.file_type")
+    number = count_of(header, "general.file_type")
     return None if number is None else FILE_TYPES.get(number, f"unknown ({number})")
 
 
 def _chat_template(header: GgufHeader) -> str | None:
-    template = _text(header, "tokenizer.chat_template")
+    template = text_of(header, "tokenizer.chat_template")
     if template is None:
         return None
     size = len(template.encode())

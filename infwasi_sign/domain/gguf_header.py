@@ -90,8 +90,10 @@ class GgufHeader:
         return tuple(self.elements(array))
 
 
-def parse(source: ByteSource) -> GgufHeader:
-    """Read the header of a GGUF file.
+def parse(source: ByteSource, *, likely_bytes: int = 0) -> GgufHeader:
+    """Read the header of a GGUF file, which is said to be ``likely_bytes`` long.
+
+    Nothing depends on that but how much is fetched at once: a vocabulary is megabytes.
 
     The checks, in order: 1. magic, version, byte order; 2. counts, against the limits and the
     file's size, before any loop; 3. metadata; 4. alignment; 5. tensor table; 6. padding; 7. the
@@ -100,7 +102,7 @@ def parse(source: ByteSource) -> GgufHeader:
     Raises:
         MalformedError: naming the pair or tensor and the byte.
     """
-    cursor = Cursor(source)
+    cursor = Cursor(source, likely_bytes=likely_bytes)
     version = _version(cursor)  # 1
     tensor_count, pair_count = _counts(cursor)  # 2
     metadata = _metadata(cursor, pair_count)  # 3

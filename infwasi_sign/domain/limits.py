@@ -59,6 +59,8 @@ class Limits:
     bom_xml_depth: int = 64  # XML has up to two elements where JSON has a level
     bom_objects: int = 200_000  # of JSON; an SBOM of 10,000 components has about 100,000
     bom_components: int = 20_000  # each takes 1 ms and 20 KiB to convert
+    bom_schema_pairs: int = 8_000_000  # of items of lists; the validator compares each: 10 s
+    bom_schema_address_characters: int = 200_000  # of URLs; its grammar takes 0.2 ms each: 40 s
 
     # --- GGUF header (docs/format.md section 6)
     gguf_header_bytes: int = 256 * MIB  # the largest known (262k-token vocabularies) are 16 MiB
@@ -69,6 +71,12 @@ class Limits:
     gguf_key_bytes: int = 65_535  # gguf.md: "up to at most 2^16-1 bytes long"
     gguf_array_depth: int = 4
     chat_template_bytes: int = 256 * KIB  # the longest published one is about 30 KiB
+
+    # --- ML-BOM
+    general_keys: int = 1024  # `general.*`; a merge of 100 models with all about them has 900
+    general_text_bytes: int = 16 * KIB  # of one as text; descriptions have below 2 KiB
+    general_total_bytes: int = 256 * KIB  # of all, keys included; they stand in the BOM
+    general_numbered: int = 256  # base models or datasets
 
     # --- component binary
     component_sections: int = 100_000
@@ -87,6 +95,18 @@ class Limits:
     # --- code of a component (domain/component_code.py has the reason)
     function_bytes: int = 512 * KIB  # componentize-py makes one of 417 KiB
     function_local_bytes: int = 100_000_000  # locals x bytes: 0.8 s, 300 MiB; tools make 23 million
+
+    # --- ML-BOM
+    declared_name_characters: int = 256  # of a name; Hugging Face's are below 100
+    declared_text_characters: int = 4096  # of a description: a page and a half
+    declared_url_characters: int = 2048  # what browsers and proxies take at least
+    declared_list: int = 64  # entries of a list
+    declared_rows: int = 64  # tables of an array; the longest known list of datasets has 40
+    declared_metrics: int = 1024  # cards of embedding models list hundreds of benchmarks
+    declared_vulnerabilities: int = 1024  # of a VEX document that is attached
+    front_matter_bytes: int = 512 * KIB  # the largest cards with benchmarks have about 250
+    front_matter_depth: int = 12  # `model-index` with its values nests 9 deep
+    declared_bytes: int = 1 * MIB  # of all texts together, UTF-8; so they fit into a BOM twice
 
     # --- settings and infwasi.toml
     toml_bytes: int = 1 * MIB

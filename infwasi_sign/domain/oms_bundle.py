@@ -7,7 +7,6 @@ must not pass for one of these.
 
 import hashlib
 import json
-import textwrap
 from collections.abc import Mapping
 from typing import Final, TypeAlias, assert_never
 
@@ -15,6 +14,7 @@ from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import BUNDLE_MEDIA_TYPE, PAYLOAD_TYPE, Envelope
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.material import SigningMode, decode_base64, encode_base64
+from infwasi_sign.domain.pem import pem_text
 from infwasi_sign.domain.strict_json import Cursor
 from infwasi_sign.errors import MalformedError
 from infwasi_sign.quick_dataclass import dataclass
@@ -24,7 +24,6 @@ _HEX: Final = frozenset("0123456789abcdef")
 _KEY_DETAILS: Final = frozenset(
     {"PKIX_ECDSA_P256_SHA_256", "PKIX_ECDSA_P384_SHA_384", "PKIX_ECDSA_P521_SHA_512"}
 )
-_PEM_LINE: Final = 64  # RFC 7468 section 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,9 +81,7 @@ class OmsBundle:
 
 def oms_key_hint(spki_der: bytes) -> str:
     """The hint that `model_signing` demands: hex SHA-256 of the PEM text with its last line end."""
-    body = "\n".join(textwrap.wrap(encode_base64(spki_der), _PEM_LINE))
-    pem = f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"
-    return hashlib.sha256(pem.encode("ascii")).hexdigest()
+    return hashlib.sha256(pem_text("PUBLIC KEY", spki_der).encode("ascii")).hexdigest()
 
 
 # --- writing ---------------------------------------------------------------------------------

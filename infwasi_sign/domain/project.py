@@ -16,6 +16,7 @@ from infwasi_sign.errors import UndecidedError
 from infwasi_sign.quick_dataclass import dataclass
 
 PROJECT_FILE: Final = "infwasi.toml"
+MODEL_CARD_FILE: Final = "model-card.toml"  # beside it, read by domain/declared_file.py
 
 _TEMPLATE: Final = """\
 # infwasi.toml: what `infwasi pack` builds. Commented lines show the defaults.
@@ -45,6 +46,9 @@ max-tokens = 256
 # top-p = 0.95              # 1.0 is off
 # min-p = 0.05              # 0.0 is off
 # repeat-penalty = 1.0      # 1.0 is off
+
+# [model-card]              # what bytes cannot say; `infwasi init --model-card` writes one
+# path = "model-card.toml"  # default: the one beside this file, if there is one
 
 # [component]
 # inference = "my_inference.wasm"   # your own inference component in place of the stock one
@@ -98,6 +102,7 @@ class Project:
     top_p: float = 0.95
     min_p: float = 0.05
     repeat_penalty: float = 1.0
+    model_card_path: PurePath | None = None
     inference_path: PurePath | None = None
     # what the file says of [limits]; the rest of them `pack` may measure
     stated_limits: frozenset[str] = field(default=frozenset(), compare=False)
@@ -172,6 +177,7 @@ _KEYS: Final[Mapping[str, Mapping[str, _Key]]] = {
         "min-p": _Key("min_p", float, 0, 1),
         "repeat-penalty": _Key("repeat_penalty", float, SAMPLING_MIN, SAMPLING_MAX),
     },
+    "model-card": {"path": _Key("model_card_path", PurePath)},
     "component": {"inference": _Key("inference_path", PurePath)},
     "limits": {
         "memory-mib": _Key("memory_mib", int, 1, 4095),

@@ -5,7 +5,6 @@ member that is not in the schema is a new version of it.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -121,7 +120,7 @@ class Accepted:
     level: str
     level_reason: str
     confinement: tuple[LayerReport, ...] = ()
-    verdict: Verdict = field(default=Verdict.VERIFIED, init=False)
+    verdict = Verdict.VERIFIED  # of the class: nobody makes another
 
     def to_json(self) -> JsonObject:
         """The result for machines."""
@@ -157,7 +156,7 @@ class AcceptedModel:
     files: tuple[ComputedEntry, ...]
     ignored: tuple[str, ...]
     confinement: tuple[LayerReport, ...] = ()
-    verdict: Verdict = field(default=Verdict.VERIFIED, init=False)
+    verdict = Verdict.VERIFIED  # of the class: nobody makes another
 
     def to_json(self) -> JsonObject:
         """The result for machines."""

@@ -140,9 +140,45 @@ class Settings:
             document["seed"] = self.seed
         return rfc8785.dumps(document)
 
+    def facts(self) -> dict[str, str]:
+        """What a bill of materials says of the settings, as text: `none` where nothing is set.
+
+        Prompts are told by their SHA-256 and their size, for they may be what somebody wants to
+        keep; the decimals have no zeros at their end.
+        """
+        found = {
+            "model": self.model,
+            "context-tokens": str(self.context_tokens),
+            "max-tokens": str(self.max_tokens),
+            "temperature": _decimal(self.temperature),
+            "top-k": str(self.top_k),
+            "top-p": _decimal(self.top_p),
+            "min-p": _decimal(self.min_p),
+            "repeat-penalty": _decimal(self.repeat_penalty),
+            "seed": "none" if self.seed is None else str(self.seed),
+            "stop": rfc8785.dumps(self.stop).decode() if self.stop else "none",
+            "limit:memory-bytes": str(self.limits.memory_bytes),
+            "limit:prompt-bytes": str(self.limits.prompt_bytes),
+            "limit:output-bytes": str(self.limits.output_bytes),
+            "limit:wall-clock-seconds": str(self.limits.wall_clock_seconds),
+        }
+        for name, prompt in (
+            ("system-prompt", self.system_prompt),
+            ("default-prompt", self.default_prompt),
+        ):
+            data = None if prompt is None else prompt.encode()
+            digest = "none" if data is None else hashlib.sha256(data).hexdigest()
+            found[f"{name}:sha256"] = digest
+            found[f"{name}:size"] = str(len(data or b""))
+        return found
+
     def digest(self) -> Digest:
         """SHA-256 of `to_json`; what the manifest states."""
         return Digest(algorithm=Algorithm.SHA256, hex=hashlib.sha256(self.to_json()).hexdigest())
+
+
+def _decimal(value: float) -> str:
+    return f"{value:.6f}".rstrip("0").removesuffix(".")
 
 
 def _check_type(where: str, value: object, wanted: type) -> None:

@@ -22,6 +22,14 @@ JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, J
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NOT_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"[]{}")))
 _ONE_BRACKET_KIND: Final = bytes.maketrans(b"{}", b"[]")
+_FRACTION: Final = re.compile(r'(?:^|":|[\[,])-?[0-9]+[.e]')  # also finds some texts
+_ENCODER: Final = json.JSONEncoder(
+    ensure_ascii=False,
+    check_circular=False,
+    allow_nan=False,
+    sort_keys=True,
+    separators=(",", ":"),
+)
 _SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _INTEGER_CHARACTERS: Final = len(str(-LIMITS.json_integer))
 
@@ -65,6 +73,24 @@ def canonical(value: JsonValue) -> bytes:
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as e:
         # NOTE: rfc8785 0.1.4 lets a member name with a lone surrogate fail in `encode`.
+        raise MalformedError("value has no canonical form", got=ascii(str(e))[:80]) from e
+
+
+def canonical_quickly(value: JsonValue) -> bytes:
+    """What `canonical` gives, of values that we made ourselves: many times as fast.
+
+    Names are ASCII, which sorts in the order of RFC 8785 section 3.2.3, and integers are within
+    ``LIMITS.json_integer``. A fraction, or what may be one, is left to `canonical`.
+
+    Raises:
+        MalformedError: as `canonical`.
+    """
+    try:
+        text = _ENCODER.encode(value)
+        if _FRACTION.search(text):
+            return canonical(value)
+        return text.encode()
+    except ValueError as e:  # NaN and infinities; UnicodeEncodeError, a lone surrogate
         raise MalformedError("value has no canonical form", got=ascii(str(e))[:80]) from e
 
 

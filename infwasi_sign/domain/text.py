@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from functools import cache
 from typing import Final
 
 # C0 without tab and newline, DEL, C1 (ECMA-48); soft hyphen; zero-width characters; bidirectional
@@ -17,8 +18,6 @@ _INVISIBLE: Final = (
     "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0080-\U000e0fff"
 )
-_UNSAFE: Final = re.compile(f"[{_HIDDEN}]")
-_UNSAFE_OR_LAYOUT: Final = re.compile(f"[\t\n{_HIDDEN}{_INVISIBLE}]")
 _COMMAND: Final = re.compile(r"##(?=\[|vso\[)")
 _LINE_COMMAND: Final = re.compile(r"^(\s*)::")
 
@@ -30,8 +29,21 @@ def escape_controls(text: str, *, keep_layout: bool = True) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    pattern = _UNSAFE if keep_layout else _UNSAFE_OR_LAYOUT
-    return pattern.sub(lambda match: f"\\u{{{ord(match.group()):x}}}", text)
+    return _unsafe(keep_layout).sub(lambda match: f"\\u{{{ord(match.group()):x}}}", text)
+
+
+@cache
+def _unsafe(keep_layout: bool) -> re.Pattern[str]:
+    """Compiled when somebody needs it: most texts are printable ASCII."""
+    return re.compile(f"[{_HIDDEN}]" if keep_layout else f"[\t\n{_HIDDEN}{_INVISIBLE}]")
+
+
+def find_hidden(text: str, *, keep_layout: bool = True) -> str | None:
+    """The first character that `escape_controls` would show in another way, if there is one."""
+    if text.isascii() and text.isprintable():
+        return None
+    found = _unsafe(keep_layout).search(text)
+    return None if found is None else found.group()
 
 
 def harmless_line(text: str) -> str:

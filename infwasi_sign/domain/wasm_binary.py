@@ -6,6 +6,7 @@ Source: WebAssembly core specification, chapter 5; component-model, design/mvp/B
 from collections.abc import Iterator
 from typing import Final
 
+from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.errors import MalformedError
 from infwasi_sign.quick_dataclass import dataclass
 
@@ -58,16 +59,42 @@ class WasmReader:
 
     def u32(self) -> int:
         """An unsigned LEB128 number of at most 5 bytes (core specification section 5.2.2)."""
+        at = self.offset
+        if at < self._end and self._data[at] < 0x80:  # of nearly all
+            self.offset = at + 1
+            return self._data[at]
+        return self._unsigned(32, 5)
+
+    def u64(self) -> int:
+        """An unsigned LEB128 number of at most 10 bytes."""
+        return self._unsigned(64, 10)
+
+    def s33(self) -> int:
+        """A signed LEB128 number of at most 5 bytes: a heap type (core specification 5.3.3)."""
         value = 0
         for shift in range(0, 35, 7):
             byte = self.byte()
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
+                value -= (byte & 0x40) << (shift + 1)
                 break
         else:
             raise self.error("integer is longer than 5 bytes")
-        if value >= 2**32:
-            raise self.error("integer does not fit 32 bits", got=str(value))
+        if not -(2**32) <= value < 2**32:
+            raise self.error("integer does not fit 33 bits", got=str(value))
+        return value
+
+    def _unsigned(self, bits: int, most_bytes: int) -> int:
+        value = 0
+        for shift in range(0, 7 * most_bytes, 7):
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+        else:
+            raise self.error(f"integer is longer than {most_bytes} bytes")
+        if value >= 1 << bits:
+            raise self.error(f"integer does not fit {bits} bits", got=str(value))
         return value
 
     def name(self) -> str:
@@ -86,6 +113,11 @@ class WasmReader:
             start = self.skip(size_bytes)
             yield Section(id=section_id, start=start, end=self.offset)
 
+    def require_end(self) -> None:
+        """Refuse bytes that are left over."""
+        if self.has_more():
+            raise self.error("section has bytes left over")
+
     def error(
         self, what: str, *, expected: str | None = None, got: str | None = None
     ) -> MalformedError:
@@ -93,6 +125,34 @@ class WasmReader:
         return MalformedError(
             what, where=f"component at offset {self.offset}", expected=expected, got=got
         )
+
+
+class WasmBudget:
+    """How many names and sections may still be read of a file, on all its levels together."""
+
+    def __init__(self) -> None:
+        self._names = LIMITS.component_names
+        self._sections = LIMITS.component_sections
+
+    def spend(self, reader: WasmReader) -> None:
+        """Count one name.
+
+        Raises:
+            MalformedError: there are too many.
+        """
+        self._names -= 1
+        if self._names < 0:
+            raise reader.error("too many names", expected=f"at most {LIMITS.component_names}")
+
+    def spend_section(self, reader: WasmReader) -> None:
+        """Count one section.
+
+        Raises:
+            MalformedError: there are too many.
+        """
+        self._sections -= 1
+        if self._sections < 0:
+            raise reader.error("too many sections", expected=f"at most {LIMITS.component_sections}")
 
 
 def encode_u32(value: int) -> bytes:

@@ -1,7 +1,6 @@
 """The seams between the use cases and the world. Each is a Protocol of at most three methods."""
 
 from infwasi_sign.ports.packaging import (
-    BomWriter,
     Composed,
     Composer,
     EntryFile,
@@ -29,7 +28,6 @@ from infwasi_sign.ports.running import (
 )
 
 __all__ = (
-    "BomWriter",
     "Composed",
     "Composer",
     "EntryFile",

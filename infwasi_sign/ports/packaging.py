@@ -12,7 +12,6 @@ from infwasi_sign.quick_dataclass import dataclass
 if TYPE_CHECKING:  # a seam costs nobody the import of what lies behind it
     from pathlib import Path
 
-    from infwasi_sign.domain.bom import BomFacts
     from infwasi_sign.domain.bundle import Bundle
     from infwasi_sign.domain.gguf import GgufHeader
     from infwasi_sign.domain.identity_record import Remembered
@@ -250,18 +249,6 @@ class ModelSource(Protocol):
         self, header: GgufHeader, copy: Tee | None, progress: Progress | None
     ) -> ModelDigests:
         """All digests in one pass, which also feeds ``copy``."""
-        ...
-
-
-class BomWriter(Protocol):
-    """Writes facts as a bill of materials."""
-
-    def write(self, facts: BomFacts, tools: Mapping[str, str]) -> bytes:
-        """The same bytes for the same facts and tools, on any machine."""
-        ...
-
-    def renew(self, bom: bytes, timestamp: str) -> bytes:
-        """What was written before, issued at another time; nothing else in it changes."""
         ...
 
 

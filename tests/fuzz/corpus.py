@@ -14,8 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from infwasi_sign.adapters.cel import CelCompiler
 from infwasi_sign.adapters.cyclonedx_convert import OutputFormat, convert
 from infwasi_sign.adapters.oms_keys import sign_oms
+from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bundle import Bundle, encode_bundle, parse_bundle
 from infwasi_sign.domain.component import Nested, describe
+from infwasi_sign.domain.declared_codec import declared_tree
+from infwasi_sign.domain.declared_file import parse_model_card
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.facts import FACT_TYPES, FactType
 from infwasi_sign.domain.limits import LIMITS
@@ -32,11 +35,13 @@ from tests import certificate_authority as authority
 from tests import gguf_forge, oms_support
 from tests.conftest import ROOT
 from tests.cyclonedx_samples import of_ours, with_component
+from tests.declared_support import CARD, FILLED
 from tests.forge import MANIFEST, NOW, SETTINGS, TRUSTED
 from tests.gguf_forge import PAIRS, tiny_gguf
 from tests.gym.draft import APP, BOM, MODEL, Honest
 from tests.policy_support import MINIMAL
 from tests.settings_samples import make_settings
+from tests.template_samples import HOSTILE, STOCK
 from tests.test_identity_record import BLAKE3, RECORD, SHA256
 
 BOM_FORMATS: Final[tuple[OutputFormat, ...]] = ("json", "xml")
@@ -193,6 +198,7 @@ def models() -> list[bytes]:
     return [
         tiny_gguf(),
         tiny_gguf(states_alignment=True, alignment=64),
+        tiny_gguf(pairs=gguf_forge.every_general_key()),
         tiny_gguf(pairs=(*PAIRS, gguf_forge.pair("nested", gguf_forge.ARRAY, nested))),
         tiny_gguf(tensors=()),
         tiny_gguf(version=2),
@@ -231,6 +237,25 @@ def projects() -> list[bytes]:
     text = template("capital", PurePath("model.gguf"))
     full = "\n".join(line.removeprefix("# ") for line in text.splitlines())
     return [text.encode(), full.encode(), b'[package]\nname = "x"\nversion = "1"\n']
+
+
+def model_cards() -> list[bytes]:
+    """Model cards: all that can be said, and little."""
+    return [FILLED.encode(), (ROOT / "examples" / "model-card.toml").read_bytes()]
+
+
+def front_matters() -> list[bytes]:
+    """Beginnings of READMEs: with every key that has a place, and with YAML that is refused."""
+    refused = "a: &b [*b, !!int 1, {<<: 2}]\n? |\n  x\n: >-\n  y\n"
+    return [CARD.encode(), f"---\n{refused}---\n".encode(), b"---\nlicense: mit\n---\n"]
+
+
+def declared_facts() -> list[bytes]:
+    """The same facts as JSON."""
+    return [
+        strict_json.canonical(declared_tree(parse_model_card(card, where="card")))
+        for card in model_cards()
+    ]
 
 
 def policies() -> list[bytes]:
@@ -305,7 +330,7 @@ def options() -> list[bytes]:
 
 def templates() -> list[bytes]:
     """Chat templates."""
-    return [text.encode() for text in _TEMPLATES]
+    return [text.encode() for text in (*_TEMPLATES, *STOCK.values(), *HOSTILE) if len(text) < 4096]
 
 
 def public_keys() -> list[bytes]:

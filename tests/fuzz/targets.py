@@ -14,16 +14,20 @@ from infwasi_sign.adapters.certificate_files import parse_certificates_pem
 from infwasi_sign.adapters.certificates import verify_certificate
 from infwasi_sign.adapters.cosign_key import parse_locked_key
 from infwasi_sign.adapters.cyclonedx_convert import convert, read_with_losses
+from infwasi_sign.adapters.front_matter import read_front_matter
 from infwasi_sign.adapters.nn_generation import NnError, parse_options
 from infwasi_sign.adapters.timestamps import verify_timestamp
 from infwasi_sign.domain import der, strict_json
-from infwasi_sign.domain.bom import read_bom, require_agreement
+from infwasi_sign.domain.bom import read_bom
+from infwasi_sign.domain.bom_agreement import require_agreement
 from infwasi_sign.domain.bundle import encode_bundle, parse_bundle, read_bundle
 from infwasi_sign.domain.cel_subset import measure_tree
 from infwasi_sign.domain.cel_tree import read_tree
 from infwasi_sign.domain.chat import Message, Role
 from infwasi_sign.domain.component import describe, find_settings
 from infwasi_sign.domain.component_code import require_compilable
+from infwasi_sign.domain.declared_codec import declared_tree, read_declared
+from infwasi_sign.domain.declared_file import parse_model_card
 from infwasi_sign.domain.gguf import GgufArray, GgufHeader, parse
 from infwasi_sign.domain.gguf_facts import model_facts
 from infwasi_sign.domain.identity_record import IdentityRecord
@@ -40,6 +44,7 @@ from infwasi_sign.domain.rollback import encode_state, parse_state
 from infwasi_sign.domain.settings_layout import from_memory_image, memory_image
 from infwasi_sign.domain.settings_module import read_settings_module, settings_module
 from infwasi_sign.domain.statement import encode_statement, parse_statement
+from infwasi_sign.domain.template_code import template_findings
 from infwasi_sign.domain.trust_authorities import KINDS
 from infwasi_sign.domain.trust_root import changes, parse_trust_root
 from infwasi_sign.domain.world import parts_of, require_app
@@ -175,8 +180,10 @@ def _oms_bundle(data: bytes) -> None:
 @_target(corpus.boms, longest=8192)
 def _bom(data: bytes) -> None:
     value = strict_json.parse(data, where="json", limit_bytes=LIMITS.bundle_bytes)
-    facts = read_bom(strict_json.canonical(value))
-    require_agreement(facts, facts)
+    canonical = strict_json.canonical(value)
+    document = read_bom(canonical)
+    document.declared()
+    require_agreement(document, data, document.tree, canonical)
 
 
 # --- model and component ----------------------------------------------------------------------
@@ -237,6 +244,25 @@ def _project(data: bytes) -> None:
     parse_project(data, {}, where="infwasi.toml").settings()
 
 
+@_target(corpus.model_cards, (UndecidedError,))
+def _model_card(data: bytes) -> None:
+    declared = parse_model_card(data, where="model-card.toml")
+    assert read_declared(declared_tree(declared), "again") == declared
+
+
+@_target(corpus.front_matters, (UndecidedError,))
+def _front_matter(data: bytes) -> None:
+    declared = read_front_matter(data, where="README.md").declared
+    assert read_declared(declared_tree(declared), "again") == declared
+
+
+@_target(corpus.declared_facts)
+def _declared(data: bytes) -> None:
+    """As a BOM carries them: what is accepted has one form."""
+    tree = strict_json.parse(data, where="json", limit_bytes=LIMITS.bom_bytes)
+    assert declared_tree(read_declared(tree, "declared")) == tree
+
+
 @_target(corpus.policies, (UndecidedError,))
 def _policy(data: bytes) -> None:
     found = parse_policy(data, where="policy.toml")
@@ -289,6 +315,16 @@ def _chat_template(data: bytes) -> None:
     segments = chat_template.render(template, _MESSAGES, "<s>", "</s>")
     assert any(_MESSAGES[1].content in segment.text for segment in segments)
     assert all(segment.text for segment in segments)
+
+
+@_target(corpus.templates, ())
+def _template_code(data: bytes) -> None:
+    """Any text has findings or none, the same ones each time, and fit to be printed."""
+    template = data.decode("utf-8", "replace")
+    found = template_findings(template)
+    assert found == template_findings(template)
+    assert list(found) == sorted(set(found))
+    assert all(word.isascii() and word.isprintable() and len(word) < 80 for word in found)
 
 
 # --- keys -------------------------------------------------------------------------------------

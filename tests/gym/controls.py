@@ -19,6 +19,7 @@ from infwasi_sign import verify as verification
 from infwasi_sign.adapters import guarded_file, keys, measuring, package_directory
 from infwasi_sign.domain import (
     agreement,
+    bom_document,
     bundle,
     level_demand,
     manifest,
@@ -28,7 +29,9 @@ from infwasi_sign.domain import (
     strict_json,
     world,
 )
-from infwasi_sign.domain import bom as bom_module
+from infwasi_sign.domain import (
+    bom as bom_module,
+)
 from infwasi_sign.domain.component import ComponentFacts
 from infwasi_sign.domain.digest import Algorithm, Digest, Update
 from infwasi_sign.domain.limits import LIMITS
@@ -170,7 +173,10 @@ FOLDERS: Switch = (package_directory, "_require_folders", _no_folder_counts)
 REGULAR: Switch = (guarded_file, "_require_regular", nothing)
 NO_LINKS: Switch = (guarded_file, "_OPEN_FLAGS", _FOLLOWING)
 FILE_SIZE: Switch = (guarded_file, "_require_size", nothing)
-BOM_SIZE: Switch = (bom_module, "LIMITS", _ROOMY)
+BOM_SIZES: tuple[Switch, ...] = (
+    (bom_document, "LIMITS", _ROOMY),
+    (bom_module, "LIMITS", _ROOMY),
+)
 UNCHANGED: Switch = (guarded_file.LocalFile, "_require_unchanged", nothing)
 HINT: Switch = (keys.KeyVerifier, "verify", _whoever_signed)
 DOUBLES: Switch = (strict_json._Reader, "_object", _last_wins)
@@ -208,7 +214,7 @@ CONTROLS: Final = (
     Control(1, "number of files", (FILE_COUNT, NOTHING_ELSE), ("too-many-files",), 40),
     Control(1, "no other folders", (FOLDERS,), ("folders-beside",)),
     Control(1, "no links", (REGULAR, NO_LINKS), ("file-of-another-kind",)),
-    Control(1, "size of files", (FILE_SIZE, BOM_SIZE), ("bom-beyond-its-bound",), 3),
+    Control(1, "size of files", (FILE_SIZE, *BOM_SIZES), ("bom-beyond-its-bound",), 3),
     Control(1, "the directory that was asked for", (SAME_DIRECTORY,), ("directory-exchanged",)),
     Control(2, "one byte form of the bundle", (BUNDLE_FORM,), ("bundle-written-otherwise",)),
     Control(2, "members of the bundle", (MEMBERS, BUNDLE_FORM), ("bundle-says-other",)),
@@ -248,11 +254,11 @@ CONTROLS: Final = (
     Control(5, "size of entries", (SIZE, BOM), ("number-lies",)),
     Control(5, "digests", (DIGEST,), ("bit-flips",)),
     Control(5, "fs-verity digest", (VERITY,), ("digest-lies",), 1000),
-    Control(6, "nothing but parts", (KNOWN_PARTS,), ("part-smuggled-in",)),
+    Control(6, "nothing but parts", (KNOWN_PARTS, BOM), ("part-smuggled-in",)),
     Control(6, "world of the app", (ENDS_OF_WORLD, IMPORTS, BOM), ("imports-smuggled-in",)),
     Control(6, "parts", (PARTS, BOM), ("parts-lie",)),
     Control(6, "statement and bytes", (EQUAL,), ("imports-and-exports-lie", "model-lies")),
-    Control(6, "settings", (EQUAL, BOM), ("digest-lies",)),
+    Control(6, "settings", (EQUAL,), ("digest-lies",)),
     Control(6, "declared model", (DECLARED, BOM), ("model-lies",)),
     Control(6, "evidence", (EVIDENCE, BOM), ("evidence-lies",)),
     Control(6, "BOM", (BOM,), ("bom-says-other", "bom-has-surplus", "tensors-signed")),

@@ -25,7 +25,7 @@ from infwasi_sign.errors import MalformedError
 from infwasi_sign.pack import Companion
 from infwasi_sign.signatures import counter_signature_name
 from tests import forge
-from tests.forge import MANIFEST, NOW, TRUSTED, VectorSigner
+from tests.forge import MANIFEST, NOW, TRUSTED, VectorSigner, numbered
 from tests.gguf_forge import PAIRS, text_pair, tiny_gguf
 from tests.gym.vouched import BY_KEY, Vouched, certificate_trust
 
@@ -188,7 +188,8 @@ class Draft:
     def _restate_bom(self) -> None:
         """Hashes and sizes of component and model, as their bytes now have them."""
         bom = json.loads(self.content(BOM))
-        for component, name in zip(bom["components"], (APP, MODEL), strict=True):
+        files = zip(bom["components"], (APP, MODEL), strict=False)  # and then its data sets
+        for component, name in files:
             content = self.content(name)
             digests = measure_bytes(content)
             for entry in component["hashes"]:
@@ -197,7 +198,7 @@ class Draft:
             for entry in component["properties"]:
                 if entry["name"] == "infwasi:size":
                     entry["value"] = str(len(content))
-        self.files[BOM] = to_bytes(bom)
+        self.files[BOM] = numbered(bom)
 
     def write(self, folder: Path) -> Path:
         """Make the package below ``folder``; gives its directory."""

@@ -19,6 +19,7 @@ from infwasi_sign.domain.model_digests import header_digest, tensor_table_digest
 from infwasi_sign.domain.wasm_binary import PREAMBLE_BYTES, Section, WasmReader, encode_u32
 from infwasi_sign.errors import RefusedError
 from tests import gguf_forge
+from tests.forge import numbered, replaced_in_bom
 from tests.gguf_forge import PAIRS, TENSORS, Tensor, tiny_gguf
 from tests.gym import json_tricks
 from tests.gym.draft import APP, BOM, MODEL, Draft, Json, mutator, to_bytes
@@ -38,10 +39,11 @@ def _sign_bom(draft: Draft, bom: Json) -> None:
 
 @mutator("bom", 4)
 def bom_says_other(draft: Draft, rng: Random) -> None:
-    """Anything below ``components``: all of it is a fact that bytes prove."""
+    """Anything but the tools: all else follows from bytes, or is tagged as declared."""
     bom = _bom(draft)
-    tricks = [trick for trick in json_tricks.SAYS_OTHER if trick is not json_tricks.add_member]
-    rng.choice(tricks)(bom["components"], rng)
+    member = rng.choice(("components", "components", "dependencies", "services", "metadata"))
+    said = bom[member] if member != "metadata" else bom[member]["component"]
+    rng.choice(json_tricks.SAYS_OTHER)(said, rng)
     _sign_bom(draft, bom)
 
 
@@ -107,10 +109,12 @@ def bom_written_otherwise(draft: Draft, rng: Random) -> None:
 
 @mutator("bom", 0.01)
 def bom_beyond_its_bound(draft: Draft, rng: Random) -> None:
-    """True, signed, in its one byte form, and too large."""
+    """True, signed, in its one byte form, and too large: nobody knows what a tool calls itself."""
     bom = _bom(draft)
-    bom["description"] = "x" * (LIMITS.bom_bytes + rng.randrange(1000))
-    _sign_bom(draft, bom)
+    version = "x" * (LIMITS.bom_bytes + rng.randrange(1000))
+    bom["metadata"]["tools"]["components"][0]["version"] = version
+    draft.files[BOM] = numbered(bom)
+    draft.restate(bom=False)
 
 
 # --- the component ----------------------------------------------------------------------------
@@ -374,10 +378,9 @@ def tensors_signed(draft: Draft, rng: Random) -> None:
 def model_for_one_digest_only(draft: Draft, rng: Random) -> None:
     """SHA-256 of one model and BLAKE3 of another; the verifier computes both."""
     value = draft.statement()
-    bom = draft.content(BOM).decode()
     true_digest = value["subject"][2]["digest"]["sha256"]
     lie = rng.randbytes(32).hex()
-    draft.files[BOM] = bom.replace(true_digest, lie).encode()
+    draft.files[BOM] = replaced_in_bom(draft.content(BOM), true_digest, lie)
     draft.restate(bom=False)
     value = draft.statement()
     value["subject"][2]["digest"]["sha256"] = lie

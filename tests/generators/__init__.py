@@ -1,0 +1,1 @@
+"""Other generators of bills of materials, judged by our checker beside our own (docs/ml-bom.md)."""

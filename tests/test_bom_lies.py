@@ -1,0 +1,61 @@
+"""A BOM that lies is refused by name of the member, even where a trusted key signed the lie."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infwasi_sign.domain import agreement, strict_json
+from tests import forge
+from tests.bom_lies import LIES, Lie
+from tests.test_controls import nothing
+from tests.test_vectors import verdict
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return forge.make_package(tmp_path_factory.mktemp("honest"))
+
+
+def copied(honest: Path, folder: Path) -> Path:
+    return forge.build_case(forge.Case("x", "", "", lambda _: None), folder, honest)
+
+
+def told(one: Lie, package: Path, *, is_signed: bool) -> Path:
+    if is_signed:
+        with forge.edited_bom(package) as bom:
+            one.tell(bom)
+    else:
+        path = package / "bom.cdx.json"
+        bom = json.loads(path.read_bytes())
+        one.tell(bom)
+        path.write_bytes(strict_json.canonical(bom))
+    return package
+
+
+def by_name(one: Lie) -> str:
+    return one.name
+
+
+@pytest.mark.parametrize("one", LIES, ids=by_name)
+def test_a_signed_lie_disagrees_and_has_a_name(one: Lie, honest: Path, tmp_path: Path) -> None:
+    package = told(one, copied(honest, tmp_path), is_signed=True)
+    said = verdict(package)
+    assert said.startswith("disagree: the BOM contradicts the package in "), said
+    where = said.removeprefix("disagree: the BOM contradicts the package in ").partition(" (")[0]
+    assert where == one.where
+
+
+@pytest.mark.parametrize("one", LIES, ids=by_name)
+def test_the_same_lie_unsigned_is_another_file(one: Lie, honest: Path, tmp_path: Path) -> None:
+    package = told(one, copied(honest, tmp_path), is_signed=False)
+    assert verdict(package).startswith("digest: "), verdict(package)
+
+
+@pytest.mark.parametrize("one", LIES, ids=by_name)
+def test_without_the_derivation_the_lie_gets_through(
+    one: Lie, honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = told(one, copied(honest, tmp_path), is_signed=True)
+    monkeypatch.setattr(agreement, "_require_bom", nothing)
+    assert verdict(package) == "verified"
