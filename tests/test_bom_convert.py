@@ -30,12 +30,16 @@ from infwasi_sign.domain.lost_members import lost_members
 from infwasi_sign.domain.model_card import ComponentData, ModelCard, ServiceData
 from infwasi_sign.domain.model_card_json import card_to_json, data_to_json, flow_to_json
 from infwasi_sign.errors import MalformedError
+from tests import forge
+from tests.bom_support import EVERYTHING
 from tests.command_line import infwasi, make_timeless
 from tests.cyclonedx_full import Sampler
 from tests.cyclonedx_samples import bom, full, of_ours, with_component
 from tests.cyclonedx_support import XML_TEXT, complaints, values
+from tests.gguf_forge import every_general_key, tiny_gguf
 
 FORMATS: Final[tuple[OutputFormat, ...]] = ("json", "xml")
+MODEL: Final = pytest.mark.model
 NAMESPACE: Final = "http://cyclonedx.org/schema/bom/1.7"
 bounded = settings(
     max_examples=20,
@@ -125,45 +129,58 @@ def come_through(document: dict[str, Any]) -> None:
                 assert values_of(again.document) == values_of(document)
 
 
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The BOM of a package, as it was signed."""
-    package = make_timeless(tmp_path_factory.mktemp("packed"))
+@pytest.fixture(
+    scope="module", params=["packed", "everything", pytest.param("real", marks=[MODEL])]
+)
+def signed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """BOMs as they are signed: a small one, one with all that can be said, one of a real model."""
+    folder = tmp_path_factory.mktemp("signed")
+    match request.param:
+        case "packed":
+            package = make_timeless(folder)
+        case "everything":
+            rich = tiny_gguf(pairs=every_general_key())
+            package = forge.make_package(folder, model=rich, declared=EVERYTHING)
+        case _:
+            model = request.getfixturevalue("model_path").read_bytes()
+            package = forge.make_package(folder, model=model, is_detached=True)
     return read_any((package / "bom.cdx.json").read_bytes())
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("output_format", FORMATS)
-def test_the_bom_of_a_package_is_valid_and_whole_in_every_form(
-    packed: dict[str, Any], version: str, output_format: OutputFormat
+def test_a_signed_bom_is_valid_and_whole_in_every_form(
+    signed: dict[str, Any], version: str, output_format: OutputFormat
 ) -> None:
-    converted = convert(packed, spec_version=version, output_format=output_format)
+    converted = convert(signed, spec_version=version, output_format=output_format)
     assert complaints(converted.data, version) == []
     if version != "1.5":
         assert converted.losses == ()
         back = convert(read_any(converted.data), spec_version="1.7", output_format="json")
-        assert values_of(json.loads(back.data)) == values_of(packed)
+        assert values_of(json.loads(back.data)) == values_of(signed)
 
 
 # --- places ------------------------------------------------------------------------------------
 
 CARD: Final = {"modelParameters": {"task": "t"}}
-MODEL: Final = {"type": "machine-learning-model", "name": "m", "modelCard": CARD}
+A_MODEL: Final = {"type": "machine-learning-model", "name": "m", "modelCard": CARD}
 PLACES: Final = {
-    "metadata.component": bom(metadata={"component": MODEL}),
-    "tools": bom(metadata={"tools": {"components": [MODEL]}}),
-    "nested": with_component(components=[MODEL]),
-    "ancestor": with_component(pedigree={"ancestors": [MODEL]}),
-    "descendant": with_component(pedigree={"descendants": [MODEL]}),
-    "variant": with_component(pedigree={"variants": [MODEL]}),
+    "metadata.component": bom(metadata={"component": A_MODEL}),
+    "tools": bom(metadata={"tools": {"components": [A_MODEL]}}),
+    "nested": with_component(components=[A_MODEL]),
+    "ancestor": with_component(pedigree={"ancestors": [A_MODEL]}),
+    "descendant": with_component(pedigree={"descendants": [A_MODEL]}),
+    "variant": with_component(pedigree={"variants": [A_MODEL]}),
     "variant of nested": with_component(
-        components=[{"type": "data", "name": "d", "pedigree": {"variants": [MODEL]}}]
+        components=[{"type": "data", "name": "d", "pedigree": {"variants": [A_MODEL]}}]
     ),
     "tools of a vulnerability": bom(
-        vulnerabilities=[{"id": "CVE-1", "tools": {"components": [MODEL]}}]
+        vulnerabilities=[{"id": "CVE-1", "tools": {"components": [A_MODEL]}}]
     ),
     "two without bom-ref": bom(
-        components=[MODEL, MODEL | {"modelCard": {"modelParameters": {"task": "u"}}}]
+        components=[A_MODEL, A_MODEL | {"modelCard": {"modelParameters": {"task": "u"}}}]
     ),
     "services of tools": bom(
         metadata={
@@ -203,7 +220,7 @@ def test_the_place_that_was_lent_is_given_back() -> None:
 
 
 def test_refuses_two_places_of_one_name() -> None:
-    document = bom(components=[MODEL | {"bom-ref": "m"}, MODEL | {"bom-ref": "m", "name": "n"}])
+    document = bom(components=[A_MODEL | {"bom-ref": "m"}, A_MODEL | {"bom-ref": "m", "name": "n"}])
     with pytest.raises(MalformedError) as caught:
         convert(document, spec_version="1.6", output_format="json")
     assert str(caught.value) == "a bom-ref stands twice in bom (got 'm')"
