@@ -102,6 +102,12 @@ def hash(bom: Json) -> None:  # noqa: A001 - the case is called so
         item["content"] = "ab" * 32
 
 
+@lie("the hash of another model", f"{OF_MODEL}.hashes")
+def model_hash(bom: Json) -> None:
+    for item in bom_component(bom, MODEL)["hashes"]:
+        item["content"] = "ab" * 32
+
+
 @lie("the hash of another model, the right one beside it", f"{OF_MODEL}.hashes")
 def hash_added(bom: Json) -> None:
     hashes = bom_component(bom, MODEL)["hashes"]

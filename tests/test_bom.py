@@ -34,7 +34,7 @@ from infwasi_sign.domain.model_card_json import (
 from infwasi_sign.domain.origin import Origin
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError
 from tests import forge
-from tests.bom_lies import drop
+from tests.bom_lies import drop, put
 from tests.bom_support import (
     EVERYTHING,
     PROFILE,
@@ -539,3 +539,57 @@ def test_a_component_that_could_reach_the_network_says_so(component: bytes) -> N
     assert properties["infwasi:capability:unknown"] == imports[1]
     assert properties["infwasi:capability:filesystem"] == "none"
     assert properties["infwasi:host:requires"] == " ".join(imports)
+
+
+# --- hostile documents ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"{" * 100_000, "nested too deep in bom"),
+        (b'{"a":' + b"[" * 40 + b"]" * 40 + b"}", "nested too deep in bom"),
+        (b" " * (LIMITS.bom_bytes + 1), "too long in bom"),
+        (b"\xff", "not UTF-8 in bom"),
+        (b'{"bomFormat":"CycloneDX","bomFormat":"CycloneDX"}', "member stands twice in bom"),
+        (b'{"bomFormat":"SPDX","specVersion":"1.7"}', "not a CycloneDX BOM in bom"),
+        (b'{"bomFormat":"CycloneDX","specVersion":"1.7"}', "not an object in bom.metadata"),
+        (b"[]", "not an object in bom"),
+    ],
+)
+def test_what_is_no_bom_is_malformed(data: bytes, says: str) -> None:
+    with pytest.raises(MalformedError) as caught:
+        read_bom(data)
+    assert str(caught.value).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        (("components", 1, "bom-ref"), "a bom-ref stands twice in bom.components[1]"),
+        (("components", 0, "properties", 0, "name"), "a property stands twice in bom.components"),
+        (("metadata", "tools", "components", 0, "version"), "not a string in bom.metadata.tools"),
+        (("metadata", "component", "type"), "not a string in bom.metadata.component.type"),
+    ],
+)
+def test_a_view_shows_only_what_has_its_shape(
+    where: tuple[Any, ...], says: str, bom: bytes
+) -> None:
+    document = json.loads(bom)
+    box = document
+    for step in where[:-1]:
+        box = box[step]
+    others = {"bom-ref": "file:app.wasm", "name": "infwasi:size"}
+    box[where[-1]] = others.get(str(where[-1]), 1)
+    with pytest.raises(MalformedError) as caught:
+        read_bom(json.dumps(document).encode())
+    assert str(caught.value).startswith(says)
+
+
+def test_declared_facts_that_are_none_are_malformed(bom: bytes) -> None:
+    for text in ("[]", "{", '{"model":{"colour":"blue"}}', '{"model":{"task":5}}', "[" * 40):
+        document = json.loads(bom)
+        put(document["metadata"], "infwasi:declared", text)
+        claimed = read_bom(json.dumps(document).encode())
+        with pytest.raises(MalformedError, match=r"bom\.metadata\.properties\[infwasi:declared\]"):
+            claimed.declared()

@@ -7,7 +7,7 @@ import pytest
 
 from infwasi_sign.domain import agreement, strict_json
 from tests import forge
-from tests.bom_lies import LIES, Lie
+from tests.bom_lies import LIES, Lie, drop
 from tests.test_controls import nothing
 from tests.test_vectors import verdict
 
@@ -59,3 +59,14 @@ def test_without_the_derivation_the_lie_gets_through(
     package = told(one, copied(honest, tmp_path), is_signed=True)
     monkeypatch.setattr(agreement, "_require_bom", nothing)
     assert verdict(package) == "verified"
+
+
+def test_a_bom_without_tensor_digests_is_refused_by_their_name(
+    honest: Path, tmp_path: Path
+) -> None:
+    package = copied(honest, tmp_path)
+    with forge.edited_bom(package) as bom:
+        drop(forge.bom_component(bom, "model:model:0"), "infwasi:gguf:tensor-digests:blake3")
+    assert verdict(package) == (
+        "disagree: the BOM states no tensor digests in bom.components[model:model:0] (got nothing)"
+    )

@@ -22,7 +22,6 @@ from infwasi_sign.domain.declared import Declared
 from infwasi_sign.domain.gguf_facts import ModelFacts
 from infwasi_sign.domain.gguf_general import BaseModel
 from infwasi_sign.domain.licenses import is_said
-from infwasi_sign.domain.manifest import Entry
 from infwasi_sign.domain.model_digests import TensorDigests, chat_template_digest
 from infwasi_sign.domain.origin import Origin
 from infwasi_sign.domain.strict_json import JsonValue
@@ -229,19 +228,18 @@ def _ancestor(ref: str, base: BaseModel, origin: Origin) -> dict[str, JsonValue]
     return component.finished()
 
 
-def stated_tensor_digests(bom: BomDocument, entry: Entry) -> TensorDigests:
-    """The per-tensor digests that a BOM states for an entry (docs/format.md section 6.4).
+def stated_tensor_digests(bom: BomDocument, name: str, shard: int) -> TensorDigests:
+    """The per-tensor digests that a BOM states for a model's file (docs/format.md section 6.4).
 
     Raises:
         RefusedError: kind `disagree`; the BOM has none for it.
         MalformedError: they are not in their compact form.
     """
-    sha256 = {"alg": "SHA-256", "content": entry.sha256.hex}
-    for model in bom.of_type("machine-learning-model"):
-        stated = model.tree.get("hashes")
-        text = model.properties.get(TENSOR_DIGESTS)
-        if isinstance(stated, list) and sha256 in stated and text is not None:
-            return TensorDigests.parse_text(text, where=f"bom {model.ref}")
-    raise RefusedError(
-        RefusalKind.DISAGREE, "the BOM states no tensor digests", where="bom", expected=entry.name
-    )
+    where = f"bom.components[model:{name}:{shard}]"
+    model = bom.components.get(f"model:{name}:{shard}")
+    text = None if model is None else model.properties.get(TENSOR_DIGESTS)
+    if text is None:
+        raise RefusedError(
+            RefusalKind.DISAGREE, "the BOM states no tensor digests", where=where, got="nothing"
+        )
+    return TensorDigests.parse_text(text, where=f"{where}.properties[{TENSOR_DIGESTS}]")
