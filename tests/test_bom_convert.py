@@ -3,31 +3,43 @@
 import contextlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
+from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 
+from infwasi_sign.adapters import cyclonedx_convert, cyclonedx_xml
+from infwasi_sign.adapters.confinement import Confinement
 from infwasi_sign.adapters.cyclonedx_convert import (
     VERSIONS,
     OutputFormat,
+    ReadBom,
     convert,
     read_any,
     read_with_losses,
 )
+from infwasi_sign.adapters.cyclonedx_xml import parse_xml
+from infwasi_sign.cli import bom_command
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.lost_members import lost_members
 from infwasi_sign.domain.model_card import ComponentData, ModelCard, ServiceData
 from infwasi_sign.domain.model_card_json import card_to_json, data_to_json, flow_to_json
 from infwasi_sign.errors import MalformedError
-from tests.command_line import infwasi
+from tests import forge
+from tests.bom_support import EVERYTHING
+from tests.command_line import infwasi, make_timeless
 from tests.cyclonedx_full import Sampler
 from tests.cyclonedx_samples import bom, full, of_ours, with_component
 from tests.cyclonedx_support import XML_TEXT, complaints, values
+from tests.gguf_forge import every_general_key, tiny_gguf
 
 FORMATS: Final[tuple[OutputFormat, ...]] = ("json", "xml")
+MODEL: Final = pytest.mark.model
 NAMESPACE: Final = "http://cyclonedx.org/schema/bom/1.7"
 bounded = settings(
     max_examples=20,
@@ -117,25 +129,58 @@ def come_through(document: dict[str, Any]) -> None:
                 assert values_of(again.document) == values_of(document)
 
 
+@pytest.fixture(
+    scope="module", params=["packed", "everything", pytest.param("real", marks=[MODEL])]
+)
+def signed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """BOMs as they are signed: a small one, one with all that can be said, one of a real model."""
+    folder = tmp_path_factory.mktemp("signed")
+    match request.param:
+        case "packed":
+            package = make_timeless(folder)
+        case "everything":
+            rich = tiny_gguf(pairs=every_general_key())
+            package = forge.make_package(folder, model=rich, declared=EVERYTHING)
+        case _:
+            model = request.getfixturevalue("model_path").read_bytes()
+            package = forge.make_package(folder, model=model, is_detached=True)
+    return read_any((package / "bom.cdx.json").read_bytes())
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_a_signed_bom_is_valid_and_whole_in_every_form(
+    signed: dict[str, Any], version: str, output_format: OutputFormat
+) -> None:
+    converted = convert(signed, spec_version=version, output_format=output_format)
+    assert complaints(converted.data, version) == []
+    if version != "1.5":
+        assert converted.losses == ()
+        back = convert(read_any(converted.data), spec_version="1.7", output_format="json")
+        assert values_of(json.loads(back.data)) == values_of(signed)
+
+
 # --- places ------------------------------------------------------------------------------------
 
 CARD: Final = {"modelParameters": {"task": "t"}}
-MODEL: Final = {"type": "machine-learning-model", "name": "m", "modelCard": CARD}
+A_MODEL: Final = {"type": "machine-learning-model", "name": "m", "modelCard": CARD}
 PLACES: Final = {
-    "metadata.component": bom(metadata={"component": MODEL}),
-    "tools": bom(metadata={"tools": {"components": [MODEL]}}),
-    "nested": with_component(components=[MODEL]),
-    "ancestor": with_component(pedigree={"ancestors": [MODEL]}),
-    "descendant": with_component(pedigree={"descendants": [MODEL]}),
-    "variant": with_component(pedigree={"variants": [MODEL]}),
+    "metadata.component": bom(metadata={"component": A_MODEL}),
+    "tools": bom(metadata={"tools": {"components": [A_MODEL]}}),
+    "nested": with_component(components=[A_MODEL]),
+    "ancestor": with_component(pedigree={"ancestors": [A_MODEL]}),
+    "descendant": with_component(pedigree={"descendants": [A_MODEL]}),
+    "variant": with_component(pedigree={"variants": [A_MODEL]}),
     "variant of nested": with_component(
-        components=[{"type": "data", "name": "d", "pedigree": {"variants": [MODEL]}}]
+        components=[{"type": "data", "name": "d", "pedigree": {"variants": [A_MODEL]}}]
     ),
     "tools of a vulnerability": bom(
-        vulnerabilities=[{"id": "CVE-1", "tools": {"components": [MODEL]}}]
+        vulnerabilities=[{"id": "CVE-1", "tools": {"components": [A_MODEL]}}]
     ),
     "two without bom-ref": bom(
-        components=[MODEL, MODEL | {"modelCard": {"modelParameters": {"task": "u"}}}]
+        components=[A_MODEL, A_MODEL | {"modelCard": {"modelParameters": {"task": "u"}}}]
     ),
     "services of tools": bom(
         metadata={
@@ -175,7 +220,7 @@ def test_the_place_that_was_lent_is_given_back() -> None:
 
 
 def test_refuses_two_places_of_one_name() -> None:
-    document = bom(components=[MODEL | {"bom-ref": "m"}, MODEL | {"bom-ref": "m", "name": "n"}])
+    document = bom(components=[A_MODEL | {"bom-ref": "m"}, A_MODEL | {"bom-ref": "m", "name": "n"}])
     with pytest.raises(MalformedError) as caught:
         convert(document, spec_version="1.6", output_format="json")
     assert str(caught.value) == "a bom-ref stands twice in bom (got 'm')"
@@ -434,6 +479,48 @@ def test_refuses_hostile_bytes_in_one_line(name: str) -> None:
     assert str(caught.value) == message
 
 
+# --- each bound by its removal: the same bytes get further without it
+
+
+def test_without_its_bound_entities_are_expanded() -> None:
+    laughs = xml_of("&l3;", f"<!DOCTYPE bom [{LAUGHS}]>")
+    root = ElementTree.fromstring(laughs)  # noqa: S314 - what is shown is that it does
+    assert root.text == "lol" * 1000
+
+
+@pytest.mark.parametrize(
+    ("bound", "data", "message"),
+    [
+        ("bom_xml_depth", xml_of("<a>" * 70 + "</a>" * 70), "nested too deep"),
+        ("bom_xml_elements", HOSTILE["many elements"][0], "too many elements"),
+    ],
+)
+def test_without_its_bound_xml_is_read(
+    bound: str, data: bytes, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(MalformedError, match=message):
+        parse_xml(data, where="bom", limit_bytes=len(data))
+    monkeypatch.setattr(cyclonedx_xml, "LIMITS", replace(LIMITS, **{bound: 10**9}))
+    assert len(parse_xml(data, where="bom", limit_bytes=len(data))) > 0
+
+
+@pytest.mark.parametrize(
+    ("bound", "members"),
+    [
+        ("bom_objects", {"properties": [{"name": "a"}] * 200_001}),
+        ("bom_components", {"components": [{"type": "data", "name": "a"}] * 20_001}),
+    ],
+)
+def test_without_its_bound_json_is_read(
+    bound: str, members: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = json.dumps(bom(**members)).encode()
+    with pytest.raises(MalformedError, match="too many"):
+        read_any(data)
+    monkeypatch.setattr(cyclonedx_convert, "LIMITS", replace(LIMITS, **{bound: 10**9}))
+    assert read_any(data)
+
+
 WRONG: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "card": (
         with_component(modelCard=[]),
@@ -594,6 +681,35 @@ def test_a_hostile_file_is_refused_in_one_line(folder: Path, name: str) -> None:
     assert refused.startswith("refused: ")
     assert hint.startswith("hint: ")
     assert not (folder / "new.json").exists()
+
+
+def test_100_megabytes_are_refused_before_they_are_read(folder: Path) -> None:
+    with (folder / "long.json").open("wb") as file:
+        file.truncate(100_000_000)
+    done = infwasi("bom", "convert", "long.json", cwd=folder)
+    assert done.said[0] == (
+        "refused: limit: file is too large in long.json "
+        "(expected at most 16777216 bytes, got 100000000)"
+    )
+    done = infwasi("bom", "convert", "-", cwd=folder, stdin=b" " * 100_000_000)
+    assert done.said[0] == (
+        "refused: malformed: too long in bom (expected at most 16777216 bytes, got 16777217)"
+    )
+
+
+def test_is_confined_before_it_reads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(Confinement, "before_measuring", lambda _: order.append("confined"))
+
+    def read(data: bytes) -> ReadBom:
+        order.append("read")
+        return read_with_losses(data)
+
+    monkeypatch.setattr(cyclonedx_convert, "read_with_losses", read)
+    monkeypatch.chdir(folder)
+    words = ["convert", "bom.cdx.json", "-o", "new.xml", "--format", "xml"]
+    assert CliRunner().invoke(bom_command.command, words).exit_code == 0
+    assert order == ["confined", "read"]
 
 
 def test_keeps_a_file_that_was_there_if_it_fails(folder: Path) -> None:

@@ -15,7 +15,7 @@ from infwasi_sign.domain.policy_file import parse_policy
 from infwasi_sign.domain.policy_warnings import vulnerability_warnings, warnings
 from infwasi_sign.domain.vex import read_vex
 from infwasi_sign.domain.vex_match import names_of, references, states
-from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.errors import MalformedError, RefusedError, UndecidedError
 from tests import forge
 from tests.conftest import ROOT
 from tests.policy_support import MINIMAL, load, verify_under, write_policy

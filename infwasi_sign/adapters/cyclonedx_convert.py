@@ -299,8 +299,8 @@ def _tree(element: Element) -> JsonValue:
         name: value for name, value in element.attrib.items() if name != _SCHEMA_LOCATION
     }
     if not len(element):
-        text = element.text or ""
-        return found | ({"text": text} if text else {}) if found else text
+        text = element.text or ""  # an empty element holds no value
+        return text if text and not found else found | ({"text": text} if text else {})
     children: dict[str, list[JsonValue]] = {}
     for child in element:
         space, name = xml.split_name(child)

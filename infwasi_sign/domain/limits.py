@@ -58,7 +58,7 @@ class Limits:
     bom_xml_elements: int = 500_000  # a JSON BOM of 16 MiB with short values has about as many
     bom_xml_depth: int = 64  # XML has up to two elements where JSON has a level
     bom_objects: int = 200_000  # of JSON; an SBOM of 10,000 components has about 100,000
-    bom_components: int = 20_000  # the library that converts takes 10 KiB for each
+    bom_components: int = 20_000  # each takes 1 ms and 20 KiB to convert
     bom_schema_pairs: int = 8_000_000  # of items of lists; the validator compares each: 10 s
     bom_schema_address_characters: int = 200_000  # of URLs; its grammar takes 0.2 ms each: 40 s
     html_bytes: int = 64 * MIB  # of a page; that of SmolLM2 has 0.1 MiB, 10,000 components 15 MiB
