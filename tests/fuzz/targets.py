@@ -15,10 +15,7 @@ from infwasi_sign.adapters.certificates import verify_certificate
 from infwasi_sign.adapters.cosign_key import parse_locked_key
 from infwasi_sign.adapters.cyclonedx_convert import convert, read_with_losses
 from infwasi_sign.adapters.front_matter import read_front_matter
-<<<<<<< HEAD
 from infwasi_sign.adapters.html_page import render_page
-=======
->>>>>>> card
 from infwasi_sign.adapters.nn_generation import NnError, parse_options
 from infwasi_sign.adapters.timestamps import verify_timestamp
 from infwasi_sign.domain import der, strict_json
