@@ -414,7 +414,7 @@ SIGNER = '[[signer]]\nname = "r"\nkeys = [{ file = "a.pub" }]\n'
 PACKAGE = '[[package]]\nname = "*"\n'
 SECTIONS = (
     "bom, component, confinement, deny, description, digests, host, load, model, package, rule, "
-    "run, signer, sigstore, state, version"
+    "run, signer, sigstore, state, version, vulnerabilities"
 )
 TEXTS = "an array of texts, not empty"
 SHA256 = "sha256: and 64 digits of 0-9 a-f"
