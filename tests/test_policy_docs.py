@@ -124,9 +124,11 @@ def test_every_fact_that_a_rule_is_about_exists(tmp_path: Path) -> None:
 
 
 def test_the_examples_are_policies() -> None:
-    first, keys, certificates, identities, rule, denial = re.findall(
+    first, keys, certificates, identities, vulnerabilities, rule, denial = re.findall(
         r"^```toml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE
     )
+    stated = parse_policy((MINIMAL + vulnerabilities).encode(), where="p")
+    assert (len(stated.rules), stated.vex_file) == (2, "vex.json")
     assert len(parse_policy(first.encode(), where="p").rules) == 3
     ways = keys + certificates + identities
     file = parse_policy(
@@ -145,7 +147,7 @@ def test_the_examples_are_policies() -> None:
 def test_the_usual_expressions_are_expressions() -> None:
     part = PAGE.partition("\nUsual ones:\n")[2].partition("### ")[0]
     texts = re.findall(r"^- .*: `(.*)`$", part, re.MULTILINE)
-    assert len(texts) == 5
+    assert len(texts) == 6
     for text in texts:
         assert CelCompiler().compile(text, "page").constant is None
 

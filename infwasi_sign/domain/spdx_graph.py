@@ -7,7 +7,6 @@ the BOM's serial number and the reference of the component, and the order is tha
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import quote
 
 from infwasi_sign.domain.bom_node import Node
 from infwasi_sign.domain.strict_json import JsonValue
@@ -18,6 +17,16 @@ NO_ASSERTION_LICENSE: Final = "expandedlicensing_NoAssertionLicense"
 """Individuals of the specification; the context turns their names into addresses."""
 
 Element = dict[str, JsonValue]
+
+
+_UNRESERVED: Final = frozenset(  # RFC 3986 section 2.3
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+)
+
+
+def _escaped(name: str) -> str:
+    """A name as a segment of an IRI (RFC 3986 section 2.1)."""
+    return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in name.encode())
 
 
 class Graph:
@@ -31,7 +40,7 @@ class Graph:
 
     def identifier(self, kind: str, name: str) -> str:
         """An IRI in the BOM's own name space (RFC 8141: a URN may have a fragment)."""
-        return f"{self._base}#{kind}/{quote(name, safe='')}"
+        return f"{self._base}#{kind}/{_escaped(name)}"
 
     def add(self, spdx_type: str, identifier: str, **members: JsonValue) -> str:
         """Put an element in, without the members that nobody knows; gives its identifier back."""
