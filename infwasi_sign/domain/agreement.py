@@ -129,16 +129,20 @@ def _require_bom(
     """
     claimed = agreed.bom
     digests: dict[str, str] = {}
-    shards = [
-        (m.name, index, shard) for m in manifest.models for index, shard in enumerate(m.shards)
-    ]
-    for name, index, shard in shards:
-        evidence = manifest.entry(shard).require_gguf()
-        compact = stated_tensor_digests(claimed, name, index)
-        _require_equal(f"entries[{shard}].gguf.tensorCount", evidence.tensor_count, len(compact))
+    places = {
+        shard: (model.name, index)
+        for model in manifest.models
+        for index, shard in enumerate(model.shards)
+    }
+    for entry in manifest.entries:
+        if entry.gguf is None:
+            continue
+        compact = stated_tensor_digests(claimed, *places.get(entry.name, (entry.name, 0)))
+        where = f"entries[{entry.name}].gguf"
+        _require_equal(f"{where}.tensorCount", entry.gguf.tensor_count, len(compact))
         root = measure_bytes(compact.concatenated)[Algorithm.BLAKE3]
-        _require_equal(f"entries[{shard}].gguf.tensors", evidence.tensors, root)
-        digests[shard] = compact.to_text()
+        _require_equal(f"{where}.tensors", entry.gguf.tensors, root)
+        digests[entry.name] = compact.to_text()
     inputs = package_inputs(
         manifest,
         agreed.app,
