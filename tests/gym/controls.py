@@ -237,7 +237,7 @@ CONTROLS: Final = (
     Control(3, "each entry its file", (MATCH,), ("file-renamed",)),
     Control(3, "each file an entry", (NOTHING_ELSE,), ("file-extra",)),
     Control(3, "no companion undeclared", (COMPANION,), ("companion-beside",)),
-    Control(3, "nothing unsupported", (SUPPORTED,), ("attachment-declared",)),
+    Control(3, "nothing unsupported", (SUPPORTED, BOM), ("attachment-declared",)),
     Control(4, "name and version", (NAME,), ("package-renamed",)),
     Control(4, "expiry", (TIME,), ("read-too-late",)),
     Control(4, "not from the future", (TIME,), ("read-too-early",)),
