@@ -40,8 +40,8 @@ from tests.gym.draft import APP, BOM, MODEL, Honest
 from tests.policy_support import MINIMAL
 from tests.settings_samples import make_settings
 from tests.template_samples import HOSTILE, STOCK
-from tests.vex_samples import CYCLONEDX_VEX, OPENVEX
 from tests.test_identity_record import BLAKE3, RECORD, SHA256
+from tests.vex_samples import CYCLONEDX_VEX, OPENVEX
 
 POLICY_ID = policy_id("key", "a" * 64)
 
