@@ -17,6 +17,8 @@ from typing import Any, Final
 from urllib.response import addinfourl
 
 import pytest
+from spdx3_validate import core
+from spdx3_validate.spdx_versions import SPDX_VERSIONS
 
 _TYPES: Final = {
     ".jsonld": "application/ld+json",
@@ -46,7 +48,7 @@ class _Offline(urllib.request.HTTPSHandler):
         super().__init__()
         self._folder = folder
 
-    def https_open(self, req: urllib.request.Request) -> Any:
+    def https_open(self, req: urllib.request.Request) -> Any:  # as urllib calls it
         name = _ADDRESSES[req.full_url]
         headers = email.message.Message()
         headers["Content-Type"] = _TYPES[Path(name).suffix]
@@ -71,10 +73,6 @@ class Judge:
     """spdx3-validate with what spdx.org publishes, read once."""
 
     def __init__(self, folder: Path) -> None:
-        from spdx3_validate import core
-        from spdx3_validate.spdx_versions import SPDX_VERSIONS
-
-        self._core = core
         self._folder = folder
         (self._version,) = (one for one in SPDX_VERSIONS if one.pretty == "3.0.1")
         with _spdx_org(folder):
@@ -99,5 +97,5 @@ class Judge:
         ]
         text = json.dumps({"@context": documents[0]["@context"], "@graph": graph})
         with _spdx_org(self._folder):
-            read = self._core.Document.from_text("bom.spdx.json", text)
-            return self._core.check_graph(read.graph, self._shapes, self._version, True)
+            read = core.Document.from_text("bom.spdx.json", text)
+            return core.check_graph(read.graph, self._shapes, self._version, True)

@@ -1,4 +1,4 @@
-"""VEX: read strictly, attached to what it is about, and honoured; the operator's word counts more."""
+"""VEX: read strictly, attached to what it is about, honoured; the operator's word counts more."""
 
 import copy
 import json
@@ -17,7 +17,9 @@ from infwasi_sign.domain.vex import read_vex
 from infwasi_sign.domain.vex_match import names_of, references, states
 from infwasi_sign.errors import MalformedError, RefusedError, UndecidedError
 from tests import forge
+from tests.command_line import infwasi
 from tests.conftest import ROOT
+from tests.gguf_forge import tiny_gguf
 from tests.policy_support import MINIMAL, load, verify_under, write_policy
 from tests.vex_samples import CYCLONEDX_VEX, ID, OPENVEX, SOURCE, data, openvex
 
@@ -205,7 +207,7 @@ def test_a_product_is_named_by_reference_package_url_or_digest(
 
 def test_the_digest_of_no_component_is_nobodys(tmp_path: Path) -> None:
     """The control of the digests above: one digit off, and nothing is meant."""
-    with pytest.raises(MalformedError, match="no statement is about this"):
+    with pytest.raises(UndecidedError, match="no statement is about this"):
         packed(tmp_path, openvex(product={"hashes": {"sha-256": "0" * 64}}))
 
 
@@ -213,7 +215,7 @@ def test_the_digest_of_no_component_is_nobodys(tmp_path: Path) -> None:
     "product", ["pkg:generic/capital@1.0.1", "pkg:generic/capita", "pkg:generic/Capital", "*", "ap"]
 )
 def test_statements_about_other_products_alone_are_an_error(product: str, tmp_path: Path) -> None:
-    with pytest.raises(MalformedError) as caught:
+    with pytest.raises(UndecidedError) as caught:
         packed(tmp_path, openvex(product=product))
     assert str(caught.value).startswith("no statement is about this in --vex (expected a product")
 
@@ -393,3 +395,41 @@ def test_names_are_compared_as_they_are(tmp_path: Path) -> None:
     assert references(link, names) == ("app",)
     (foreign,) = read_vex(data(openvex(product=f"urn:cdx:{serial[::-1]}/1#app")), "vex")
     assert references(foreign, names) == ()
+
+
+# --- the commands ----------------------------------------------------------------------------
+
+
+def test_make_attaches_and_says_what_it_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "tiny.gguf").write_bytes(tiny_gguf())
+    statements = [
+        *openvex("affected", "pkg:generic/tiny")["statements"],
+        *openvex("affected", "other", name="CVE-2026-9")["statements"],
+    ]
+    (tmp_path / "vex.json").write_bytes(data(OPENVEX | {"statements": statements}))
+    done = infwasi("bom", "make", "tiny.gguf", "--vex", "vex.json", cwd=tmp_path)
+    assert (done.code, done.said) == (
+        0,
+        ["note: passed over, for they are about other products: CVE-2026-9"],
+    )
+    (document,) = done.documents
+    assert [one["id"] for one in document["vulnerabilities"]] == [ID]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "error: not JSON in vex.json"),
+        (data(OPENVEX | {"statements": []}), "error: no statement in vex.json"),
+        (None, "error: no such file in vex.json"),
+    ],
+)
+def test_a_file_that_states_nothing_is_a_usage_error(
+    content: bytes | None, says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.gguf").write_bytes(tiny_gguf())
+    if content is not None:
+        (tmp_path / "vex.json").write_bytes(content)
+    done = infwasi("bom", "make", "tiny.gguf", "--vex", "vex.json", cwd=tmp_path)
+    assert done.code == 2
+    assert done.said[0].startswith(says)

@@ -12,7 +12,7 @@ from infwasi_sign.domain.declared_codec import declared_tree, read_declared
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.strict_json import JsonValue, canonical
 from infwasi_sign.domain.vex_statement import VexStatement
-from infwasi_sign.errors import MalformedError
+from infwasi_sign.errors import MalformedError, UndecidedError
 
 _KINDS: Final = {"SHA-256": "sha256", "BLAKE3": "blake3"}
 
@@ -25,7 +25,8 @@ def attach(
     Also gives the ids of the vulnerabilities that are stated for other products only.
 
     Raises:
-        MalformedError: nothing is about it, or it says more than a BOM can declare.
+        MalformedError: it says what a BOM cannot declare.
+        UndecidedError: nothing is about the subject.
     """
     names = names_of(read_bom(canonical(derive_bom(inputs))))
     found: list[Vulnerability] = []
@@ -46,7 +47,7 @@ def attach(
         else:
             passed_over.append(statement.id)
     if not found:
-        raise MalformedError(
+        raise UndecidedError(
             "no statement is about this",
             where=where,
             expected=f"a product such as {', '.join(sorted(names)[:3])[:200]}",
