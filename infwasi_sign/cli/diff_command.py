@@ -54,7 +54,7 @@ def command(
     from infwasi_sign.adapters.package_directory import DirectoryStore
     from infwasi_sign.adapters.target_access import measure_open_model, open_target_file
     from infwasi_sign.cli.confining import confinement_of
-    from infwasi_sign.cli.delivery import require_outside
+    from infwasi_sign.cli.delivery import require_no_package, require_outside
     from infwasi_sign.describe import package_document
     from infwasi_sign.difference import difference
     from infwasi_sign.targets import Access
@@ -63,6 +63,8 @@ def command(
         for side in (old, new):
             if page is not None and side.is_dir():
                 require_outside(page, side)  # in a package every file is signed
+        if page is not None:
+            require_no_package(page)
         confinement = confinement_of(output=page)
 
         def begin(total_bytes: int) -> None:
