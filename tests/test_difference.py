@@ -303,6 +303,26 @@ def test_a_part_that_is_twice_in_a_component_is_two(tmp_path: Path) -> None:
     )
 
 
+def test_a_manifest_that_calls_another_part_config_hides_nothing(tmp_path: Path) -> None:
+    """Nothing of it is believed: what holds the settings is asked of the bytes."""
+    stock = (ROOT / "components" / "prebuilt" / "inference.wasm").read_bytes()
+    sides = []
+    for side, settings in (("old", SETTINGS), ("new", replace(SETTINGS, system_prompt="Lie."))):
+        inference = stock + b"\0\x02\x01" + side[:1].encode()
+        package = forge.make_package(tmp_path / side, settings=settings, inference=inference)
+        with forge.lie(package) as statement:
+            parts = {one["name"]: one for one in statement["predicate"]["component"]["parts"]}
+            engine, config = dict(parts["inference"]), dict(parts["config"])
+            parts["config"] |= engine | {"name": "config"}
+            parts["inference"] |= config | {"name": "inference"}
+        sides.append(package)
+    found = between(*sides)
+    assert [(change.section, change.name) for change in found.changes][:2] == [
+        (Section.SETTING, "system prompt"),
+        (Section.COMPONENT, "config component"),
+    ]
+
+
 # --- the command -----------------------------------------------------------------------------
 
 
@@ -319,6 +339,26 @@ def test_says_it_in_lines(tmp_path: Path) -> None:
         '  - "tiny"  4 bytes  ',
         '  + "tina\\u001b[2J"  8 bytes  ',
     ]
+
+
+def test_says_of_packages_what_is_declared_and_what_is_found(tmp_path: Path) -> None:
+    """The whole command, confined: what it imports late can still be read."""
+    lines = ("{{ x.__class__ }}", "\x1b[2J", "last")
+    reaching = (*PAIRS[:-1], text_pair("tokenizer.chat_template", "\n".join(lines)))
+    old = forge.make_package(tmp_path / "old", declared=Declared(app_area="schools"))
+    new = forge.make_package(
+        tmp_path / "new", declared=Declared(app_area="courts"), model=tiny_gguf(pairs=reaching)
+    )
+    done = infwasi("diff", old, new, "--html", "page.html", cwd=tmp_path)
+    assert done.code == 0, done
+    assert done.out.startswith("changed: app.area; tokenizer.chat_template\n")
+    assert done.said[0].startswith("note: a finding came: tokenizer.chat_template: ")
+    assert "\x1b" not in done.out + done.errors
+    assert "Declared facts" in (tmp_path / "page.html").read_text()
+    done = infwasi("diff", old, new, "--json", cwd=tmp_path)
+    (document,) = done.documents
+    assert document["changes"][0]["section"] == "declared"
+    assert document["notes"][0].startswith("a finding came: ")
 
 
 def test_the_same_as_json(tmp_path: Path) -> None:
