@@ -190,7 +190,11 @@ def _report(losses: tuple[str, ...], target: str) -> None:
 
 
 def _write_bytes(data: bytes) -> None:
-    """To standard output, as they are."""
+    """To standard output: as they are, or to a terminal with the same meaning and no controls."""
+    from infwasi_sign.domain.text import spelled_out
+
+    if sys.stdout is not None and sys.stdout.isatty():
+        data = spelled_out(data.decode(), is_xml=data.startswith(b"<")).encode()
     with writing_out():
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
