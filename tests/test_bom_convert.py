@@ -663,12 +663,21 @@ def test_there_and_back_gives_the_same_values(folder: Path) -> None:
     assert values_of(json.loads(done.output)) == values_of(of_ours())
 
 
+def test_of_a_package_its_bom_is_converted_and_nothing_is_written_into_it(folder: Path) -> None:
+    whole = infwasi("bom", "convert", "bom.cdx.json", "--format", "xml", cwd=folder)
+    done = infwasi("bom", "convert", folder, "--format", "xml")
+    assert (done.code, done.output) == (0, whole.output)
+    done = infwasi("bom", "convert", folder, "--output", folder / "new.json")
+    assert (done.code, (folder / "new.json").exists()) == (2, False)
+    assert done.said[0].startswith("error: the result would be a file of the package")
+
+
 def test_json_needs_a_file_for_the_bom(folder: Path) -> None:
     done = infwasi("bom", "convert", "bom.cdx.json", "--json", cwd=folder)
     assert done.code == 2
     assert done.said == [
         "error: --json and the BOM would both be standard output",
-        "hint: --output",
+        "hint: --output FILE takes the BOM",
     ]
 
 

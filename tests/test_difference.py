@@ -134,10 +134,17 @@ def test_two_models_that_differ_in_their_template_alone_say_so(tmp_path: Path) -
     assert change.text_lines() == ("@@ -1 +1,2 @@", f" {TEMPLATE}", "+{# more #}")
 
 
+def test_two_settings_are_both_named_and_none_is_the_only_one(tmp_path: Path) -> None:
+    changed = replace(SETTINGS, **SETTING_PAIRS["system prompt"], **SETTING_PAIRS["temperature"])
+    old = forge.make_package(tmp_path / "old", settings=SETTINGS)
+    new = forge.make_package(tmp_path / "new", settings=changed)
+    assert between(old, new).summary == "system prompt and temperature"
+
+
 def test_many_tensors_are_told_in_few_words(tmp_path: Path) -> None:
     new = tiny_gguf(tensors=(*TENSORS[:1], *many_tensors(4)))
     old = tiny_gguf(tensors=(*TENSORS[:1], *many_tensors(4, seed=9)))
-    assert models(tmp_path, old, new).summary == "only blk.0.ffn_up.weight and 3 more"
+    assert models(tmp_path, old, new).summary == "blk.0.ffn_up.weight and 3 more"
 
 
 def test_a_tensor_of_another_type_with_the_same_bytes_is_another(tmp_path: Path) -> None:
@@ -214,7 +221,10 @@ def test_refuses_what_does_not_parse(tmp_path: Path) -> None:
 
 def test_refuses_what_is_none_of_the_three(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
-    with pytest.raises(UndecidedError, match="neither a model nor a component nor a package"):
+    with pytest.raises(
+        UndecidedError,
+        match=r"neither a model nor a component nor a package .*begins with 68 65 6c 6c\)",
+    ):
         between(tmp_path / "a.txt", tmp_path / "a.txt")
 
 

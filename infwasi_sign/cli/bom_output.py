@@ -62,7 +62,9 @@ def require_deliverable(output: Path | None, *, as_json: bool) -> None:
         UndecidedError: ``--json`` without a file for the BOM.
     """
     if as_json and _is_stream(output):
-        raise UndecidedError("--json and the BOM would both be standard output", hint="--output")
+        raise UndecidedError(
+            "--json and the BOM would both be standard output", hint="--output FILE takes the BOM"
+        )
 
 
 def deliver(
