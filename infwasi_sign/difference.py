@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_never
 
+from infwasi_sign.domain.bom import read_bom
 from infwasi_sign.domain.difference import Difference, Snapshot, compare
 from infwasi_sign.domain.snapshot import (
     ModelParts,
@@ -53,6 +54,7 @@ def _snapshot(target: Target) -> Snapshot:
                 component=target.component,
                 facts=target.facts,
                 settings=target.settings,
+                bom=read_bom(target.bom),
                 models={
                     model.name: _parts(found) for model, found in target.models if found is not None
                 },

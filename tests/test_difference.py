@@ -12,6 +12,7 @@ from benchmarks.usage import process_usage
 from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.adapters.target_access import measure_open_model, open_target_file
 from infwasi_sign.difference import difference
+from infwasi_sign.domain.declared import Declared, DeclaredDataset, Vulnerability
 from infwasi_sign.domain.difference import Difference, Section
 from infwasi_sign.domain.limits import MIB
 from infwasi_sign.errors import RefusedError, UndecidedError
@@ -107,6 +108,30 @@ def test_names_the_setting_that_was_changed(name: str, tmp_path: Path) -> None:
     changed = replace(SETTINGS, **SETTING_PAIRS[name])
     old = forge.make_package(tmp_path / "old", settings=SETTINGS)
     new = forge.make_package(tmp_path / "new", settings=changed)
+    assert between(old, new).summary == f"only {name}"
+
+
+DECLARED = Declared(
+    app_area="schools",
+    datasets=(DeclaredDataset(name="a", license="MIT"), DeclaredDataset(name="b")),
+)
+DECLARED_PAIRS = {
+    "app.area": replace(DECLARED, app_area="hospitals"),
+    "dataset a: license": replace(
+        DECLARED, datasets=(replace(DECLARED.datasets[0], license="0BSD"), DECLARED.datasets[1])
+    ),
+    "dataset c: name": replace(DECLARED, datasets=(*DECLARED.datasets, DeclaredDataset(name="c"))),
+    "vulnerability CVE-1": replace(
+        DECLARED,
+        vulnerabilities=(Vulnerability(id="CVE-1", state="exploitable", affects=("app",)),),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DECLARED_PAIRS)
+def test_names_the_declared_fact_that_was_changed(name: str, tmp_path: Path) -> None:
+    old = forge.make_package(tmp_path / "old", declared=DECLARED)
+    new = forge.make_package(tmp_path / "new", declared=DECLARED_PAIRS[name])
     assert between(old, new).summary == f"only {name}"
 
 

@@ -3,9 +3,12 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
+from infwasi_sign.domain.bom import BomDocument
 from infwasi_sign.domain.component import ComponentFacts
+from infwasi_sign.domain.declared_codec import declared_tree
 from infwasi_sign.domain.difference import Container, Item, Section, Snapshot
 from infwasi_sign.domain.digest import Digest
 from infwasi_sign.domain.gguf import GgufHeader
@@ -13,6 +16,7 @@ from infwasi_sign.domain.gguf_types import GgufArray, GgufValue
 from infwasi_sign.domain.manifest import COMPONENT_FILE, Manifest, format_time
 from infwasi_sign.domain.model_digests import TensorDigests
 from infwasi_sign.domain.settings import Settings
+from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.quick_dataclass import dataclass
 
 _SHOWN_CHARACTERS: Final = 60
@@ -132,14 +136,19 @@ def package_snapshot(
     facts: ComponentFacts,
     settings: Settings,
     models: Mapping[str, ModelParts],
+    bom: BomDocument,
 ) -> Snapshot:
-    """A package; ``models`` are those that are there, by name.
+    """A package; ``models`` are those that are there, by name; of the BOM what no other file says.
 
     The config part is its settings and nothing else (`component.find_settings` sees to it), so it
     is told as settings only. A model that lies elsewhere is known by its digest alone.
     """
     parts = {part.sha256.hex: f"{part.name} component" for part in manifest.component.parts}
     items = [*_release_items(manifest), *_setting_items(settings)]
+    items += _declared_items(declared_tree(bom.declared()), "")
+    items += [
+        _text_item(Section.RELEASE, f"made with {name}", version) for name, version in bom.tools
+    ]
     items += [item for item in _component_items(facts, parts) if item.name != _SETTINGS_PART]
     containers = [_component_container(COMPONENT_FILE, component)]
     notes = []
@@ -174,6 +183,31 @@ def _release_items(manifest: Manifest) -> Iterator[Item]:
         ("expires at", expires),
     ):
         yield _text_item(Section.RELEASE, name, text)
+
+
+def _declared_items(tree: Mapping[str, JsonValue], prefix: str) -> Iterator[Item]:
+    """What the model card and VEX declare, each value by its key; of a list by its entry's name."""
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _declared_items(value, f"{name}.")
+        elif isinstance(value, list) and all(isinstance(entry, dict) for entry in value):
+            labels: dict[str, int] = {}
+            for entry in value:
+                assert isinstance(entry, dict)  # noqa: S101 - just looked at
+                label = str(entry.get("id") or entry.get("name") or entry.get("type") or "")
+                count = labels[label] = labels.get(label, 0) + 1
+                words = (name, label, str(count) if count > 1 or not label else "")
+                title = " ".join(filter(None, words))
+                if key == "vulnerability":  # one statement: of its members none stands alone
+                    shown = json.dumps(entry, ensure_ascii=False, indent=1)
+                    item = _text_item(Section.DECLARED, title, shown)
+                    yield replace(item, value=str(entry.get("state")))
+                else:
+                    yield from _declared_items(entry, f"{title}: ")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield _text_item(Section.DECLARED, name, text)
 
 
 def _setting_items(settings: Settings) -> Iterator[Item]:
