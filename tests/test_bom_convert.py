@@ -25,14 +25,16 @@ from infwasi_sign.adapters.cyclonedx_convert import (
 from infwasi_sign.adapters.cyclonedx_xml import parse_xml
 from infwasi_sign.cli import bom_command
 from infwasi_sign.domain import strict_json
+from infwasi_sign.domain.bom import bom_bytes, derive_bom
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.lost_members import lost_members
 from infwasi_sign.domain.model_card import ComponentData, ModelCard, ServiceData
 from infwasi_sign.domain.model_card_json import card_to_json, data_to_json, flow_to_json
 from infwasi_sign.errors import MalformedError
 from tests import forge
-from tests.bom_support import EVERYTHING
+from tests.bom_support import EVERYTHING, lone_model
 from tests.command_line import infwasi, make_timeless
+from tests.conftest import ROOT
 from tests.cyclonedx_full import Sampler
 from tests.cyclonedx_samples import bom, full, of_ours, with_component
 from tests.cyclonedx_support import XML_TEXT, complaints, values
@@ -130,12 +132,19 @@ def come_through(document: dict[str, Any]) -> None:
 
 
 @pytest.fixture(
-    scope="module", params=["packed", "everything", pytest.param("real", marks=[MODEL])]
+    scope="module",
+    params=[
+        *("packed", "everything"),
+        *(pytest.param(name, marks=[MODEL]) for name in ("real", "other-real")),
+    ],
 )
 def signed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    """BOMs as they are signed: a small one, one with all that can be said, one of a real model."""
+    """BOMs as they are signed: a small one, one with all that can be said, those of real models.
+
+    The other real model is the header of one: llama.cpp ships it without its weights.
+    """
     folder = tmp_path_factory.mktemp("signed")
     match request.param:
         case "packed":
@@ -143,6 +152,10 @@ def signed(
         case "everything":
             rich = tiny_gguf(pairs=every_general_key())
             package = forge.make_package(folder, model=rich, declared=EVERYTHING)
+        case "other-real":
+            (path,) = (ROOT / ".cache").glob("vocabularies-*/ggml-vocab-llama-bpe.gguf")
+            inputs = lone_model(path.read_bytes(), EVERYTHING)
+            return read_any(bom_bytes(derive_bom(inputs)))
         case _:
             model = request.getfixturevalue("model_path").read_bytes()
             package = forge.make_package(folder, model=model, is_detached=True)
