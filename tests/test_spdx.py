@@ -74,7 +74,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def _any_bom() -> dict[str, Any]:
     """A BOM with every member of the official schema: of another tool, for us."""
-    return Sampler("1.7").document()
+    bom: dict[str, Any] = Sampler("1.7").document()
+    (first, *_) = bom["components"]
+    kinds = ("application", "data", "file", "library", "machine-learning-model")
+    bom["components"] = [first | {"type": kind, "bom-ref": f"of:{kind}"} for kind in kinds]
+    return bom
 
 
 # --- validity --------------------------------------------------------------------------------
@@ -183,7 +187,7 @@ def test_what_nobody_said_is_not_said(plain: dict[str, Any]) -> None:
 
 
 def test_what_is_declared_has_its_place(told: dict[str, Any]) -> None:
-    (model,) = elements(told, "ai_AIPackage")
+    (model, *_) = elements(told, "ai_AIPackage")
     for name in (
         *("ai_limitation", "ai_energyConsumption", "ai_metric", "ai_informationAboutTraining"),
         *("ai_informationAboutApplication", "ai_typeOfModel", "ai_hyperparameter", "ai_domain"),
