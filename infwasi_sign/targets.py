@@ -151,7 +151,7 @@ def _read_file(title: str, opened: EntryFile, access: Access) -> Target:
         "neither a model nor a component nor a package",
         where=title,
         expected="a GGUF file, a .wasm component or a directory that `infwasi pack` wrote",
-        got=repr(magic),
+        got=f"a file that begins with {magic.hex(' ')}" if magic else "an empty file",
     )
 
 

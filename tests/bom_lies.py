@@ -205,7 +205,9 @@ def declared_hidden(bom: Json) -> None:
 
 @lie("an advisory that nobody declared", "bom.vulnerabilities")
 def vulnerability(bom: Json) -> None:
-    bom["vulnerabilities"] = [{"id": "CVE-2026-1", "analysis": {"state": "not_affected"}}]
+    bom["vulnerabilities"] = [
+        {"id": "CVE-2026-1", "analysis": {"state": "not_affected"}, "affects": [{"ref": "app"}]}
+    ]
 
 
 @lie("leaves out what the app needs", "bom.dependencies[app].dependsOn")

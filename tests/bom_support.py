@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # ships no types
 
 from infwasi_sign.adapters.measuring import measure_bytes
@@ -27,6 +26,7 @@ from infwasi_sign.domain.manifest import GgufEvidence
 from infwasi_sign.domain.model_digests import TensorDigests, header_digest, tensor_table_digest
 from tests.conftest import ROOT
 from tests.gguf_forge import WatchedSource
+from tests.strict_judge import strict_judge
 
 PROFILE: Final = json.loads((ROOT / "sbom" / "profile.schema.json").read_bytes())
 TOOLS: Final = (("infwasi", "1.0"), ("wasm-tools", "1.0"))
@@ -178,7 +178,7 @@ def complaints(bom: bytes) -> list[str]:
     """What the profile, CycloneDX 1.7 and what no schema can say have against a document."""
     document = json.loads(bom)
     found = complaints_of_profile(document)
-    error = JsonStrictValidator(SchemaVersion.V1_7).validate_str(bom.decode())
+    error = strict_judge(SchemaVersion.V1_7).validate_str(bom.decode())
     return [*found, *([] if error is None else [str(error)]), *sorted(loose_ends(document))]
 
 

@@ -7,7 +7,6 @@ from importlib.resources import files
 from typing import Any, Final
 
 from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from cyclonedx.validation.xml import XmlValidator
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator  # type: ignore[import-untyped]  # ships no types
@@ -16,6 +15,7 @@ from referencing import Registry, Resource
 
 from infwasi_sign.domain.model_card_layout import LAYOUTS, Kind, Layout, Member
 from tests.cyclonedx_full import schema
+from tests.strict_judge import strict_judge
 
 _RESOURCES: Final = files("cyclonedx.schema").joinpath("_res")
 
@@ -89,7 +89,7 @@ def complaints(data: bytes, version: str) -> list[str]:
         judge.validate(etree.fromstring(data))
         official = [str(error) for error in judge.error_log]
     else:
-        strict = JsonStrictValidator(known).validate_str(text, all_errors=True)
+        strict = strict_judge(known).validate_str(text, all_errors=True)
         found = [str(error.data) for error in strict or ()]
         official = [
             f"{error.json_path}: {error.message[:200]}"

@@ -28,6 +28,7 @@ from infwasi_sign.adapters.cyclonedx_xml import parse_xml
 from infwasi_sign.cli import bom_command
 from infwasi_sign.cli.bom_output import deliver
 from infwasi_sign.domain import strict_json
+from infwasi_sign.domain.bom import bom_bytes, derive_bom
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.lost_members import lost_members
 from infwasi_sign.domain.model_card import ComponentData, ModelCard, ServiceData
@@ -35,8 +36,9 @@ from infwasi_sign.domain.model_card_json import card_to_json, data_to_json, flow
 from infwasi_sign.domain.text import find_hidden
 from infwasi_sign.errors import MalformedError
 from tests import forge
-from tests.bom_support import EVERYTHING
+from tests.bom_support import EVERYTHING, lone_model
 from tests.command_line import infwasi, make_timeless
+from tests.conftest import ROOT
 from tests.cyclonedx_full import Sampler
 from tests.cyclonedx_samples import bom, full, of_ours, with_component
 from tests.cyclonedx_support import XML_TEXT, complaints, values
@@ -134,12 +136,19 @@ def come_through(document: dict[str, Any]) -> None:
 
 
 @pytest.fixture(
-    scope="module", params=["packed", "everything", pytest.param("real", marks=[MODEL])]
+    scope="module",
+    params=[
+        *("packed", "everything"),
+        *(pytest.param(name, marks=[MODEL]) for name in ("real", "other-real")),
+    ],
 )
 def signed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    """BOMs as they are signed: a small one, one with all that can be said, one of a real model."""
+    """BOMs as they are signed: a small one, one with all that can be said, those of real models.
+
+    The other real model is the header of one: llama.cpp ships it without its weights.
+    """
     folder = tmp_path_factory.mktemp("signed")
     match request.param:
         case "packed":
@@ -147,6 +156,10 @@ def signed(
         case "everything":
             rich = tiny_gguf(pairs=every_general_key())
             package = forge.make_package(folder, model=rich, declared=EVERYTHING)
+        case "other-real":
+            (path,) = (ROOT / ".cache").glob("vocabularies-*/ggml-vocab-llama-bpe.gguf")
+            inputs = lone_model(path.read_bytes(), EVERYTHING)
+            return read_any(bom_bytes(derive_bom(inputs)))
         case _:
             model = request.getfixturevalue("model_path").read_bytes()
             package = forge.make_package(folder, model=model, is_detached=True)
@@ -667,12 +680,21 @@ def test_there_and_back_gives_the_same_values(folder: Path) -> None:
     assert values_of(json.loads(done.output)) == values_of(of_ours())
 
 
+def test_of_a_package_its_bom_is_converted_and_nothing_is_written_into_it(folder: Path) -> None:
+    whole = infwasi("bom", "convert", "bom.cdx.json", "--format", "xml", cwd=folder)
+    done = infwasi("bom", "convert", folder, "--format", "xml")
+    assert (done.code, done.output) == (0, whole.output)
+    done = infwasi("bom", "convert", folder, "--output", folder / "new.json")
+    assert (done.code, (folder / "new.json").exists()) == (2, False)
+    assert done.said[0].startswith("error: the result would be a file of the package")
+
+
 def test_json_needs_a_file_for_the_bom(folder: Path) -> None:
     done = infwasi("bom", "convert", "bom.cdx.json", "--json", cwd=folder)
     assert done.code == 2
     assert done.said == [
         "error: --json and the BOM would both be standard output",
-        "hint: --output",
+        "hint: --output FILE takes the BOM",
     ]
 
 

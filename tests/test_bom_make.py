@@ -140,6 +140,8 @@ def test_a_run_is_measured_only_if_it_is_verified(tmp_path: Path) -> None:
     assert done.said[0].startswith("refused: signer: the measured run failed: ")
     done = infwasi("bom", package, "--measure")
     assert (done.code, done.out) == (2, "")
+    assert "(expected --key FILE, --policy FILE or a policy" in done.said[0]
+    assert done.said[1].startswith("hint: `infwasi policy init PACKAGE`")
 
 
 @pytest.mark.model

@@ -14,13 +14,16 @@ from infwasi_sign.domain.bom import derive_bom
 from tests.bom_page_support import ATTACKS, FOREIGN, hostile_bom, page_of
 from tests.bom_support import lone_model
 from tests.browser_support import Browser, Page, browser_program, browsing
+from tests.command_line import infwasi
 from tests.conftest import ROOT
+from tests.gguf_forge import PAIRS, TENSORS, text_pair, tiny_gguf
 
 WIDTHS = (390, 1280)  # a telephone, a small screen on a desk
 
 # Everything that is shown is as wide as the window at most, also when all of it is opened.
 OPEN_ALL = "document.querySelectorAll('details').forEach(d => { d.open = true })"
-IS_TOO_WIDE = "document.documentElement.scrollWidth > window.innerWidth"
+# On a telephone `innerWidth` grows with what is too wide; `clientWidth` is that of the window.
+IS_TOO_WIDE = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 SIZES = """(selector => [...document.querySelectorAll(selector)].map(element => {
   const box = element.getBoundingClientRect(); return [box.width, box.height]
 }))(%s)"""
@@ -111,6 +114,28 @@ def test_a_page_is_seen_whole(looking: Looking, name: str, width: int, is_dark: 
     page.evaluate(OPEN_ALL)
     assert not page.evaluate(IS_TOO_WIDE)
     assert page.evaluate(LOW_CONTRAST) == []
+    assert_nothing_happened(page)
+    page.close()
+
+
+@pytest.mark.parametrize("is_dark", [False, True])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_page_of_what_changed_is_seen_whole(
+    looking: Looking, width: int, is_dark: bool, tmp_path: Path
+) -> None:
+    names = ("</dd><script>canary = 1</script>\u202e\n", f"{'long' * 500}\nsame\nother")
+    for file, name, count in zip(("old.gguf", "new.gguf"), names, (2, 3), strict=True):
+        pairs = (PAIRS[0], text_pair("general.name", name), *PAIRS[2:])
+        (tmp_path / file).write_bytes(tiny_gguf(pairs=pairs, tensors=TENSORS[:count]))
+    done = infwasi("diff", "old.gguf", "new.gguf", "--html", "d.html", cwd=tmp_path)
+    assert done.code == 0
+    page = looking.at((tmp_path / "d.html").read_text(), width=width, is_dark=is_dark)
+    page.screenshot(looking.folder / f"difference-{width}-{'dark' if is_dark else 'light'}.png")
+    page.evaluate(OPEN_ALL)
+    assert not page.evaluate(IS_TOO_WIDE)
+    assert page.evaluate(LOW_CONTRAST) == []
+    ((_, height),) = sizes(page, ".files thead th:nth-child(2)")
+    assert height < 40  # "Side" is not broken into its letters
     assert_nothing_happened(page)
     page.close()
 

@@ -23,7 +23,7 @@ def refusal(tree: object) -> str:
     return str(caught.value)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(any_declared())
 def test_what_is_declared_comes_back_through_canonical_json(declared: Declared) -> None:
     data = canonical(declared_tree(declared))

@@ -14,7 +14,7 @@ from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.adapters.target_access import measure_open_model, open_target_file
 from infwasi_sign.describe import package_document
 from infwasi_sign.difference import difference
-from infwasi_sign.domain.declared import Declared, DeclaredDataset
+from infwasi_sign.domain.declared import Declared, DeclaredDataset, Vulnerability
 from infwasi_sign.domain.difference import Difference, Section
 from infwasi_sign.domain.limits import MIB
 from infwasi_sign.errors import RefusedError, UndecidedError
@@ -115,6 +115,30 @@ def test_names_the_setting_that_was_changed(name: str, tmp_path: Path) -> None:
     assert between(old, new).summary == f"only {name}"
 
 
+DECLARED = Declared(
+    app_area="schools",
+    datasets=(DeclaredDataset(name="a", license="MIT"), DeclaredDataset(name="b")),
+)
+DECLARED_PAIRS = {
+    "app.area": replace(DECLARED, app_area="hospitals"),
+    "dataset a": replace(
+        DECLARED, datasets=(replace(DECLARED.datasets[0], license="0BSD"), DECLARED.datasets[1])
+    ),
+    "dataset c": replace(DECLARED, datasets=(*DECLARED.datasets, DeclaredDataset(name="c"))),
+    "vulnerability CVE-1": replace(
+        DECLARED,
+        vulnerabilities=(Vulnerability(id="CVE-1", state="exploitable", affects=("app",)),),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DECLARED_PAIRS)
+def test_names_the_declared_fact_that_was_changed(name: str, tmp_path: Path) -> None:
+    old = forge.make_package(tmp_path / "old", declared=DECLARED)
+    new = forge.make_package(tmp_path / "new", declared=DECLARED_PAIRS[name])
+    assert between(old, new).summary == f"only {name}"
+
+
 def test_names_the_component_that_was_changed(tmp_path: Path) -> None:
     stock = (ROOT / "components" / "prebuilt" / "inference.wasm").read_bytes()
     old = forge.make_package(tmp_path / "old", inference=stock + b"\0\x02\x01x")
@@ -139,10 +163,17 @@ def test_two_models_that_differ_in_their_template_alone_say_so(tmp_path: Path) -
     assert change.text_lines() == ("@@ -1 +1,2 @@", f" {TEMPLATE}", "+{# more #}")
 
 
+def test_two_settings_are_both_named_and_none_is_the_only_one(tmp_path: Path) -> None:
+    changed = replace(SETTINGS, **SETTING_PAIRS["system prompt"], **SETTING_PAIRS["temperature"])
+    old = forge.make_package(tmp_path / "old", settings=SETTINGS)
+    new = forge.make_package(tmp_path / "new", settings=changed)
+    assert between(old, new).summary == "system prompt and temperature"
+
+
 def test_many_tensors_are_told_in_few_words(tmp_path: Path) -> None:
     new = tiny_gguf(tensors=(*TENSORS[:1], *many_tensors(4)))
     old = tiny_gguf(tensors=(*TENSORS[:1], *many_tensors(4, seed=9)))
-    assert models(tmp_path, old, new).summary == "only blk.0.ffn_up.weight and 3 more"
+    assert models(tmp_path, old, new).summary == "blk.0.ffn_up.weight and 3 more"
 
 
 def test_a_tensor_of_another_type_with_the_same_bytes_is_another(tmp_path: Path) -> None:
@@ -219,7 +250,10 @@ def test_refuses_what_does_not_parse(tmp_path: Path) -> None:
 
 def test_refuses_what_is_none_of_the_three(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
-    with pytest.raises(UndecidedError, match="neither a model nor a component nor a package"):
+    with pytest.raises(
+        UndecidedError,
+        match=r"neither a model nor a component nor a package .*begins with 68 65 6c 6c\)",
+    ):
         between(tmp_path / "a.txt", tmp_path / "a.txt")
 
 
@@ -235,7 +269,7 @@ def lying(folder: Path, name: str, *, version: str = "1.0.0") -> Path:
     return package
 
 
-def test_names_the_declared_fact_that_was_changed(tmp_path: Path) -> None:
+def test_names_each_declared_fact_that_was_changed(tmp_path: Path) -> None:
     rows = (DeclaredDataset(name="a"), DeclaredDataset(name="b"))
     declared = Declared(model_license="MIT", app_area="schools", datasets=rows)
     changed = replace(declared, model_license="Apache-2.0", datasets=rows[:1])

@@ -444,7 +444,7 @@ SHAPED = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), SHAPED, max_size=8))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 def test_any_shape_is_judged(document: dict[str, Any]) -> None:
     for judgement in judge(document, BASELINES):
         assert len(judgement.findings) == len(judgement.baseline.elements)

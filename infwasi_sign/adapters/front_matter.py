@@ -71,7 +71,9 @@ def _block(data: bytes, where: str) -> str:
         raise UndecidedError("no front matter", where=where, expected="a first line `---`")
     start = end = data.index(b"\n") + 1 if b"\n" in data else len(data)
     while end < len(data):
-        line, _, _ = data[end : end + LIMITS.front_matter_bytes].partition(b"\n")
+        most = end + LIMITS.front_matter_bytes
+        stop = data.find(b"\n", end, most)
+        line = data[end : most if stop < 0 else stop]
         if line.rstrip() == _MARK:
             return _decoded(data[start:end], where)
         end += len(line) + 1

@@ -106,4 +106,8 @@ def _fail(last: dict[str, object], code: int) -> NoReturn:
     kind = last.get("kind")
     if code == 1 and kind in {str(kind) for kind in RefusalKind}:
         raise RefusedError(RefusalKind(str(kind)), message, where="--measure")
-    raise UndecidedError(message, where="--measure")
+    expected, hint = (
+        value[:_SHOWN] if isinstance(value := last.get(name), str) else None
+        for name in ("expected", "hint")
+    )
+    raise UndecidedError(message, where="--measure", expected=expected, hint=hint)

@@ -15,20 +15,21 @@ _STREAM: Final = Path("-")
 
 
 @click.command(name="convert")
-@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("file", metavar="FILE|PACKAGE", type=click.Path(path_type=Path, allow_dash=True))
 @output_options
 def command(
     file: Path, spec_version: str, output_format: str, output: Path | None, as_json: bool
 ) -> None:
     """Write a BOM of any tool in another version or format of CycloneDX.
 
-    FILE is CycloneDX 1.5, 1.6 or 1.7, JSON or XML; `-` is standard input. Model cards and datasets
-    come along. What the target has no place for, or the converting library cannot keep, is listed
-    on standard error, with --json, and in properties `infwasi:lost:<n>` of the new BOM.
+    FILE is CycloneDX 1.5, 1.6 or 1.7, JSON or XML; `-` is standard input; of a PACKAGE its
+    `bom.cdx.json` is read. Model cards and datasets come along. What the target has no place for,
+    or the converting library cannot keep, is listed on standard error, with --json, and in
+    properties `infwasi:lost:<n>` of the new BOM.
 
     \b
     Examples:
-      infwasi bom convert dist/capital-1.0.0/bom.cdx.json --format xml > bom.cdx.xml
+      infwasi bom convert dist/capital-1.0.0 --format xml > bom.cdx.xml
       infwasi bom convert bom.cdx.xml --spec-version 1.6 --output bom.cdx.json
       infwasi bom convert bom.cdx.json --spec-version 1.5 --output old.json --json | jq .losses
     """
@@ -57,10 +58,17 @@ def _read(path: Path, output: Path | None) -> "ReadBom":
     from infwasi_sign.adapters.cyclonedx_convert import read_with_losses
     from infwasi_sign.adapters.package_directory import open_outside
     from infwasi_sign.cli.confining import confinement_of
+    from infwasi_sign.cli.delivery import require_outside
     from infwasi_sign.domain.limits import LIMITS
+    from infwasi_sign.domain.manifest import BOM_FILE
     from infwasi_sign.errors import UndecidedError
 
-    confinement = confinement_of(output=None if output in {None, _STREAM} else output)
+    target = None if output in {None, _STREAM} else output
+    if path != _STREAM and path.is_dir():
+        if target is not None:
+            require_outside(target, path)  # in a package every file is signed
+        path /= BOM_FILE
+    confinement = confinement_of(output=target)
     if path == _STREAM:
         if sys.stdin is None:
             raise UndecidedError("standard input is closed")

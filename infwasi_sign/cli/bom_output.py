@@ -69,7 +69,9 @@ def require_deliverable(
     from infwasi_sign.cli.delivery import require_no_package
 
     if as_json and _is_stream(output):
-        raise UndecidedError("--json and the BOM would both be standard output", hint="--output")
+        raise UndecidedError(
+            "--json and the BOM would both be standard output", hint="--output FILE takes the BOM"
+        )
     if output is None or _is_stream(output):
         return
     require_no_package(output)

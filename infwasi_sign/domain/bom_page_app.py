@@ -120,15 +120,18 @@ def services(document: Node) -> Iterator[DatasetView]:
     """The services, with the data that flows."""
     for service in document.nodes("services"):
         flows = [
-            f"{one.text('name') or 'data'}: {one.text('flow') or 'flow not said'}, "
-            f"classification {one.text('classification') or 'unknown'}"
+            f"{one.text('name') or 'data'}: {one.text('flow') or 'flow not said'}"
             for one in service.nodes("data")
         ]
+        classes = dict.fromkeys(
+            one.text("classification") or "unknown" for one in service.nodes("data")
+        )
         facts = (
             fact("Version", service.text("version"), Show.NAME, origin=service.origin("version")),
             fact("Description", service.text("description")),
             fact("Endpoints", service.texts("endpoints"), Show.LINK),
             fact("Data", flows, origin=service.origin("data.flow")),
+            fact("Its classification", classes, origin=service.origin("data.classification")),
         )
         name = service.text("name") or "unnamed service"
         yield DatasetView(name=name, facts=tuple(one for one in facts if one.values))

@@ -15,7 +15,6 @@ from infwasi_sign.quick_dataclass import dataclass
 
 _COMPARED_LINES: Final = 400  # difflib takes quadratic time
 _SHOWN_LINE: Final = 400
-_SHOWN_NAMES: Final = 1  # of a section in the summary; "and 3 more" says the rest
 
 
 class Section(StrEnum):
@@ -143,7 +142,7 @@ class Difference:
             names = ", ".join(change.name for change in self.changes)
             return f"only the release ({names})"
         words = list(_grouped(tuple(told)))
-        return f"only {words[0]}" if len(words) == 1 else "; ".join(words)
+        return f"only {words[0]}" if len(told) == 1 else "; ".join(words)
 
 
 def compare(old: Snapshot, new: Snapshot) -> Difference:
@@ -207,10 +206,9 @@ def _as_item(container: Container) -> Item:
 
 
 def _grouped(changes: tuple[Change, ...]) -> Iterator[str]:
-    """A few words for each section: its first name, and how many more."""
+    """A few words for each section: one name, two names, or the first and how many more."""
     for section in Section:
         names = [change.name for change in changes if change.section is section]
         if names:
-            shown = ", ".join(names[:_SHOWN_NAMES])
-            more = len(names) - _SHOWN_NAMES
-            yield f"{shown} and {more} more" if more > 0 else shown
+            more = len(names) - 1
+            yield f"{names[0]} and {more} more" if more > 1 else " and ".join(names)

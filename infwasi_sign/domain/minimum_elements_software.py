@@ -16,6 +16,7 @@ _PRODUCER: Final = 'model-card.toml: [app] producer = "...", [model] producer = 
 _IDENTIFIER: Final = 'model-card.toml: [model] purl = "pkg:huggingface/..."'
 _LICENCE: Final = 'model-card.toml: [model] license = "...", [[dataset]] license = "..."'
 _VERSION: Final = 'infwasi.toml: [package] version; model-card.toml: [model] version = "..."'
+_HASH: Final = 'model-card.toml: [[dataset]] sha256 = "..."'  # our files always have theirs
 _AUTHOR: Final = 'model-card.toml: [bom] author = "..."'
 
 _PRODUCERS: Final = (
@@ -105,7 +106,7 @@ CISA: Final = Baseline(
                 "components[].purl, cpe, swhid or omniborId",
             ),
             (
-                *("Component hash", Each.PART, ("@hash", "?hashes", "?dataset.hashes"), _MAKES),
+                *("Component hash", Each.PART, ("@hash", "?hashes", "?dataset.hashes"), _HASH),
                 "components[].hashes[]",
             ),
             ("License", Each.COMPONENT, _LICENCES, _LICENCE, "components[].licenses[]"),
