@@ -6,7 +6,8 @@ A place is a text, so that the tables of elements stay readable:
   path in the subject, through lists where it says so
 - ``#cdx:ai-ml:model:modality``, ``#infwasi:security:*``: a property by its name, or the beginning
 - ``#~context-length``: a property by the last word of its name, in any tool's namespace
-- ``?manufacturer``: our tag says that the origin of this member is unknown
+- ``?manufacturer``: our tag says that the origin of this member is unknown; `components.<member>`
+  says so of each nested component that has our tags, but none for this member
 - ``@hash``: a question that a path cannot ask (`minimum_elements_questions`)
 
 ``doc``, ``app``, ``model`` and ``part`` before it look at the document, at the component that it
@@ -23,7 +24,7 @@ from functools import cache
 from typing import Final
 
 from infwasi_sign.domain.limits import LIMITS
-from infwasi_sign.domain.origin import ORIGIN_PREFIX, Origin
+from infwasi_sign.domain.origin import OF_PARTS, ORIGIN_PREFIX, Origin
 from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.errors import MalformedError
 from infwasi_sign.quick_dataclass import dataclass
@@ -286,6 +287,8 @@ def is_time(text: str) -> bool:
 
 # --- subjects -------------------------------------------------------------------------------
 
+_Origins = dict[str, tuple[str, str]]  # origin and place, by member
+
 
 def _object(value: JsonValue) -> dict[str, JsonValue]:
     return value if isinstance(value, dict) else {}
@@ -294,29 +297,45 @@ def _object(value: JsonValue) -> dict[str, JsonValue]:
 def _components(document: Mapping[str, JsonValue]) -> Iterator[Subject]:
     """All components, the described one first, nested ones after theirs; without recursion."""
     described = _object(document.get("metadata")).get("component")
-    waiting: list[tuple[dict[str, JsonValue], str]] = [
-        *objects(document.get("components"), "components")
+    waiting: list[tuple[dict[str, JsonValue], str, _Origins]] = [
+        (tree, path, {}) for tree, path in objects(document.get("components"), "components")
     ]
     waiting.reverse()
     if isinstance(described, dict):
-        waiting.append((described, "metadata.component"))
+        waiting.append((described, "metadata.component", {}))
     count = 0
     while waiting:
-        tree, path = waiting.pop()
+        tree, path, around = waiting.pop()
         count += 1
         if count > LIMITS.bom_components:
             expected = f"at most {LIMITS.bom_components}"
             raise MalformedError("too many components", where="bom", expected=expected)
-        yield _subject(tree, path)
-        waiting += reversed([*objects(tree.get("components"), f"{path}.components")])
+        subject = _subject(tree, path, around)
+        yield subject
+        nested = [*objects(tree.get("components"), f"{path}.components")]
+        if nested:
+            around = around | _of_parts(subject)
+        waiting += reversed([(tree, path, around) for tree, path in nested])
 
 
-def _subject(value: JsonValue, path: str) -> Subject:
+def _of_parts(subject: Subject) -> _Origins:
+    """What it says is unknown of all that is nested in it."""
+    return {
+        member.removeprefix(OF_PARTS): (origin, where)
+        for member, (origin, where) in subject.origins.items()
+        if member.startswith(OF_PARTS) and origin == Origin.UNKNOWN
+    }
+
+
+def _subject(value: JsonValue, path: str, around: _Origins | None = None) -> Subject:
     tree = _object(value)
     card = _object(tree.get("modelCard"))
     lists = [(tree.get("properties"), f"{path}.properties")]
     lists.append((card.get("properties"), f"{path}.modelCard.properties"))
-    return _with_properties(tree, path, lists)
+    found = _with_properties(tree, path, lists)
+    if around and found.origins:
+        return replace(found, origins={**around, **found.origins})
+    return found
 
 
 def _document_subject(
