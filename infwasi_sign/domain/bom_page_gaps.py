@@ -59,7 +59,8 @@ def find_gaps(
             yield Gaps(subject=title, gaps=found)
     told = {id(node) for _, node, _ in groups}
     for node in others:
-        known = DATASET_FIELDS if node.text("type") == DATA else _PART_FIELDS
+        is_data = node.text("type") == DATA
+        known = (*_PART_FIELDS, *DATASET_FIELDS) if is_data else _PART_FIELDS
         if id(node) not in told and (found := tuple(_tagged(node, known))):
             yield Gaps(subject=node.text("name") or "unnamed", gaps=found)
 
