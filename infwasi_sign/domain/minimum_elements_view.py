@@ -18,12 +18,12 @@ count as an explicit unknown: unknown, NOASSERTION, none (SPDX 2.3 section 8.13,
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from typing import Final
 
 from infwasi_sign.domain.limits import LIMITS
+from infwasi_sign.domain.minimum_elements_forms import has_form
 from infwasi_sign.domain.origin import OF_PARTS, ORIGIN_PREFIX, Origin
 from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.errors import MalformedError
@@ -33,24 +33,6 @@ _UNKNOWN_WORDS: Final = frozenset({"unknown", "noassertion", "none", "not known"
 _SHOWN_CHARACTERS: Final = 80
 _CAPABILITIES: Final = "infwasi:capability:"
 _STEP: Final = re.compile(r"([A-Za-z-]+)(\[(?:([a-z]+)=([a-z0-9|-]+))?\])?$")
-_RFC_3339: Final = re.compile(
-    r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d))?$"
-)
-
-# What the value at a place must look like to be one, by the last name of the path.
-_FORMS: Final = {
-    "serialNumber": r"urn:uuid:[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
-    "purl": r"pkg:[A-Za-z][A-Za-z0-9.+-]*/\S+",  # github.com/package-url/purl-spec
-    "cpe": r"cpe:(2\.3:|/)\S+",  # NIST IR 7695 sections 6.1 and 6.2
-    "swhid": r"swh:1:(cnt|dir|rel|rev|snp):[0-9a-f]{40}(;\S*)?",
-    "omniborId": r"gitoid:(blob|tree|commit|tag):sha(1|256):[0-9a-f]{40,64}",
-    "phase": r"design|pre-build|build|post-build|operations|discovery|decommission",
-    "flow": r"inbound|outbound|bi-directional",
-    "url": r"\S+",
-    "bomFormat": r"CycloneDX",
-    "specVersion": r"1\.\d{1,2}",
-}
-_FORM: Final = {name: re.compile(form) for name, form in _FORMS.items()}
 
 
 class State(StrEnum):
@@ -180,7 +162,7 @@ def value_of(value: JsonValue, where: str, form: str = "") -> Iterator[Found]:
     shown = text[:_SHOWN_CHARACTERS]
     if text.casefold() in _UNKNOWN_WORDS:
         yield Found(state=State.UNKNOWN, where=where, what=shown)
-    elif _has_form(text, form):
+    elif has_form(text, form):
         yield Found(state=State.VALUE, where=where, what=shown)
 
 
@@ -265,24 +247,6 @@ def _walk(
             continue
         where = f"{path}[{at}]"
         yield from _walk(item, tuple(rest), where) if rest else value_of(item, where, name)
-
-
-def _has_form(text: str, form: str) -> bool:
-    if form == "timestamp":
-        return is_time(text)
-    pattern = _FORM.get(form)
-    return pattern is None or pattern.fullmatch(text) is not None
-
-
-def is_time(text: str) -> bool:
-    """Whether it is a date, or a time as RFC 3339 writes it, that exists."""
-    if _RFC_3339.fullmatch(text) is None:
-        return False
-    try:
-        datetime.fromisoformat(text.upper())
-    except ValueError:
-        return False
-    return True
 
 
 # --- subjects -------------------------------------------------------------------------------
