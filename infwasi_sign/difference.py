@@ -1,8 +1,8 @@
 """Says what changed between two packages, models or components, and believes neither."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from infwasi_sign.domain.difference import Difference, Snapshot, compare
 from infwasi_sign.domain.snapshot import (
@@ -11,7 +11,8 @@ from infwasi_sign.domain.snapshot import (
     model_snapshot,
     package_snapshot,
 )
-from infwasi_sign.errors import UndecidedError
+from infwasi_sign.domain.snapshot_bom import BomParts
+from infwasi_sign.errors import RefusedError, UndecidedError
 from infwasi_sign.targets import (
     Access,
     ReadComponent,
@@ -21,15 +22,21 @@ from infwasi_sign.targets import (
     read_targets,
 )
 
+DerivePackage: TypeAlias = Callable[[ReadPackage], object]
+"""Derives the bill of materials of a package again, and raises where it is another.
 
-def difference(locations: Sequence[Path], access: Access) -> Difference:
+RefusedError if so, UndecidedError if that cannot be said.
+"""
+
+
+def difference(locations: Sequence[Path], access: Access, derive: DerivePackage) -> Difference:
     """The changes from the first of two locations to the second.
 
     Raises:
         UndecidedError: they are of different kinds, or one cannot be read.
         RefusedError: one does not parse.
     """
-    old, new = (_snapshot(target) for target in read_targets(locations, access))
+    old, new = (_snapshot(target, derive) for target in read_targets(locations, access))
     if old.kind != new.kind:
         raise UndecidedError(
             "the two are of different kinds",
@@ -40,7 +47,7 @@ def difference(locations: Sequence[Path], access: Access) -> Difference:
     return compare(old, new)
 
 
-def _snapshot(target: Target) -> Snapshot:
+def _snapshot(target: Target, derive: DerivePackage) -> Snapshot:
     match target:
         case ReadModel():
             return model_snapshot(target.title, _parts(target))
@@ -56,6 +63,10 @@ def _snapshot(target: Target) -> Snapshot:
                 models={
                     model.name: _parts(found) for model, found in target.models if found is not None
                 },
+                bom=_bom(target, derive),
+                statement=target.statement,
+                signatures=target.signatures,
+                others=target.others,
             )
         case _:
             assert_never(target)
@@ -68,3 +79,12 @@ def _parts(model: ReadModel) -> ModelParts:
         size_bytes=model.size_bytes,
         digest=model.digests.blake3,
     )
+
+
+def _bom(package: ReadPackage, derive: DerivePackage) -> BomParts:
+    """The bill of materials, and why it is not the one that follows from the package, if so."""
+    try:
+        derive(package)
+    except (RefusedError, UndecidedError) as e:
+        return BomParts(data=package.bom, doubt=e)
+    return BomParts(data=package.bom, doubt=None)

@@ -17,6 +17,8 @@ from infwasi_sign.domain.manifest import (
     BOM_FILE,
     COMPONENT_FILE,
     MANIFEST_FILE,
+    OMS_FILE,
+    SIGNATURES_FOLDER,
     Manifest,
     ModelClaim,
 )
@@ -85,7 +87,10 @@ class ReadComponent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadPackage:
-    """A package; a detached model that is not there is in ``models`` without header and digests."""
+    """A package; a detached model that is not there is in ``models`` without header and digests.
+
+    ``signatures`` are the files that sign it, by name; ``others`` names what is none of all these.
+    """
 
     title: str
     statement: bytes
@@ -95,6 +100,8 @@ class ReadPackage:
     settings: Settings
     bom: bytes
     models: tuple[tuple[ModelClaim, ReadModel | None], ...]
+    signatures: tuple[tuple[str, bytes], ...] = ()
+    others: tuple[str, ...] = ()
 
 
 Target: TypeAlias = ReadModel | ReadComponent | ReadPackage
@@ -167,6 +174,8 @@ def _read_package(title: str, opened: OpenedPackage, access: Access) -> ReadPack
     manifest = parse_statement(statement)
     component = opened.files[COMPONENT_FILE].read(LIMITS.component_bytes)
     facts = describe(component)
+    read = {COMPONENT_FILE, BOM_FILE, *(model.shards[0] for model in manifest.models)}
+    signatures = {name for name in opened.files if _is_signature(name)}
     return ReadPackage(
         title=title,
         statement=statement,
@@ -184,4 +193,12 @@ def _read_package(title: str, opened: OpenedPackage, access: Access) -> ReadPack
             )
             for model in manifest.models
         ),
+        signatures=tuple(
+            (name, opened.files[name].read(LIMITS.bundle_bytes)) for name in sorted(signatures)
+        ),
+        others=tuple(sorted(opened.files.keys() - read - signatures)),
     )
+
+
+def _is_signature(name: str) -> bool:
+    return name in {MANIFEST_FILE, OMS_FILE} or name.startswith(f"{SIGNATURES_FOLDER}/")

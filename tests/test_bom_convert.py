@@ -1,7 +1,9 @@
 """BOMs in other versions and formats: valid everywhere, nothing lost in silence."""
 
 import contextlib
+import io
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,11 +26,13 @@ from infwasi_sign.adapters.cyclonedx_convert import (
 )
 from infwasi_sign.adapters.cyclonedx_xml import parse_xml
 from infwasi_sign.cli import bom_command
+from infwasi_sign.cli.bom_output import deliver
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.lost_members import lost_members
 from infwasi_sign.domain.model_card import ComponentData, ModelCard, ServiceData
 from infwasi_sign.domain.model_card_json import card_to_json, data_to_json, flow_to_json
+from infwasi_sign.domain.text import find_hidden
 from infwasi_sign.errors import MalformedError
 from tests import forge
 from tests.bom_support import EVERYTHING
@@ -728,3 +732,38 @@ def test_control_characters_of_a_bom_reach_no_terminal(folder: Path) -> None:
     assert "lost: " in done.errors
     assert "\x1b" not in done.errors
     assert "\u202e" not in done.errors
+
+
+# --- on a terminal ------------------------------------------------------------------------------
+
+WITH_COMMANDS: Final[dict[str, Any]] = {
+    "bomFormat": "CycloneDX",
+    "specVersion": "1.7",
+    "version": 1,
+    "components": [{"type": "library", "name": "a\u009b2Jb\u202ec\U000e0041"}],
+}
+
+
+class Terminal(io.TextIOWrapper):
+    """Standard output that says whether it is one."""
+
+    def __init__(self, *, is_terminal: bool) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8")
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+
+@pytest.mark.parametrize("is_terminal", [True, False], ids=["terminal", "pipe"])
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_a_terminal_gets_the_same_document_without_commands(
+    output_format: OutputFormat, is_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal(is_terminal=is_terminal)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    deliver(WITH_COMMANDS, "1.7", output_format, None, as_json=False)
+    terminal.flush()
+    data = cast("io.BytesIO", terminal.buffer).getvalue()
+    assert read_any(data)["components"] == WITH_COMMANDS["components"]
+    assert (find_hidden(data.decode()) is None) is is_terminal  # a pipe is the control

@@ -165,3 +165,39 @@ def test_measures_runs_of_the_real_model(model_path: Path, tmp_path: Path) -> No
     assert (
         metrics["seconds to load the model"] < metrics["seconds to the first token, whole process"]
     )
+
+
+# --- what a result must not replace -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(("convert", "{}/bom.cdx.json", "-o", "{}/bom.cdx.json"), id="convert"),
+        pytest.param(("convert", "{}/bom.cdx.json", "-o", "{}/app.wasm"), id="component"),
+        pytest.param(("make", "lone.gguf", "-o", "{}/bom.cdx.json"), id="make"),
+        pytest.param(("view", "{}/bom.cdx.json", "-o", "{}/page.html"), id="view"),
+        pytest.param(("view", "{}/bom.cdx.json", "-o", "{}/signatures/page.html"), id="signatures"),
+    ],
+)
+def test_no_result_goes_into_a_package(asked: tuple[str, ...], tmp_path: Path) -> None:
+    package = forge.make_package(tmp_path)
+    (tmp_path / "lone.gguf").write_bytes(tiny_gguf())
+    (package / "signatures").mkdir()
+    before = {path: path.read_bytes() for path in package.rglob("*") if path.is_file()}
+    done = infwasi("bom", *(word.format(package) for word in asked), cwd=tmp_path)
+    assert done.code == 2, done
+    assert "the result would be a file of the package that nobody signed" in done.said[0]
+    assert {path: path.read_bytes() for path in package.rglob("*") if path.is_file()} == before
+
+
+def test_a_bom_does_not_replace_the_model_that_it_describes(tmp_path: Path) -> None:
+    model = tmp_path / "model.gguf"
+    model.write_bytes(tiny_gguf())
+    (tmp_path / "same.gguf").hardlink_to(model)
+    for name in ("model.gguf", "same.gguf"):
+        done = infwasi("bom", "make", "model.gguf", "-o", name, cwd=tmp_path)
+        assert (done.code, model.read_bytes()) == (2, tiny_gguf())
+        assert "the BOM would replace what it describes" in done.said[0]
+    done = infwasi("bom", "make", "model.gguf", "-o", "model.cdx.json", cwd=tmp_path)
+    assert done.code == 0  # the control

@@ -19,6 +19,7 @@ from infwasi_sign.adapters.cyclonedx_convert import convert
 from infwasi_sign.adapters.html_page import is_web_address
 from infwasi_sign.cli.bom_view_command import command
 from infwasi_sign.domain.bom import derive_bom
+from infwasi_sign.domain.bom_node import document_node
 from infwasi_sign.domain.bom_page import bom_page
 from infwasi_sign.domain.declared_keys import ARRAYS, TABLES
 from infwasi_sign.domain.limits import LIMITS
@@ -507,3 +508,35 @@ def test_the_bounds_of_a_page_are_those_in_its_document() -> None:
         f"beyond {LIMITS.html_bytes // 2**20} MiB is refused",
     ):
         assert said in text
+
+
+# --- BOMs that imitate ours ---------------------------------------------------------------------
+
+
+def test_a_file_that_says_measured_is_said_to_claim_it(tmp_path: Path) -> None:
+    imitation = bom([]) | {
+        "metadata": {
+            "properties": [
+                {"name": "infwasi:bom:profile", "value": "1"},
+                {"name": "infwasi:origin:*", "value": "measured"},
+            ],
+            "component": {
+                "type": "application",
+                "name": "x",
+                "properties": [{"name": "infwasi:origin:*", "value": "measured"}],
+            },
+        }
+    }
+    (tmp_path / "x.json").write_text(json.dumps(imitation))
+    done = infwasi("bom", "view", "x.json", "--output", "-", cwd=tmp_path)
+    page = text_of(done.out)
+    assert "Where the facts come from, as this file claims" in page
+    assert "computed from the bytes, as this file claims of itself" in page
+    assert "verification computes it again" not in page
+
+
+def test_a_property_that_stands_there_often_takes_time_in_proportion() -> None:
+    """As one text that grows with each of them this would not end within an hour."""
+    often = [{"name": "a", "value": "b" * 8}] * 400_000
+    node, _ = document_node(bom([]) | {"properties": often})
+    assert len(node.properties["a"]) == 9 * 400_000 - 1

@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 
 from benchmarks.usage import process_usage
+from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
 from infwasi_sign.adapters.target_access import measure_open_model, open_target_file
+from infwasi_sign.describe import package_document
 from infwasi_sign.difference import difference
+from infwasi_sign.domain.declared import Declared, DeclaredDataset
 from infwasi_sign.domain.difference import Difference, Section
 from infwasi_sign.domain.limits import MIB
 from infwasi_sign.errors import RefusedError, UndecidedError
 from infwasi_sign.targets import Access
 from tests import forge
+from tests.bom_lies import LIES
 from tests.command_line import arguments, environment, infwasi
 from tests.conftest import ROOT
 from tests.gguf_forge import (
@@ -47,6 +51,7 @@ def between(old: Path, new: Path) -> Difference:
             measure_model=measure_open_model,
             on_opened=opened.append,
         ),
+        lambda package: package_document(package, measure_bytes),
     )
     assert len(opened) == 1
     return found
@@ -198,7 +203,7 @@ def test_a_detached_model_is_compared_by_its_digest(tmp_path: Path) -> None:
     new = forge.make_package(tmp_path / "new", is_detached=True, model=tiny_gguf(pairs=PAIRS[::-1]))
     found = between(old, new)
     assert found.summary == "only model.gguf"
-    assert "without its model" in found.new.notes[0]
+    assert any("without its model" in note for note in found.new.notes)
 
 
 def test_refuses_to_compare_a_model_with_a_package(tmp_path: Path) -> None:
@@ -218,6 +223,106 @@ def test_refuses_what_is_none_of_the_three(tmp_path: Path) -> None:
         between(tmp_path / "a.txt", tmp_path / "a.txt")
 
 
+# --- what a package says beside its bytes ------------------------------------------------------
+
+
+def lying(folder: Path, name: str, *, version: str = "1.0.0") -> Path:
+    """A package whose BOM was changed, and everything signed again."""
+    package = forge.make_package(folder, version=version)
+    (chosen,) = (one for one in LIES if one.name == name)
+    with forge.edited_bom(package) as bom:
+        chosen.tell(bom)
+    return package
+
+
+def test_names_the_declared_fact_that_was_changed(tmp_path: Path) -> None:
+    rows = (DeclaredDataset(name="a"), DeclaredDataset(name="b"))
+    declared = Declared(model_license="MIT", app_area="schools", datasets=rows)
+    changed = replace(declared, model_license="Apache-2.0", datasets=rows[:1])
+    old = forge.make_package(tmp_path / "old", declared=declared)
+    new = forge.make_package(tmp_path / "new", declared=changed)
+    assert [(change.section, change.name, change.verb) for change in between(old, new).changes] == [
+        (Section.DECLARED, "model.license", "changed"),
+        (Section.DECLARED, "dataset b", "removed"),
+    ]
+
+
+def test_a_bom_that_does_not_follow_is_told_whatever_else_changed(tmp_path: Path) -> None:
+    old = forge.make_package(tmp_path / "old")
+    lie = lying(tmp_path / "lie", "bom-licence", version="1.0.1")
+    found = between(old, lie)
+    assert found.summary == "only bytes of bom.cdx.json that follow from nothing else here"
+    assert "bom.components[model:model:0].licenses" in found.notes[0]
+    honest = forge.make_package(tmp_path / "honest", version="1.0.1")
+    assert between(old, honest).summary == "only the release (version)"  # the control
+
+
+def test_the_order_of_rows_alone_is_told(tmp_path: Path) -> None:
+    rows = (DeclaredDataset(name="a"), DeclaredDataset(name="b"))
+    old = forge.make_package(tmp_path / "old", declared=Declared(datasets=rows))
+    new = forge.make_package(tmp_path / "new", declared=Declared(datasets=rows[::-1]))
+    assert (
+        between(old, new).summary == "only bytes of bom.cdx.json that follow from nothing else here"
+    )
+
+
+def test_another_signature_alone_is_told(tmp_path: Path) -> None:
+    old = forge.make_package(tmp_path / "old")
+    new = forge.make_package(tmp_path / "new", signer=forge.STRANGER)
+    assert between(old, new).summary == "only bytes of the signature manifest.sigstore.json alone"
+
+
+def test_findings_about_templates_that_come_and_go_are_notes(tmp_path: Path) -> None:
+    reaching = (*PAIRS[:-1], text_pair("tokenizer.chat_template", "{{ x.__class__ }}"))
+    old, new = tiny_gguf(), tiny_gguf(pairs=reaching)
+    (note,) = models(tmp_path, old, new).notes
+    assert note.startswith("a finding came: tokenizer.chat_template: ")
+    (note,) = models(tmp_path, new, old).notes
+    assert note.startswith("a finding went: tokenizer.chat_template: ")
+    assert models(tmp_path, new, new).notes == ()
+
+
+def test_sections_between_the_parts_are_told_beside_another_change(tmp_path: Path) -> None:
+    old = (ROOT / "components" / "prebuilt" / "inference.wasm").read_bytes()
+    (tmp_path / "old.wasm").write_bytes(old)
+    (tmp_path / "new.wasm").write_bytes(old + b"\0\x02\x01x")
+    found = between(tmp_path / "old.wasm", tmp_path / "new.wasm")
+    assert found.summary == "only what connects the parts of the component"
+
+
+def test_a_part_that_is_twice_in_a_component_is_two(tmp_path: Path) -> None:
+    module = b"\x01\x08\0asm\x01\0\0\0"  # section 1, an empty core module
+    head = b"\0asm\x0d\0\x01\0"
+    (tmp_path / "old.wasm").write_bytes(head + module * 2)
+    (tmp_path / "new.wasm").write_bytes(head + module * 3)
+    (change, *_) = between(tmp_path / "old.wasm", tmp_path / "new.wasm").changes
+    assert (change.section, change.name, change.verb) == (
+        Section.COMPONENT,
+        "core-module 2",
+        "added",
+    )
+
+
+def test_a_manifest_that_calls_another_part_config_hides_nothing(tmp_path: Path) -> None:
+    """Nothing of it is believed: what holds the settings is asked of the bytes."""
+    stock = (ROOT / "components" / "prebuilt" / "inference.wasm").read_bytes()
+    sides = []
+    for side, settings in (("old", SETTINGS), ("new", replace(SETTINGS, system_prompt="Lie."))):
+        inference = stock + b"\0\x02\x01" + side[:1].encode()
+        package = forge.make_package(tmp_path / side, settings=settings, inference=inference)
+        with forge.lie(package) as statement:
+            parts = {one["name"]: one for one in statement["predicate"]["component"]["parts"]}
+            engine, config = dict(parts["inference"]), dict(parts["config"])
+            parts["config"] |= engine | {"name": "config"}
+            parts["inference"] |= config | {"name": "inference"}
+        sides.append(package)
+    found = between(*sides)
+    assert [(change.section, change.name) for change in found.changes][:2] == [
+        (Section.SETTING, "system prompt"),
+        (Section.COMPONENT, "config component"),
+    ]
+
+
 # --- the command -----------------------------------------------------------------------------
 
 
@@ -234,6 +339,26 @@ def test_says_it_in_lines(tmp_path: Path) -> None:
         '  - "tiny"  4 bytes  ',
         '  + "tina\\u001b[2J"  8 bytes  ',
     ]
+
+
+def test_says_of_packages_what_is_declared_and_what_is_found(tmp_path: Path) -> None:
+    """The whole command, confined: what it imports late can still be read."""
+    lines = ("{{ x.__class__ }}", "\x1b[2J", "last")
+    reaching = (*PAIRS[:-1], text_pair("tokenizer.chat_template", "\n".join(lines)))
+    old = forge.make_package(tmp_path / "old", declared=Declared(app_area="schools"))
+    new = forge.make_package(
+        tmp_path / "new", declared=Declared(app_area="courts"), model=tiny_gguf(pairs=reaching)
+    )
+    done = infwasi("diff", old, new, "--html", "page.html", cwd=tmp_path)
+    assert done.code == 0, done
+    assert done.out.startswith("changed: app.area; tokenizer.chat_template\n")
+    assert done.said[0].startswith("note: a finding came: tokenizer.chat_template: ")
+    assert "\x1b" not in done.out + done.errors
+    assert "Declared facts" in (tmp_path / "page.html").read_text()
+    done = infwasi("diff", old, new, "--json", cwd=tmp_path)
+    (document,) = done.documents
+    assert document["changes"][0]["section"] == "declared"
+    assert document["notes"][0].startswith("a finding came: ")
 
 
 def test_the_same_as_json(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """The SPDX export: valid for a validator of others, the same every time, and nothing invented."""
 
 import copy
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from spdx_python_model import v3_0_1
 
 from infwasi_sign.domain.bom import read_bom
 from infwasi_sign.domain.declared_file import parse_model_card
@@ -74,10 +76,57 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def _any_bom() -> dict[str, Any]:
     """A BOM with every member of the official schema: of another tool, for us."""
-    return Sampler("1.7").document()
+    bom: dict[str, Any] = Sampler("1.7").document()
+    (first, *_) = bom["components"]
+    kinds = ("application", "data", "file", "library", "machine-learning-model")
+    bom["components"] = [first | {"type": kind, "bom-ref": f"of:{kind}"} for kind in kinds]
+    return bom
 
 
 # --- validity --------------------------------------------------------------------------------
+
+
+def read_by_the_project(document: dict[str, Any]) -> v3_0_1.SHACLObjectSet:
+    """Read, and written again, by what the SPDX project makes of its own model.
+
+    Reading holds each property to its type, and writing demands those that must be there.
+    """
+    found = v3_0_1.SHACLObjectSet()
+    v3_0_1.JSONLDDeserializer().read(io.BytesIO(json.dumps(document).encode()), found)
+    v3_0_1.JSONLDSerializer().write(found, io.BytesIO())
+    return found
+
+
+def test_the_bindings_of_the_spdx_project_read_our_exports(
+    plain: dict[str, Any], told: dict[str, Any]
+) -> None:
+    for document in (plain, told, export(_any_bom())):
+        found = read_by_the_project(document)
+        assert not found.missing_ids
+        assert len(list(found.foreach())) >= len(document["@graph"])
+
+
+@pytest.mark.parametrize("spoil", ["type", "algorithm", "required"])
+def test_the_bindings_refuse_what_is_wrong(plain: dict[str, Any], spoil: str) -> None:
+    """The control: bindings that read nothing would accept all of the above."""
+    wrong = copy.deepcopy(plain)
+    (model,) = elements(wrong, "ai_AIPackage")
+    match spoil:
+        case "type":
+            model["software_packageVersion"] = 7
+        case "algorithm":
+            model["verifiedUsing"][0]["algorithm"] = "sha257"
+        case _:
+            del model["verifiedUsing"][0]["hashValue"]
+    with pytest.raises((TypeError, ValueError)):
+        read_by_the_project(wrong)
+
+
+def test_a_reference_into_nothing_is_seen(plain: dict[str, Any]) -> None:
+    less = copy.deepcopy(plain)
+    (model,) = elements(less, "ai_AIPackage")
+    less["@graph"].remove(model)
+    assert read_by_the_project(less).missing_ids == {model["spdxId"]}
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +151,7 @@ def test_the_judge_refuses_what_is_wrong(judge: Judge, plain: dict[str, Any], sp
     (model,) = elements(wrong, "ai_AIPackage")
     match spoil:
         case "type":
-            model["ai_typeOfModel"] = 7
+            model["software_packageVersion"] = 7
         case "algorithm":
             model["verifiedUsing"][0]["algorithm"] = "sha257"
         case _:  # only the shapes see that a tool is no agent
@@ -183,7 +232,7 @@ def test_what_nobody_said_is_not_said(plain: dict[str, Any]) -> None:
 
 
 def test_what_is_declared_has_its_place(told: dict[str, Any]) -> None:
-    (model,) = elements(told, "ai_AIPackage")
+    (model, *_) = elements(told, "ai_AIPackage")
     for name in (
         *("ai_limitation", "ai_energyConsumption", "ai_metric", "ai_informationAboutTraining"),
         *("ai_informationAboutApplication", "ai_typeOfModel", "ai_hyperparameter", "ai_domain"),

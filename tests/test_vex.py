@@ -71,7 +71,7 @@ def test_cyclonedx_is_read_and_components_lend_their_names() -> None:
     }
     (statement,) = read_vex(data(document), "vex")
     assert (statement.state, statement.detail) == ("exploitable", "By a long prompt.")
-    assert statement.products == (frozenset({"app", "pkg:generic/capital@1.0.0", "sha256:ab"}),)
+    assert statement.products == (frozenset({"pkg:generic/capital@1.0.0", "sha256:ab"}),)
 
 
 @pytest.mark.parametrize(
@@ -299,6 +299,32 @@ def test_the_operator_clears_nothing_else(product: str, tmp_path: Path) -> None:
     package = packed(tmp_path, openvex("affected"))
     cleared = openvex("not_affected", product, **NOT_AFFECTED)
     assert "exploitable" in verdict(tmp_path / "policy", OPERATOR, package, cleared)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_cleared"),
+    [
+        pytest.param("other", False, id="attack"),
+        pytest.param("capital", True, id="control"),
+    ],
+)
+def test_a_bom_of_another_product_clears_no_namesake_of_its_refs(
+    name: str, is_cleared: bool, tmp_path: Path
+) -> None:
+    """Every package has an `app`; a vendor's statement about his is about no other."""
+    package = packed(tmp_path, openvex("affected"))
+    document = copy.deepcopy(CYCLONEDX_VEX)
+    document["metadata"]["component"] |= {"name": name, "version": "1.0.0"}
+    document["vulnerabilities"][0]["analysis"] = {"state": "not_affected"}
+    said = verdict(tmp_path / "policy", OPERATOR, package, document)
+    assert (said == "verified") is is_cleared, said
+
+
+def test_refuses_a_document_that_describes_two_things_by_one_ref() -> None:
+    document = copy.deepcopy(CYCLONEDX_VEX)
+    document["components"] = [document["metadata"]["component"]]
+    with pytest.raises(MalformedError, match="a bom-ref stands twice"):
+        read_vex(data(document), "vex")
 
 
 def test_of_two_words_of_the_operator_about_one_component_both_count(tmp_path: Path) -> None:

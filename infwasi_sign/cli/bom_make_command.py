@@ -76,7 +76,7 @@ def command(
     from infwasi_sign.cli.bom_output import deliver, require_deliverable
 
     with failures_as_json(as_json):
-        require_deliverable(output, as_json=as_json)
+        require_deliverable(output, as_json=as_json, kept=(target, card_path, vex_path))
         if host or measure:
             _refuse_declared(card_path, vex_path)
             trust = _trust(key_path, policy_path)

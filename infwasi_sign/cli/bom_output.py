@@ -55,14 +55,38 @@ def output_options(command: Command) -> Command:
     return command
 
 
-def require_deliverable(output: Path | None, *, as_json: bool) -> None:
-    """Say before any work that standard output cannot be both.
+def require_deliverable(
+    output: Path | None, *, as_json: bool, kept: tuple[Path | None, ...] = ()
+) -> None:
+    """Say before any work that standard output cannot be both, or a file not be replaced.
+
+    ``kept`` are files that are read for the BOM and are none themselves: a model, a card.
 
     Raises:
-        UndecidedError: ``--json`` without a file for the BOM.
+        UndecidedError: ``--json`` without a file for the BOM; or that file is one of a package, or
+            one of ``kept``.
     """
+    from infwasi_sign.cli.delivery import require_no_package
+
     if as_json and _is_stream(output):
         raise UndecidedError("--json and the BOM would both be standard output", hint="--output")
+    if output is None or _is_stream(output):
+        return
+    require_no_package(output)
+    for path in kept:
+        if path is not None and _is_same(path, output):
+            raise UndecidedError(
+                "the BOM would replace what it describes",
+                where=str(output),
+                hint="choose another name",
+            )
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):
+        return False  # one of them is not there
 
 
 def deliver(
@@ -166,7 +190,11 @@ def _report(losses: tuple[str, ...], target: str) -> None:
 
 
 def _write_bytes(data: bytes) -> None:
-    """To standard output, as they are."""
+    """To standard output: as they are, or to a terminal with the same meaning and no controls."""
+    from infwasi_sign.domain.text import spelled_out
+
+    if sys.stdout is not None and sys.stdout.isatty():
+        data = spelled_out(data.decode(), is_xml=data.startswith(b"<")).encode()
     with writing_out():
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

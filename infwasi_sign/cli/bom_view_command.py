@@ -48,13 +48,15 @@ def command(source: Path, output: Path | None, force: bool) -> None:
     """
     from infwasi_sign.adapters.atomic import write_atomic
     from infwasi_sign.cli.confining import confinement_of
-    from infwasi_sign.cli.delivery import require_outside
+    from infwasi_sign.cli.delivery import require_no_package, require_outside
     from infwasi_sign.cli.output import say
 
     page = _page_path(source) if output is None else output
     is_stream = page == _STREAM
     if not is_stream and source != _STREAM and source.is_dir():
         require_outside(page, source)
+    if not is_stream:
+        require_no_package(page)
     confinement = confinement_of(output=None if is_stream else page)
     bom = _read(source, confinement.before_measuring)
     data = _rendered(bom)

@@ -9,6 +9,7 @@ import click
 
 from infwasi_sign.cli.output import Command, show, write_out
 from infwasi_sign.cli.renderers import Format, render, text_lines
+from infwasi_sign.domain.manifest import MANIFEST_FILE
 from infwasi_sign.domain.result import (
     Accepted,
     AcceptedModel,
@@ -118,6 +119,18 @@ def require_outside(file: Path, package: Path) -> None:
             where=str(file),
             hint="write it to another folder",
         )
+
+
+def require_no_package(file: Path) -> None:
+    """Keep results out of every package, also of one that the command was not told of.
+
+    Raises:
+        UndecidedError: the file would lie in the folder of a manifest, or in `signatures` there.
+    """
+    folder = Path(os.path.realpath(file.parent))
+    for one in (folder, folder.parent):
+        if os.path.lexists(one / MANIFEST_FILE):
+            require_outside(file, one)
 
 
 def circumstances(package: Path, at: "datetime", policy: "Policy | None" = None) -> Circumstances:

@@ -22,6 +22,7 @@ _TITLES: Final = {
     "component": "Component",
     "metadata": "Metadata of the model",
     "tensor": "Tensors",
+    "tool": "Tools that made it",
     "layout": "Bytes between the parts",
     "release": "Release",
 }
@@ -49,10 +50,12 @@ def command(
 
     Models are measured tensor by tensor. Nothing is verified: `infwasi verify` decides.
     """
+    from infwasi_sign.adapters.measuring import measure_bytes
     from infwasi_sign.adapters.package_directory import DirectoryStore
     from infwasi_sign.adapters.target_access import measure_open_model, open_target_file
     from infwasi_sign.cli.confining import confinement_of
-    from infwasi_sign.cli.delivery import require_outside
+    from infwasi_sign.cli.delivery import require_no_package, require_outside
+    from infwasi_sign.describe import package_document
     from infwasi_sign.difference import difference
     from infwasi_sign.targets import Access
 
@@ -60,6 +63,8 @@ def command(
         for side in (old, new):
             if page is not None and side.is_dir():
                 require_outside(page, side)  # in a package every file is signed
+        if page is not None:
+            require_no_package(page)
         confinement = confinement_of(output=page)
 
         def begin(total_bytes: int) -> None:
@@ -75,9 +80,10 @@ def command(
                 on_opened=begin,
                 progress=progress.update,
             ),
+            lambda package: package_document(package, measure_bytes),
         )
         progress.end()
-        for note in (*found.old.notes, *found.new.notes):
+        for note in found.notes:
             say(f"note: {note}")
         if page is not None:
             _write_page(found, page, force)
@@ -101,7 +107,7 @@ def _write_page(found: "Difference", path: Path, force: bool) -> None:
         "difference.html",
         found=found,
         files=list(_files(found)),
-        notes=(*found.old.notes, *found.new.notes),
+        notes=found.notes,
         sections=list(by_section.items()),
         titles=_TITLES,
         shown=_SHOWN_ON_PAGE,
@@ -120,6 +126,7 @@ def as_document(found: "Difference") -> dict[str, object]:
         "new": found.new.title,
         "kind": found.old.kind,
         "summary": found.summary,
+        "notes": list(found.notes),
         "files": [
             {"name": name, "old": _container(before), "new": _container(after)}
             for name, before, after in _files(found)

@@ -90,14 +90,14 @@ class Node:
     def properties(self) -> Mapping[str, str]:
         """The properties by name; of a name that stands twice the values are joined by lines."""
         if self._properties is None:
-            found: dict[str, str] = {}
+            found: dict[str, list[str]] = {}  # joined once: a name may stand there a million times
             for one in self.nodes("properties"):
                 name, value = one.text("name"), one.text("value") or ""
                 if name is None:
                     self.oddities.add(one.where)
                 else:
-                    found[name] = f"{found[name]}\n{value}" if name in found else value
-            self._properties = found
+                    found.setdefault(name, []).append(value)
+            self._properties = {name: "\n".join(values) for name, values in found.items()}
         return self._properties
 
     def origin(self, member: str) -> Origin | None:

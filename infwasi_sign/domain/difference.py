@@ -8,6 +8,7 @@ are the same is told too: no byte changes without a word.
 import difflib
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from itertools import chain
 from typing import Final
 
 from infwasi_sign.quick_dataclass import dataclass
@@ -25,6 +26,7 @@ class Section(StrEnum):
     COMPONENT = "component"
     METADATA = "metadata"
     TENSOR = "tensor"
+    TOOL = "tool"
     LAYOUT = "layout"
     RELEASE = "release"
 
@@ -52,24 +54,32 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Container:
-    """A file or header: its digest covers the items whose section and name prefix it is given."""
+    """A file or header: its digest covers the items whose section and name prefix it is given.
+
+    ``rest`` says what differs where its bytes do and none of those items.
+    """
 
     name: str
     digest: str
     size_bytes: int
     sections: frozenset[Section]
     prefix: str = ""
+    rest: str = "that are none of its parts"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """One side: its items by section and name, and the containers that hold them."""
+    """One side: its items by section and name, and the containers that hold them.
+
+    ``findings`` are what is remarkable about the chat templates (domain/template_code.py).
+    """
 
     title: str
     kind: str
     items: Mapping[tuple[Section, str], Item]
     containers: tuple[Container, ...]
     notes: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,6 +123,17 @@ class Difference:
     containers: tuple[tuple[Container | None, Container | None], ...]
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What was not compared, and the findings about chat templates that came or went."""
+        old, new = set(self.old.findings), set(self.new.findings)
+        return (
+            *self.old.notes,
+            *self.new.notes,
+            *(f"a finding came: {finding}" for finding in sorted(new - old)),
+            *(f"a finding went: {finding}" for finding in sorted(old - new)),
+        )
+
+    @property
     def summary(self) -> str:
         """One line: "only tokenizer.chat_template", or what else changed."""
         told = [change for change in self.changes if change.section is not Section.RELEASE]
@@ -154,19 +175,20 @@ def _unexplained(
     pairs: tuple[tuple[Container | None, Container | None], ...], changes: list[Change]
 ) -> list[Change]:
     """Containers whose bytes differ where no item of theirs does: padding, order, wrapping."""
-    found = []
+    found: list[Change] = []
     for left, right in pairs:
         if left is None or right is None:
             continue  # the items that came or went say it
-        sections = left.sections | right.sections
+        sections = left.sections & right.sections
         if any(
-            change.section in sections and change.name.startswith(left.prefix) for change in changes
+            change.section in sections and change.name.startswith(left.prefix)
+            for change in chain(changes, found)
         ):
             continue
         found.append(
             Change(
                 section=Section.LAYOUT,
-                name=f"bytes of {left.name} that are none of its parts",
+                name=f"bytes of {left.name} {left.rest}",
                 old=_as_item(left),
                 new=_as_item(right),
             )

@@ -1,6 +1,7 @@
 """Text on its way out: whole characters from token bytes, and control characters made visible."""
 
 import codecs
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -31,6 +32,19 @@ def escape_controls(text: str, *, keep_layout: bool = True) -> str:
     if text.isascii() and text.isprintable():
         return text
     return _unsafe(keep_layout).sub(lambda match: f"\\u{{{ord(match.group()):x}}}", text)
+
+
+def spelled_out(text: str, *, is_xml: bool) -> str:
+    """A document of JSON or XML with the same meaning, in which a terminal finds no commands.
+
+    Neither form spells out C1 controls, among them CSI, nor what reorders text.
+    """
+    return _unsafe(keep_layout=True).sub(
+        lambda match: (
+            f"&#x{ord(match.group()):x};" if is_xml else json.dumps(match.group()).strip('"')
+        ),
+        text,
+    )
 
 
 @cache

@@ -184,7 +184,9 @@ def _cyclonedx_statement(item: Cursor, names: Mapping[str, frozenset[str]]) -> V
     for one in affects.array(LIMITS.vex_products, 1):
         ref = _name(_members(one, "ref")["ref"])
         local = ref.rpartition("#")[2] if ref.startswith("urn:cdx:") else ref
-        products.append(frozenset({ref}) | names.get(local, frozenset()))
+        # NOTE: every package of ours has an `app`: of what the document describes that name alone
+        # would be about all of them.
+        products.append(names.get(local) or frozenset({ref}))
     source = _members(members["source"]) if "source" in members else {}
     address = source["url"].string() if "url" in source else None
     return VexStatement(
@@ -198,30 +200,47 @@ def _cyclonedx_statement(item: Cursor, names: Mapping[str, frozenset[str]]) -> V
 
 
 def _names_by_ref(members: Mapping[str, Cursor]) -> dict[str, frozenset[str]]:
-    """Package URLs and digests of the components that the document describes."""
+    """Package URLs and digests of the components that the document describes, and BOM-Links."""
     found: dict[str, frozenset[str]] = {}
     queue = (
         list(members["components"].array(LIMITS.bom_components)) if "components" in members else []
     )
-    if "metadata" in members:
-        metadata = _members(members["metadata"])
-        queue += [metadata["component"]] if "component" in metadata else []
+    metadata = _members(members["metadata"]) if "metadata" in members else {}
+    subject = metadata.get("component")
+    queue += [] if subject is None else [subject]
+    link = _link(members)
     while queue:
         if len(found) > LIMITS.bom_components:
             raise MalformedError("too many components", where="components")
-        component = _members(queue.pop())
+        cursor = queue.pop()
+        component = _members(cursor)
         if "components" in component:
             queue += component["components"].array(LIMITS.bom_components)
         if "bom-ref" not in component:
             continue
+        ref = _name(component["bom-ref"])
+        if ref in found:
+            raise MalformedError("a bom-ref stands twice", where=cursor.path, got=_shown(ref))
         names = {_name(component["purl"])} if "purl" in component else set()
+        if cursor is subject and not names and "name" in component:
+            version = f"@{_name(component['version'])}" if "version" in component else ""
+            names.add(f"pkg:generic/{_name(component['name'])}{version}")
         if "hashes" in component:
             for one in component["hashes"].array(len(_HASHES) * 8):
                 pair = _members(one, "alg", "content")
                 if (kind := _HASHES.get(pair["alg"].string())) is not None:
                     names.add(f"{kind}:{_name(pair['content']).lower()}")
-        found[_name(component["bom-ref"])] = frozenset(names)
+        if names and link is not None:
+            names.add(f"{link}#{ref}")
+        found[ref] = frozenset(names)
     return found
+
+
+def _link(members: Mapping[str, Cursor]) -> str | None:
+    """What a BOM-Link to the document begins with; versions but the first are not ours."""
+    if "serialNumber" not in members:
+        return None
+    return f"urn:cdx:{_name(members['serialNumber']).removeprefix('urn:uuid:')}/1"
 
 
 def _members(cursor: Cursor, *required: str) -> dict[str, Cursor]:
