@@ -38,6 +38,7 @@ EVERYTHING: Final = Declared(
     app_description="Answers questions about capitals",
     app_area="education",
     app_data_usage="public",
+    app_license="Apache-2.0",
     model_version="2",
     model_description="A small model",
     model_producer="Acme Research",

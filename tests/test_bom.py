@@ -362,6 +362,34 @@ def test_what_the_file_does_not_say_is_declared_or_unknown() -> None:
             assert (member in model.tree) is (origin is Origin.USER_DECLARED), member
 
 
+ENGINE = (ROOT / "components" / "prebuilt" / "engine.wasm").read_bytes()
+UNSAID = ("licenses", "manufacturer", "purl", "version")
+
+
+def test_what_nobody_measured_is_not_called_measured(package: Path) -> None:
+    document = read_bom((package / "bom.cdx.json").read_bytes())
+    app, *others = document.components.values()
+    parts = [one for one in others if one.type in ("file", "library")]
+    assert len(parts) > 10
+    for member in UNSAID:
+        assert {one.origin(member) for one in parts} == {Origin.UNKNOWN}, member
+    assert {one.origin("hashes") for one in parts} == {Origin.MEASURED}
+    assert {one.origin("size") for one in parts} == {Origin.MEASURED}
+    assert {one.origin("description") for one in parts} == {None}
+    assert [app.origin(member) for member in ("licenses", "purl")] == [Origin.UNKNOWN] * 2
+
+
+def test_the_licence_of_the_app_is_not_that_of_its_files(tmp_path: Path) -> None:
+    declared = Declared(app_license="mit")
+    package = forge.make_package(tmp_path, declared=declared)
+    document = read_bom((package / "bom.cdx.json").read_bytes())
+    assert document.subject.tree["licenses"] == [{"license": {"id": "MIT"}}]
+    assert document.subject.origin("licenses") is Origin.USER_DECLARED
+    assert "licenses" not in document.components["file:app.wasm"].tree
+    alone = read_bom(derived(lone_component(ENGINE, declared)))
+    assert alone.subject.tree["licenses"] == [{"license": {"id": "MIT"}}]
+
+
 def test_lineage_is_that_of_the_file() -> None:
     model = read_bom(derived(lone_model(RICH))).subject
     pedigree = model.tree["pedigree"]

@@ -17,7 +17,7 @@ from infwasi_sign.domain.declared import Declared
 from infwasi_sign.domain.declared_codec import read_declared
 from infwasi_sign.domain.declared_keys import ARRAYS, TABLES
 from infwasi_sign.domain.limits import LIMITS
-from infwasi_sign.domain.minimum_elements import Each, Element, Finding, judge
+from infwasi_sign.domain.minimum_elements import Baseline, Each, Element, Finding, judge
 from infwasi_sign.domain.minimum_elements_g7 import G7
 from infwasi_sign.domain.minimum_elements_questions import APPROVED_HASHES, QUESTIONS
 from infwasi_sign.domain.minimum_elements_software import BASELINES, CISA, NTIA
@@ -25,11 +25,15 @@ from infwasi_sign.domain.minimum_elements_view import State, look, view_of
 from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.errors import MalformedError
 from tests import forge
+from tests.bom_support import EVERYTHING, lone_component, lone_model
+from tests.conftest import ROOT
 from tests.generators.cards import FIFTEEN_LINES, card
 from tests.generators.page import DATA
+from tests.gguf_forge import tiny_gguf
 
 ELEMENTS = {element.id: element for baseline in BASELINES for element in baseline.elements}
 SHA256 = "ab" * 32
+ENGINE = (ROOT / "components" / "prebuilt" / "engine.wasm").read_bytes()
 PUBLISHED: dict[str, Any] = json.loads(DATA.read_bytes())["generators"]
 
 
@@ -319,6 +323,37 @@ def test_the_tag_of_a_member_has_the_last_word_about_it() -> None:
     assert found("MDL-02", model(properties=properties(**tags))).state is State.MISSING
 
 
+def nested(around: dict[str, str], *inner: dict[str, str]) -> dict[str, Any]:
+    """A file with these tags, and one component in the other for each dictionary after it."""
+    document: dict[str, Any] = {}
+    for depth, tags in reversed([*enumerate((around, *inner))]):
+        component = {"type": "file", "name": f"n{depth}", "components": document.get("components")}
+        named = {f"infwasi:origin:{name}": origin for name, origin in tags.items()}
+        document = {"components": [component | {"properties": properties(**named)}]}
+    return document
+
+
+def test_a_tag_of_the_parts_is_about_all_that_is_nested() -> None:
+    tags = {"*": "measured", "purl": "unknown", "components.purl": "unknown"}
+    finding = found("NTIA-04", nested(tags, {"*": "measured"}, {"*": "measured"}))
+    assert (finding.state, finding.present, finding.subjects) == (State.UNKNOWN, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("tags", "inner"),
+    [
+        ({"components.purl": "unknown"}, {"*": "measured"}),  # of the parts, and not of itself
+        ({"purl": "unknown"}, {"*": "measured"}),  # of itself, and not of the parts
+        ({"purl": "unknown", "components.purl": "unknown"}, {}),  # a part by another tool
+        ({"purl": "unknown", "components.purl": "unknown"}, {"purl": "measured"}),
+        ({"purl": "unknown", "components.purl": "measured"}, {"*": "measured"}),
+        ({"purl": "unknown", "components.*": "unknown"}, {"*": "measured"}),
+    ],
+)
+def test_it_is_about_nothing_else(tags: dict[str, str], inner: dict[str, str]) -> None:
+    assert found("NTIA-04", nested(tags, inner)).state is State.MISSING
+
+
 def test_that_an_app_has_no_network_is_a_control() -> None:
     document = model(properties=properties(**{"infwasi:capability:network": "none"}))
     assert found("SP-01", document).state is State.VALUE
@@ -395,6 +430,21 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> BomInp
 def states(document: dict[str, Any]) -> dict[str, str]:
     (judgement,) = judge(document, [G7])
     return {finding.element.id: str(finding.state) for finding in judgement.findings}
+
+
+def test_nothing_is_missing_for_any_list_in_a_package_or_a_model_alone(tmp_path: Path) -> None:
+    package = json.loads((forge.make_package(tmp_path) / "bom.cdx.json").read_bytes())
+    for document in (package, derive_bom(lone_model(tiny_gguf()))):
+        for judgement in judge(document, BASELINES):
+            gaps = [one for one in judgement.findings if one.state is State.MISSING]
+            assert gaps == [], judgement.baseline.name
+
+
+@pytest.mark.parametrize("baseline", [NTIA, CISA], ids=["NTIA", "CISA"])
+def test_nothing_is_missing_for_software_in_a_component_alone(baseline: Baseline) -> None:
+    for declared in (Declared(), EVERYTHING):
+        (judgement,) = judge(derive_bom(lone_component(ENGINE, declared)), [baseline])
+        assert judgement.present == len(judgement.findings)
 
 
 @pytest.mark.model

@@ -108,7 +108,10 @@ def test_page_shows_every_command() -> None:
     shown = {
         step.command.split()[1] for step in steps(README) if step.command.startswith("infwasi")
     }
-    assert shown == {"init", "keygen", "pack", "verify", "verify-and-run", "inspect", "policy"}
+    assert shown == {
+        *("init", "keygen", "pack", "verify", "verify-and-run", "inspect", "policy"),
+        *("bom", "diff"),
+    }
 
 
 def test_an_ellipsis_stands_for_anything_and_nothing_else_does() -> None:

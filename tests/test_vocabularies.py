@@ -55,7 +55,8 @@ def _load(path: Path) -> tuple[Any, int]:
     return llama, model
 
 
-def _path(name: str) -> Path:
+def vocabulary_path(name: str) -> Path:
+    """The header and vocabulary of a real model, without weights."""
     found = list(ROOT.glob(f".cache/vocabularies-*/ggml-vocab-{name}.gguf"))
     if not found:
         pytest.skip("no vocabularies: run `make models`")
@@ -65,7 +66,7 @@ def _path(name: str) -> Path:
 @pytest.fixture(scope="module", params=NAMES)
 def known(request: pytest.FixtureRequest, model_path: Path) -> Iterator[Known]:
     name: str = request.param
-    llama, model = _load(_path(name) if name in OTHERS else model_path)
+    llama, model = _load(vocabulary_path(name) if name in OTHERS else model_path)
     vocabulary = Vocabulary(llama, model)
     wanted = llama.LLAMA_TOKEN_ATTR_CONTROL | llama.LLAMA_TOKEN_ATTR_USER_DEFINED
     special, control = {}, set()
@@ -141,7 +142,7 @@ SPLIT_BY_STD_REGEX = "deepseek-llm"
 
 
 def long_words(how: str) -> int:
-    path = _path(SPLIT_BY_STD_REGEX)
+    path = vocabulary_path(SPLIT_BY_STD_REGEX)
     return run_python(f"{CHILD}for word in words:\n    vocabulary.{how}\n", path).returncode
 
 

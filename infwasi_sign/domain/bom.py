@@ -16,6 +16,7 @@ from infwasi_sign.domain.bom_parts import reference
 from infwasi_sign.domain.bom_subject import (
     SERVICE_REF,
     TIMESTAMP_PROPERTY,
+    add_lone_facts,
     add_producer,
     add_system_facts,
     app_component,
@@ -62,6 +63,8 @@ def derive_bom(inputs: BomInputs) -> dict[str, JsonValue]:
     subject = app_component(inputs) if inputs.is_package else files.pop()
     if inputs.is_package or inputs.wasm is not None:
         add_producer(subject, inputs.declared)
+    if not inputs.is_package:
+        add_lone_facts(subject)
     add_system_facts(subject, inputs.declared)
     components: list[JsonValue] = [*(one.finished() for one in files), *datasets]
     about = metadata(inputs, subject.finished())

@@ -117,10 +117,10 @@ def _dataset(
 
 
 def _add_maker(component: Tagged, facts: DatasetFacts) -> None:
-    """What only a file says about a data set; where it does not, nobody is asked."""
+    """What only a file says about a data set."""
+    component.member("version", facts.version, Origin.FILE_DECLARED)
+    component.member("manufacturer", organization(facts.organization), Origin.FILE_DECLARED)
     for member, value in (
-        ("version", facts.version),
-        ("manufacturer", organization(facts.organization)),
         ("authors", people([facts.author or ""])),
         ("externalReferences", reference("vcs", as_url(facts.repo_url))),
     ):

@@ -7,7 +7,7 @@ from typing import Final
 from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.declared import DECLARED_PROPERTY, Declared
 from infwasi_sign.domain.limits import LIMITS
-from infwasi_sign.domain.origin import ORIGIN_PREFIX, Origin
+from infwasi_sign.domain.origin import OF_PARTS, ORIGIN_PREFIX, OWN, Origin
 from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.errors import MalformedError
 from infwasi_sign.quick_dataclass import dataclass
@@ -20,7 +20,8 @@ _ORIGINS: Final = {origin.value: origin for origin in Origin}
 class BomComponent:
     """One component: what identifies it, its properties by name, and its whole JSON tree.
 
-    ``parent`` is the reference of the component that it is nested in.
+    ``parent`` is the reference of the component that it is nested in. ``around`` are the origins
+    that those around it state for their parts, by member.
     """
 
     ref: str
@@ -29,19 +30,31 @@ class BomComponent:
     parent: str | None
     properties: Mapping[str, str]
     tree: dict[str, JsonValue]
+    around: dict[str, str]
 
     def origin(self, member: str) -> Origin | None:
         """Where the value of a member or property comes from; ``None`` where no tag tells.
 
         ``member`` is as in the tag: `licenses`, `gguf:parameters`. A tag that ends in `*` is for
-        all that begin so and have none of their own (sbom/README.md).
+        all values that begin so and have none of their own; of what is not there it says nothing
+        (sbom/README.md).
         """
         tag = self.properties.get(ORIGIN_PREFIX + member)
-        for length in range(len(member), -1, -1):
-            if tag is not None:
-                break
-            tag = self.properties.get(f"{ORIGIN_PREFIX}{member[:length]}*")
+        if tag is None and not self._has(member):
+            tag = self.around.get(member)
+        elif tag is None:
+            names = (f"{ORIGIN_PREFIX}{member[:end]}*" for end in range(len(member), -1, -1))
+            tag = next((self.properties[name] for name in names if name in self.properties), None)
         return None if tag is None else _ORIGINS.get(tag)
+
+    def _has(self, member: str) -> bool:
+        """Whether there is such a property, or a member of such a path."""
+        found: JsonValue = self.tree
+        for step in member.split("."):
+            if not isinstance(found, dict) or step not in found:
+                return OWN + member in self.properties
+            found = found[step]
+        return True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,8 +105,8 @@ def read_bom(data: bytes) -> BomDocument:
     metadata = _object(tree.get("metadata"), "bom.metadata")
     found: dict[str, BomComponent] = {}
     where = "bom.metadata.component"
-    subject = _read_component(_object(metadata.get("component"), where), where, None, found)
-    _read_components(tree.get("components", []), "bom.components", None, found)
+    subject = _read_component(_object(metadata.get("component"), where), where, None, {}, found)
+    _read_components(tree.get("components", []), "bom.components", None, {}, found)
     return BomDocument(
         tree=tree,
         subject=subject,
@@ -112,14 +125,22 @@ def _read_tools(metadata: dict[str, JsonValue]) -> Iterator[tuple[str, str]]:
 
 
 def _read_components(
-    value: JsonValue, where: str, parent: str | None, found: dict[str, BomComponent]
+    value: JsonValue,
+    where: str,
+    parent: str | None,
+    around: dict[str, str],
+    found: dict[str, BomComponent],
 ) -> None:
     for item, place in _items(value, where):
-        _read_component(_object(item, place), place, parent, found)
+        _read_component(_object(item, place), place, parent, around, found)
 
 
 def _read_component(
-    item: dict[str, JsonValue], where: str, parent: str | None, found: dict[str, BomComponent]
+    item: dict[str, JsonValue],
+    where: str,
+    parent: str | None,
+    around: dict[str, str],
+    found: dict[str, BomComponent],
 ) -> BomComponent:
     component = BomComponent(
         ref=_text(item, "bom-ref", where),
@@ -128,11 +149,19 @@ def _read_component(
         parent=parent,
         properties=_read_properties(item, where),
         tree=item,
+        around=around,
     )
     if component.ref in found:
         raise MalformedError("a bom-ref stands twice", where=where, got=component.ref[:80])
     found[component.ref] = component
-    _read_components(item.get("components", []), f"{where}.components", component.ref, found)
+    if nested := item.get("components", []):
+        of_parts = ORIGIN_PREFIX + OF_PARTS
+        around = around | {
+            name.removeprefix(of_parts): origin
+            for name, origin in component.properties.items()
+            if name.startswith(of_parts)
+        }
+        _read_components(nested, f"{where}.components", component.ref, around, found)
     return component
 
 

@@ -1,6 +1,7 @@
 """What a BOM does not say, and what to add for it."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from infwasi_sign.domain.bom_node import Node
@@ -13,13 +14,20 @@ from infwasi_sign.domain.bom_page_fields import (
     Field,
 )
 from infwasi_sign.domain.limits import LIMITS
-from infwasi_sign.domain.origin import ORIGIN_PREFIX, Origin
+from infwasi_sign.domain.origin import OF_PARTS, ORIGIN_PREFIX, Origin
 from infwasi_sign.domain.page_parts import Gap, Gaps
 
 _ELSEWHERE: Final = {
+    "signature": ("Signature of this BOM", ""),
     "data.classification": ("Classification of the data", "data-usage in [app]"),
     "modelCard.metrics.performance": ("Measured performance", "[[metric]]"),
     "modelCard.metrics.security": ("Measured security", "[[metric]]"),
+}
+_PART_FIELDS: Final = tuple(  # no key fills them: a card is about the app and its models
+    replace(field, key=None) for field in SUBJECT_FIELDS
+)
+_OF_PARTS: Final = {
+    OF_PARTS + field.member: (f"{field.label} of its parts", "") for field in SUBJECT_FIELDS
 }
 _MODEL_FIELDS: Final = tuple(field for _, group in MODEL_GROUPS for field in group)
 
@@ -51,7 +59,8 @@ def find_gaps(
             yield Gaps(subject=title, gaps=found)
     told = {id(node) for _, node, _ in groups}
     for node in others:
-        known = DATASET_FIELDS if node.text("type") == DATA else ()
+        is_data = node.text("type") == DATA
+        known = (*_PART_FIELDS, *DATASET_FIELDS) if is_data else _PART_FIELDS
         if id(node) not in told and (found := tuple(_tagged(node, known))):
             yield Gaps(subject=node.text("name") or "unnamed", gaps=found)
 
@@ -67,7 +76,7 @@ def _gaps_of(node: Node, fields: Iterable[Field]) -> Iterator[Gap]:
 
 def _tagged(node: Node, fields: Iterable[Field]) -> Iterator[Gap]:
     labels = {field.member: (field.label, field.key or "") for field in fields}
-    labels |= DATASET_GAPS | _ELSEWHERE
+    labels |= DATASET_GAPS | _ELSEWHERE | _OF_PARTS
     unknown = [name for name, value in node.properties.items() if value == Origin.UNKNOWN]
     members = (name.removeprefix(ORIGIN_PREFIX) for name in unknown if ORIGIN_PREFIX in name)
     order = {member: at for at, member in enumerate(labels)}

@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from infwasi_sign.domain.origin import ORIGIN_PREFIX, Origin
+from infwasi_sign.domain.origin import ORIGIN_PREFIX, OWN, Origin
 from infwasi_sign.domain.strict_json import JsonValue
 
-OWN: Final = "infwasi:"
 # Patterns of what few files have are compiled when one has it.
 _URL: Final = (  # RFC 3986 appendix A: a literal address in brackets, and no bracket elsewhere
     r"https?://(?:\[[0-9A-Fa-f:.]+\]|[!#-;=?-Z_a-z~])(?:%[0-9A-Fa-f]{2}|[!#$&-;=?-Z_a-z~])*"

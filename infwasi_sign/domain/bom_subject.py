@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from infwasi_sign.domain.bom_data import license_choice
 from infwasi_sign.domain.bom_inputs import BomInputs
 from infwasi_sign.domain.bom_parts import (
     Tagged,
@@ -20,24 +21,38 @@ PROFILE: Final = "1"
 PROFILE_PROPERTY: Final = "infwasi:bom:profile"
 TIMESTAMP_PROPERTY: Final = "infwasi:app:timestamp"
 APP_REF: Final = "app"
+MODEL_TYPE: Final = "machine-learning-model"
 SERVICE_REF: Final = "service:inference"
 _NOTHING: Final = Declared()
 
 
 def app_component(inputs: BomInputs) -> Tagged:
-    """`metadata.component` of a package."""
+    """`metadata.component` of a package; no registry has it, so nobody gives it a package URL."""
     component = Tagged(bom_ref=APP_REF, type="application")
     component.member("name", inputs.name, Origin.USER_DECLARED)
     component.member("version", inputs.version, Origin.USER_DECLARED)
     component.property("app:timestamp", inputs.timestamp, Origin.MEASURED)
+    component.tag("purl", Origin.UNKNOWN)
     return component
 
 
+def add_lone_facts(component: Tagged) -> None:
+    """What a package says of its app, and nobody of a file alone.
+
+    What a component needs of its host is measured (`infwasi:host:requires`).
+    """
+    component.tag("app:data-flow", Origin.UNKNOWN)
+    component.tag("app:timestamp", Origin.UNKNOWN)
+    if component.tree["type"] == MODEL_TYPE:
+        component.tag("infrastructure:software", Origin.UNKNOWN)
+
+
 def add_producer(component: Tagged, declared: Declared) -> None:
-    """Who made the app or component, and what for."""
+    """Who made the app or component, what for, and on what terms."""
     maker = organization(declared.app_producer)
     component.member("manufacturer", maker, Origin.USER_DECLARED)
     component.member("description", declared.app_description, Origin.USER_DECLARED)
+    component.member("licenses", license_choice(declared.app_license), Origin.USER_DECLARED)
 
 
 def add_system_facts(component: Tagged, declared: Declared) -> None:
@@ -70,6 +85,8 @@ def metadata(inputs: BomInputs, subject: dict[str, JsonValue]) -> dict[str, Json
         PROFILE_PROPERTY: PROFILE,
         "infwasi:origin:authors": (Origin.USER_DECLARED if author else Origin.UNKNOWN).value,
     }
+    if not inputs.is_package:  # of a package, `externalReferences` names the signature
+        properties["infwasi:origin:signature"] = Origin.UNKNOWN.value
     if declared != _NOTHING:
         properties[DECLARED_PROPERTY] = _declared_text(declared)
     found: dict[str, JsonValue] = {

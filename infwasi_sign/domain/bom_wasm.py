@@ -1,6 +1,7 @@
 """The component file in the BOM: what it holds, what it can do, and the settings in it.
 
-All of it is measured, which the one tag `infwasi:origin:*` says.
+All that is said of it is measured, which the tag `infwasi:origin:*` says. What no byte says of it
+has a tag `unknown`; one tag `components.<member>` is for the whole tree of what is nested in it.
 """
 
 import hashlib
@@ -13,10 +14,12 @@ from infwasi_sign.domain.capabilities import capabilities
 from infwasi_sign.domain.component import Nested, NestedKind
 from infwasi_sign.domain.core_module import Producer
 from infwasi_sign.domain.interfaces import TYPES_INTERFACE
-from infwasi_sign.domain.origin import Origin
+from infwasi_sign.domain.origin import OF_PARTS, Origin
 from infwasi_sign.domain.strict_json import JsonValue
 
 _NONE: Final = "none"
+UNSAID: Final = ("licenses", "manufacturer", "purl", "version")
+"""What the lists of minimum elements ask of each component, and WebAssembly has no place for."""
 _NESTED_IN_JSON: Final = 8  # deeper ones stand beside their parents; JSON may nest 32 deep
 _LISTED_NAMES: Final = 64  # of a core module; native libraries have thousands, and are counted
 
@@ -32,6 +35,8 @@ def wasm_component(wasm: WasmSubject) -> Tagged:
     )
     facts = wasm.facts
     component.tag("*", Origin.MEASURED)
+    for member in UNSAID:
+        component.tag(member, Origin.UNKNOWN)
     component.plain(
         {
             "component:exports": listed(facts.exports) or _NONE,
@@ -49,6 +54,8 @@ def wasm_component(wasm: WasmSubject) -> Tagged:
         )
         component.plain({"component:settings:sha256": wasm.settings.digest().hex})
     if facts.children:
+        for member in UNSAID:
+            component.tag(f"{OF_PARTS}{member}", Origin.UNKNOWN)
         component.tree["components"] = _nested(
             facts.children, {part.sha256.hex: part.name for part in wasm.parts}, "", 1
         )

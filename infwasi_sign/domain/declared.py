@@ -115,6 +115,7 @@ class Declared:
     app_description: str | None = None
     app_area: str | None = None
     app_data_usage: str | None = None
+    app_license: str | None = None
     model_version: str | None = None
     model_description: str | None = None
     model_producer: str | None = None

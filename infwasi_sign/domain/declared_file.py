@@ -112,6 +112,7 @@ _TEMPLATE: Final = """\
 # description = "Answers questions about capitals."
 # area = "Education, for pupils from 10 to 14"
 # data-usage = "Prompts stay on the device; nothing is kept or sent"
+# license = "MIT"
 
 [model]
 # version = "1.0"

@@ -162,6 +162,7 @@ TABLES: Final[Mapping[str, Mapping[str, Key]]] = {
         "description": Key("app_description", TEXT),
         "area": Key("app_area", TEXT, ("SLP-09",)),
         "data-usage": Key("app_data_usage", TEXT, ("SLP-07",)),
+        "license": Key("app_license", NAME),
     },
     "model": {
         "version": Key("model_version", NAME, ("MDL-03",)),

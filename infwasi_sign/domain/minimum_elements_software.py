@@ -14,7 +14,7 @@ from infwasi_sign.domain.minimum_elements_g7 import G7
 _MAKES: Final = "`infwasi pack` and `infwasi bom` write it"
 _PRODUCER: Final = 'model-card.toml: [app] producer = "...", [model] producer = "..."'
 _IDENTIFIER: Final = 'model-card.toml: [model] purl = "pkg:huggingface/..."'
-_LICENCE: Final = 'model-card.toml: [model] license = "...", [[dataset]] license = "..."'
+_LICENCE: Final = 'model-card.toml: [app], [model] and [[dataset]] license = "..."'
 _VERSION: Final = 'infwasi.toml: [package] version; model-card.toml: [model] version = "..."'
 _HASH: Final = 'model-card.toml: [[dataset]] sha256 = "..."'  # our files always have theirs
 _AUTHOR: Final = 'model-card.toml: [bom] author = "..."'

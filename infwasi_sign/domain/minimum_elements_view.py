@@ -6,7 +6,8 @@ A place is a text, so that the tables of elements stay readable:
   path in the subject, through lists where it says so
 - ``#cdx:ai-ml:model:modality``, ``#infwasi:security:*``: a property by its name, or the beginning
 - ``#~context-length``: a property by the last word of its name, in any tool's namespace
-- ``?manufacturer``: our tag says that the origin of this member is unknown
+- ``?manufacturer``: our tag says that the origin of this member is unknown; `components.<member>`
+  says so of each nested component that has our tags, but none for this member
 - ``@hash``: a question that a path cannot ask (`minimum_elements_questions`)
 
 ``doc``, ``app``, ``model`` and ``part`` before it look at the document, at the component that it
@@ -17,13 +18,13 @@ count as an explicit unknown: unknown, NOASSERTION, none (SPDX 2.3 section 8.13,
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from typing import Final
 
 from infwasi_sign.domain.limits import LIMITS
-from infwasi_sign.domain.origin import ORIGIN_PREFIX, Origin
+from infwasi_sign.domain.minimum_elements_forms import has_form
+from infwasi_sign.domain.origin import OF_PARTS, ORIGIN_PREFIX, Origin
 from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.errors import MalformedError
 from infwasi_sign.quick_dataclass import dataclass
@@ -32,24 +33,6 @@ _UNKNOWN_WORDS: Final = frozenset({"unknown", "noassertion", "none", "not known"
 _SHOWN_CHARACTERS: Final = 80
 _CAPABILITIES: Final = "infwasi:capability:"
 _STEP: Final = re.compile(r"([A-Za-z-]+)(\[(?:([a-z]+)=([a-z0-9|-]+))?\])?$")
-_RFC_3339: Final = re.compile(
-    r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d))?$"
-)
-
-# What the value at a place must look like to be one, by the last name of the path.
-_FORMS: Final = {
-    "serialNumber": r"urn:uuid:[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
-    "purl": r"pkg:[A-Za-z][A-Za-z0-9.+-]*/\S+",  # github.com/package-url/purl-spec
-    "cpe": r"cpe:(2\.3:|/)\S+",  # NIST IR 7695 sections 6.1 and 6.2
-    "swhid": r"swh:1:(cnt|dir|rel|rev|snp):[0-9a-f]{40}(;\S*)?",
-    "omniborId": r"gitoid:(blob|tree|commit|tag):sha(1|256):[0-9a-f]{40,64}",
-    "phase": r"design|pre-build|build|post-build|operations|discovery|decommission",
-    "flow": r"inbound|outbound|bi-directional",
-    "url": r"\S+",
-    "bomFormat": r"CycloneDX",
-    "specVersion": r"1\.\d{1,2}",
-}
-_FORM: Final = {name: re.compile(form) for name, form in _FORMS.items()}
 
 
 class State(StrEnum):
@@ -179,7 +162,7 @@ def value_of(value: JsonValue, where: str, form: str = "") -> Iterator[Found]:
     shown = text[:_SHOWN_CHARACTERS]
     if text.casefold() in _UNKNOWN_WORDS:
         yield Found(state=State.UNKNOWN, where=where, what=shown)
-    elif _has_form(text, form):
+    elif has_form(text, form):
         yield Found(state=State.VALUE, where=where, what=shown)
 
 
@@ -266,25 +249,9 @@ def _walk(
         yield from _walk(item, tuple(rest), where) if rest else value_of(item, where, name)
 
 
-def _has_form(text: str, form: str) -> bool:
-    if form == "timestamp":
-        return is_time(text)
-    pattern = _FORM.get(form)
-    return pattern is None or pattern.fullmatch(text) is not None
-
-
-def is_time(text: str) -> bool:
-    """Whether it is a date, or a time as RFC 3339 writes it, that exists."""
-    if _RFC_3339.fullmatch(text) is None:
-        return False
-    try:
-        datetime.fromisoformat(text.upper())
-    except ValueError:
-        return False
-    return True
-
-
 # --- subjects -------------------------------------------------------------------------------
+
+_Origins = dict[str, tuple[str, str]]  # origin and place, by member
 
 
 def _object(value: JsonValue) -> dict[str, JsonValue]:
@@ -294,29 +261,45 @@ def _object(value: JsonValue) -> dict[str, JsonValue]:
 def _components(document: Mapping[str, JsonValue]) -> Iterator[Subject]:
     """All components, the described one first, nested ones after theirs; without recursion."""
     described = _object(document.get("metadata")).get("component")
-    waiting: list[tuple[dict[str, JsonValue], str]] = [
-        *objects(document.get("components"), "components")
+    waiting: list[tuple[dict[str, JsonValue], str, _Origins]] = [
+        (tree, path, {}) for tree, path in objects(document.get("components"), "components")
     ]
     waiting.reverse()
     if isinstance(described, dict):
-        waiting.append((described, "metadata.component"))
+        waiting.append((described, "metadata.component", {}))
     count = 0
     while waiting:
-        tree, path = waiting.pop()
+        tree, path, around = waiting.pop()
         count += 1
         if count > LIMITS.bom_components:
             expected = f"at most {LIMITS.bom_components}"
             raise MalformedError("too many components", where="bom", expected=expected)
-        yield _subject(tree, path)
-        waiting += reversed([*objects(tree.get("components"), f"{path}.components")])
+        subject = _subject(tree, path, around)
+        yield subject
+        nested = [*objects(tree.get("components"), f"{path}.components")]
+        if nested:
+            around = around | _of_parts(subject)
+        waiting += reversed([(tree, path, around) for tree, path in nested])
 
 
-def _subject(value: JsonValue, path: str) -> Subject:
+def _of_parts(subject: Subject) -> _Origins:
+    """What it says is unknown of all that is nested in it."""
+    return {
+        member.removeprefix(OF_PARTS): (origin, where)
+        for member, (origin, where) in subject.origins.items()
+        if member.startswith(OF_PARTS) and origin == Origin.UNKNOWN
+    }
+
+
+def _subject(value: JsonValue, path: str, around: _Origins | None = None) -> Subject:
     tree = _object(value)
     card = _object(tree.get("modelCard"))
     lists = [(tree.get("properties"), f"{path}.properties")]
     lists.append((card.get("properties"), f"{path}.modelCard.properties"))
-    return _with_properties(tree, path, lists)
+    found = _with_properties(tree, path, lists)
+    if around and found.origins:
+        return replace(found, origins={**around, **found.origins})
+    return found
 
 
 def _document_subject(

@@ -3,8 +3,13 @@
 from enum import StrEnum
 from typing import Final
 
+OWN: Final = "infwasi:"
 ORIGIN_PREFIX: Final = "infwasi:origin:"
 """`infwasi:origin:licenses` tells where the member `licenses` of the same component comes from."""
+
+OF_PARTS: Final = "components."
+"""`infwasi:origin:components.licenses` tells it of each component that is nested in this one, at
+any depth, and has neither the member nor a tag of its own for it."""
 
 
 class Origin(StrEnum):
