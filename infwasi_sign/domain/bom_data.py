@@ -6,6 +6,7 @@ from typing import Final
 from infwasi_sign.domain.bom_parts import (
     Tagged,
     as_url,
+    as_version,
     first_said,
     organization,
     people,
@@ -119,7 +120,7 @@ def _dataset(
 def _add_maker(component: Tagged, facts: DatasetFacts) -> None:
     """What only a file says about a data set; where it does not, nobody is asked."""
     for member, value in (
-        ("version", facts.version),
+        ("version", as_version(facts.version)),
         ("manufacturer", organization(facts.organization)),
         ("authors", people([facts.author or ""])),
         ("externalReferences", reference("vcs", as_url(facts.repo_url))),
