@@ -9,8 +9,8 @@ from infwasi_sign.domain.strict_json import JsonValue
 
 OWN: Final = "infwasi:"
 # Patterns of what few files have are compiled when one has it.
-_URL: Final = (  # RFC 3986 appendix A: a literal address in brackets, and no bracket elsewhere
-    r"https?://(?:\[([0-9A-Fa-f:.]+)\]|[!#-;=?-Z_a-z~])(?:%[0-9A-Fa-f]{2}|[!#$&-;=?-Z_a-z~])*"
+_URL: Final = (  # RFC 3986 appendix A; no literal address, which CycloneDX's validators refuse
+    r"https?://[!#-;=?-Z_a-z~](?:%[0-9A-Fa-f]{2}|[!#$&-;=?-Z_a-z~])*"
 )
 _URL_CHARACTERS: Final = 2048
 _VERSION_CHARACTERS: Final = 1024  # CycloneDX 1.7, "version"
@@ -97,18 +97,7 @@ def as_url(text: str | None) -> str | None:
     """The text, if it is an address of the web that may stand where CycloneDX demands one."""
     if text is None or len(text) > _URL_CHARACTERS:
         return None
-    found = re.fullmatch(_URL, text)
-    return text if found and (found.group(1) is None or _is_ipv6(found.group(1))) else None
-
-
-def _is_ipv6(text: str) -> bool:
-    from ipaddress import AddressValueError, IPv6Address  # noqa: PLC0415 - hardly any file has one
-
-    try:
-        IPv6Address(text)
-    except AddressValueError:
-        return False
-    return True
+    return text if re.fullmatch(_URL, text) else None
 
 
 def as_version(text: str | None) -> str | None:
