@@ -12,14 +12,13 @@ from typing import assert_never
 from infwasi_sign.domain.agreement import agree
 from infwasi_sign.domain.bom import BomInputs, ModelSubject, WasmSubject, derive_bom
 from infwasi_sign.domain.declared import Declared
-from infwasi_sign.domain.digest import Algorithm, MeasureBytes
+from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
 from infwasi_sign.domain.gguf import GgufHeader
 from infwasi_sign.domain.gguf_facts import model_facts
 from infwasi_sign.domain.manifest import (
     BOM_FILE,
     COMPONENT_FILE,
     GgufEvidence,
-    Manifest,
     format_time,
 )
 from infwasi_sign.domain.model_digests import header_digest, tensor_table_digest
@@ -28,6 +27,7 @@ from infwasi_sign.domain.strict_json import JsonValue
 from infwasi_sign.domain.vex_match import attach
 from infwasi_sign.domain.vex_statement import VexStatement
 from infwasi_sign.errors import RefusalKind, RefusedError, UndecidedError
+from infwasi_sign.matching import require_supported
 from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.targets import Access, ReadComponent, ReadModel, ReadPackage, read_targets
 
@@ -113,8 +113,11 @@ def package_document(target: ReadPackage, measure_bytes: MeasureBytes) -> dict[s
         UndecidedError: a detached model is not there.
     """
     manifest = target.manifest
+    require_supported(manifest)  # of a second shard or model nothing would be read
     for name, data in ((COMPONENT_FILE, target.component), (BOM_FILE, target.bom)):
-        _require_digest(manifest, name, str(measure_bytes(data)[Algorithm.BLAKE3]))
+        entry, digests = manifest.entry(name), measure_bytes(data)
+        _require_digest(name, entry.blake3, digests[Algorithm.BLAKE3])
+        _require_digest(name, entry.sha256, digests[Algorithm.SHA256])
     headers: dict[str, GgufHeader] = {}
     for model, read in target.models:
         name = model.shards[0]
@@ -124,7 +127,11 @@ def package_document(target: ReadPackage, measure_bytes: MeasureBytes) -> dict[s
                 where=name,
                 hint="`infwasi verify --model FILE` checks packages whose model lies elsewhere",
             )
-        _require_digest(manifest, name, str(read.digests.blake3))
+        entry = manifest.entry(name)
+        _require_digest(name, entry.blake3, read.digests.blake3)
+        _require_digest(name, entry.sha256, read.digests.sha256)
+        where = f"entries[{name}].gguf.tensors"
+        _require_digest(where, entry.require_gguf().tensors, read.digests.tensor_root)
         headers[name] = read.header
     agreed = agree(
         manifest, target.component, target.bom, lambda entry: headers[entry.name], measure_bytes
@@ -132,15 +139,14 @@ def package_document(target: ReadPackage, measure_bytes: MeasureBytes) -> dict[s
     return agreed.bom.tree
 
 
-def _require_digest(manifest: Manifest, name: str, measured: str) -> None:
-    stated = str(manifest.entry(name).blake3)
+def _require_digest(where: str, stated: Digest, measured: Digest) -> None:
     if stated != measured:
         raise RefusedError(
             RefusalKind.DIGEST,
             "the file is not the one that the manifest states",
-            where=name,
-            expected=stated,
-            got=measured,
+            where=where,
+            expected=str(stated),
+            got=str(measured),
         )
 
 

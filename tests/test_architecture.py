@@ -33,7 +33,7 @@ ARROWS = {
     "countersign": frozenset({"errors", "domain", "ports", "signatures", "verify"}),
     "targets": frozenset({"errors", "domain", "ports"}),
     "difference": frozenset({"errors", "domain", "ports", "targets"}),
-    "describe": frozenset({"errors", "domain", "ports", "targets"}),
+    "describe": frozenset({"errors", "domain", "ports", "matching", "targets"}),
     "cli": USE_CASES
     | {"errors", "domain", "ports", "signatures", "measure_entries", "verify", "adapters"}
     | {"targets"}

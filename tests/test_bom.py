@@ -22,7 +22,7 @@ from infwasi_sign.domain import strict_json
 from infwasi_sign.domain.bom import BomInputs, bom_bytes, derive_bom, read_bom
 from infwasi_sign.domain.bom_agreement import require_agreement
 from infwasi_sign.domain.component import Nested, NestedKind
-from infwasi_sign.domain.declared import Declared, Vulnerability
+from infwasi_sign.domain.declared import Declared, DeclaredDataset, Vulnerability
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.model_card_json import (
@@ -46,7 +46,16 @@ from tests.bom_support import (
 )
 from tests.conftest import ROOT
 from tests.declared_support import any_declared
-from tests.gguf_forge import PAIRS, every_general_key, text_pair, tiny_gguf
+from tests.gguf_forge import (
+    ARRAY,
+    PAIRS,
+    every_general_key,
+    pair,
+    strings,
+    text_pair,
+    tiny_gguf,
+    u32_pair,
+)
 
 EXAMPLES = ROOT / "sbom" / "examples"
 RICH = tiny_gguf(pairs=every_general_key())
@@ -115,7 +124,16 @@ def test_whatever_is_declared_fits_and_is_read_back(declared: Declared) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["http://", "ftp://x.test/", "https://x.test/a b", "x", "<b>", "%"]
+    "text",
+    [
+        "http://",
+        "ftp://x.test/",
+        "https://x.test/a b",
+        "https://[::::::]/",
+        "https://[::1]/",
+        "x",
+        "%",
+    ],
 )
 def test_what_is_no_address_stands_in_no_reference(text: str) -> None:
     pairs = (*PAIRS, text_pair("general.url", text), text_pair("general.license.link", text))
@@ -390,6 +408,40 @@ def test_the_licence_of_the_app_is_not_that_of_its_files(tmp_path: Path) -> None
     assert alone.subject.tree["licenses"] == [{"license": {"id": "MIT"}}]
 
 
+def test_a_list_of_data_sets_that_the_developer_added_to_is_not_the_files() -> None:
+    named = tiny_gguf(pairs=(*PAIRS, pair("general.datasets", ARRAY, strings("the web"))))
+    unnamed = tiny_gguf(pairs=(*PAIRS, u32_pair("general.dataset.count", 1)))
+    corpus = Declared(datasets=(DeclaredDataset(name="corpus"),))
+    for model, declared, origin in (
+        (named, Declared(), Origin.FILE_DECLARED),
+        (named, corpus, Origin.USER_DECLARED),
+        (unnamed, corpus, Origin.USER_DECLARED),
+        (unnamed, Declared(), Origin.UNKNOWN),
+    ):
+        found = read_bom(derived(lone_model(model, declared))).subject
+        assert found.origin("modelCard.modelParameters.datasets") is origin
+
+
+def test_a_licence_that_the_file_calls_unknown_leaves_the_declared_one() -> None:
+    words = (text_pair("general.license", "other"), text_pair("general.license.name", "unknown"))
+    model = tiny_gguf(pairs=(*PAIRS, *words))
+    found = read_bom(derived(lone_model(model, Declared(model_license="MIT")))).subject
+    assert found.tree["licenses"] == [{"license": {"id": "MIT"}}]
+    assert found.origin("licenses") is Origin.USER_DECLARED
+
+
+def test_a_version_that_cyclonedx_does_not_permit_is_only_a_property() -> None:
+    keys = ("general.version", "general.base_model.0.version", "general.dataset.0.version")
+    names = [text_pair(f"general.{one}.0.name", "x") for one in ("base_model", "dataset")]
+    for length, is_there in ((1024, True), (1025, False)):
+        versions = [text_pair(key, "1" * length) for key in keys]
+        data = derived(lone_model(tiny_gguf(pairs=(*PAIRS, *names, *versions))))
+        assert complaints(data) == []
+        model = read_bom(data).subject
+        assert ("version" in model.tree) is is_there
+        assert model.properties["infwasi:gguf:general.version"] == "1" * length
+
+
 def test_lineage_is_that_of_the_file() -> None:
     model = read_bom(derived(lone_model(RICH))).subject
     pedigree = model.tree["pedigree"]
@@ -567,6 +619,20 @@ def test_a_component_that_could_reach_the_network_says_so(component: bytes) -> N
     assert properties["infwasi:capability:unknown"] == imports[1]
     assert properties["infwasi:capability:filesystem"] == "none"
     assert properties["infwasi:host:requires"] == " ".join(imports)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("none", "%6Eone"), ("", "%"), ("nonesuch", "nonesuch")]
+)
+def test_an_import_cannot_be_called_as_if_there_were_none(
+    name: str, told: str, component: bytes
+) -> None:
+    inputs = lone_component(component)
+    assert inputs.wasm is not None
+    reaching = replace(inputs.wasm, facts=replace(inputs.wasm.facts, imports=(name,)))
+    properties = read_bom(derived(replace(inputs, wasm=reaching))).subject.properties
+    for property_ in ("component:imports", "capability:unknown", "host:requires"):
+        assert properties[f"infwasi:{property_}"] == told
 
 
 # --- hostile documents ------------------------------------------------------------------------

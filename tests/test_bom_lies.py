@@ -70,3 +70,28 @@ def test_a_bom_without_tensor_digests_is_refused_by_their_name(
     assert verdict(package) == (
         "disagree: the BOM states no tensor digests in bom.components[model:model:0] (got nothing)"
     )
+
+
+def tool(name: str, version: str = "1") -> dict[str, str]:
+    return {"bom-ref": f"tool:{name}", "type": "application", "name": name, "version": version}
+
+
+@pytest.mark.parametrize(
+    ("tools", "says"),
+    [
+        ([tool("a"), tool("a", "2")], "malformed: a tool stands twice in "),
+        ([tool("a\u202e")], "malformed: not the name or version of a tool in "),
+        ([tool("a", "\x1b[2K")], "malformed: a character that hides or reorders text in "),
+        ([tool("")], "malformed: not the name or version of a tool in "),
+        ([tool("a", "1" * 257)], "malformed: not the name or version of a tool in "),
+        ([tool(f"{n:02}") for n in range(65)], "malformed: too many tools in "),
+        ([tool(f"{n:02}", "1" * 256) for n in range(64)], "verified"),
+    ],
+)
+def test_tools_which_nothing_derives_have_plain_names_once(
+    tools: list[dict[str, str]], says: str, honest: Path, tmp_path: Path
+) -> None:
+    package = copied(honest, tmp_path)
+    with forge.edited_bom(package) as bom:
+        bom["metadata"]["tools"]["components"] = tools
+    assert verdict(package).startswith(says), verdict(package)

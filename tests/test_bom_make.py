@@ -1,5 +1,6 @@
 """`infwasi bom TARGET`: the BOM of a model, a component or a package, and that of a run."""
 
+import base64
 import hashlib
 import json
 from pathlib import Path
@@ -9,7 +10,10 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from infwasi_sign.adapters.measuring import measure_bytes
+from infwasi_sign.domain.digest import Algorithm
 from tests import forge
+from tests.bom_lies import put
 from tests.command_line import Done, infwasi, make_timeless
 from tests.conftest import ROOT
 from tests.gguf_forge import tiny_gguf
@@ -92,6 +96,39 @@ def test_refuses_a_package_whose_bytes_are_others(name: str, tmp_path: Path) -> 
     forge.flip(package / name, -1)
     done = infwasi("bom", package)
     assert (done.code, done.out) == (1, "")
+
+
+def test_digests_that_verify_need_not_compute_are_computed(tmp_path: Path) -> None:
+    package = make_timeless(tmp_path)
+    (stated,) = (one for one in forge.statement(package)["subject"] if one["name"] == "model.gguf")
+    path = package / "bom.cdx.json"
+    lie = forge.replaced_in_bom(path.read_bytes(), stated["digest"]["sha256"], "ab" * 32)
+    path.write_bytes(lie)
+    forge.restate(package)
+    with forge.lie(package) as value:
+        for one in value["subject"]:
+            if one["name"] == "model.gguf":
+                one["digest"]["sha256"] = "ab" * 32
+    done = infwasi("bom", package)
+    assert (done.code, done.out) == (1, "")
+    assert done.said[0].startswith("refused: digest: ")
+    assert "in model.gguf" in done.said[0]
+
+
+def test_tensor_digests_are_computed(tmp_path: Path) -> None:
+    package = make_timeless(tmp_path)
+    with forge.edited_bom(package) as bom:
+        (model,) = (c for c in bom["components"] if c["type"] == "machine-learning-model")
+        name = "infwasi:gguf:tensor-digests:blake3"
+        digests = bytes(len(base64.b64decode(told(model)[name])))
+        root = measure_bytes(digests)[Algorithm.BLAKE3].hex
+        put(model, name, base64.b64encode(digests).decode())
+        put(model, "infwasi:gguf:tensors:blake3", root)
+    with forge.lie(package) as value:
+        value["predicate"]["entries"][2]["gguf"]["tensors"] = root
+    done = infwasi("bom", package)
+    assert (done.code, done.out) == (1, "")
+    assert "in entries[model.gguf].gguf.tensors" in done.said[0]
 
 
 def test_a_package_takes_no_model_card(tmp_path: Path) -> None:

@@ -181,6 +181,19 @@ def test_refuses_too_many_names() -> None:
         describe(COMPONENT + section(10, encode_u32(count) + names))
 
 
+@pytest.mark.parametrize("what", ["imports", "producers", "core exports"])
+def test_refuses_names_that_are_too_long_together(what: str) -> None:
+    name = encode_u32(LIMITS.component_names_bytes) + b"n" * LIMITS.component_names_bytes
+    data = {
+        "imports": COMPONENT + section(10, b"\x01\0" + name + b"\x01\0"),
+        "producers": COMPONENT + section(0, encode_u32(9) + b"producers" + b"\x01" + name + b"\0"),
+        "core exports": COMPONENT
+        + section(1, b"\0asm\x01\0\0\0" + section(7, b"\x01" + name + b"\0\0")),
+    }[what]
+    with pytest.raises(MalformedError, match=r"^names are too long together in component at"):
+        describe(data)
+
+
 def test_refuses_a_component_larger_than_the_limit() -> None:
     with pytest.raises(MalformedError, match=r"^too large in component"):
         describe(bytes(LIMITS.component_bytes + 1))

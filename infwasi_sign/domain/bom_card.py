@@ -7,6 +7,7 @@ reads every card that is derived into those, and writes the same again.
 from collections.abc import Iterator
 from typing import Final
 
+from infwasi_sign.domain.bom_data import dataset_name
 from infwasi_sign.domain.bom_parts import Tagged, first_said
 from infwasi_sign.domain.declared import Declared, EnergyConsumption, is_security_metric
 from infwasi_sign.domain.gguf_facts import ModelFacts
@@ -70,8 +71,10 @@ def _parameters(facts: ModelFacts, declared: Declared, dataset_refs: list[str]) 
     label = " ".join(filter(None, (facts.basename, facts.size_label)))
     yield "modelArchitecture", label, Origin.FILE_DECLARED
     datasets: list[JsonValue] = [{"ref": ref} for ref in dataset_refs]
-    by_file = Origin.FILE_DECLARED if facts.datasets else Origin.USER_DECLARED
-    yield "datasets", datasets, by_file
+    # Where both name some, the list as a whole is the developer's; each data set has its own tag.
+    named = {dataset_name(one) for one in facts.datasets}
+    is_by_file = all(one.name in named for one in declared.datasets)
+    yield "datasets", datasets, Origin.FILE_DECLARED if is_by_file else Origin.USER_DECLARED
     # A tokenizer turns text into what the model reads, and a chat template is for answers in text.
     for name, stated, is_text in (
         ("inputs", declared.model_inputs, facts.has_tokenizer),

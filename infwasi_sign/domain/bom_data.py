@@ -6,6 +6,7 @@ from typing import Final
 from infwasi_sign.domain.bom_parts import (
     Tagged,
     as_url,
+    as_version,
     first_said,
     organization,
     people,
@@ -118,7 +119,7 @@ def _dataset(
 
 def _add_maker(component: Tagged, facts: DatasetFacts) -> None:
     """What only a file says about a data set."""
-    component.member("version", facts.version, Origin.FILE_DECLARED)
+    component.member("version", as_version(facts.version), Origin.FILE_DECLARED)
     component.member("manufacturer", organization(facts.organization), Origin.FILE_DECLARED)
     for member, value in (
         ("authors", people([facts.author or ""])),

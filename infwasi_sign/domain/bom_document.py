@@ -117,11 +117,36 @@ def read_bom(data: bytes) -> BomDocument:
 
 
 def _read_tools(metadata: dict[str, JsonValue]) -> Iterator[tuple[str, str]]:
+    """Names and versions, which nothing is derived from: whatever may stand there is said here."""
     where = "bom.metadata.tools"
     tools = _object(metadata.get("tools", {}), where)
+    seen: set[str] = set()
     for item, place in _items(tools.get("components", []), f"{where}.components"):
         tool = _object(item, place)
-        yield _text(tool, "name", place), _text(tool, "version", place)
+        name, version = (_tool_text(tool, member, place) for member in ("name", "version"))
+        if name in seen:
+            raise MalformedError("a tool stands twice", where=place, got=name)
+        seen.add(name)
+        if len(seen) > LIMITS.bom_tools:
+            raise MalformedError(
+                "too many tools", where=where, expected=f"at most {LIMITS.bom_tools}"
+            )
+        yield name, version
+
+
+def _tool_text(tool: dict[str, JsonValue], member: str, where: str) -> str:
+    text = _text(tool, member, where)
+    if not 0 < len(text) <= LIMITS.bom_tool_characters or not text.isascii():
+        raise MalformedError(
+            "not the name or version of a tool",
+            where=f"{where}.{member}",
+            expected=f"1 to {LIMITS.bom_tool_characters} characters of printable ASCII",
+        )
+    if not text.isprintable():
+        raise MalformedError(
+            "a character that hides or reorders text", where=f"{where}.{member}", got=ascii(text)
+        )
+    return text
 
 
 def _read_components(

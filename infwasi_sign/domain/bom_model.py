@@ -11,6 +11,7 @@ from infwasi_sign.domain.bom_parts import (
     Tagged,
     as_purl,
     as_url,
+    as_version,
     first_said,
     hashes,
     hugging_face_purl,
@@ -62,7 +63,7 @@ def _add_identity(component: Tagged, model: ModelSubject, declared: Declared) ->
     # Without a name of its own, it is called as the developer calls it.
     name, origin = first_said(facts.name, model.name)
     component.member("name", name, origin)
-    version, origin = first_said(facts.version, declared.model_version)
+    version, origin = first_said(as_version(facts.version), declared.model_version)
     component.member("version", version, origin)
     description, origin = first_said(facts.description, declared.model_description)
     component.member("description", description, origin)
@@ -104,9 +105,7 @@ def _add_identity(component: Tagged, model: ModelSubject, declared: Declared) ->
 
 def _license_word(facts: ModelFacts) -> str | None:
     """What the file calls its licence; `other` is what Hugging Face has for those with a name."""
-    if is_said(facts.license):
-        return facts.license
-    return facts.license_name
+    return next((one for one in (facts.license, facts.license_name) if is_said(one)), None)
 
 
 def _add_references(component: Tagged, facts: ModelFacts, declared: Declared) -> None:
@@ -215,7 +214,7 @@ def _ancestor(ref: str, base: BaseModel, origin: Origin) -> dict[str, JsonValue]
         *reference("documentation", doi),
     ]
     for member, value in (
-        ("version", base.version),
+        ("version", as_version(base.version)),
         ("description", base.description),
         ("manufacturer", organization(base.organization)),
         ("authors", people([base.author or ""])),

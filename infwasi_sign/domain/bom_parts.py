@@ -8,14 +8,17 @@ from infwasi_sign.domain.origin import ORIGIN_PREFIX, OWN, Origin
 from infwasi_sign.domain.strict_json import JsonValue
 
 # Patterns of what few files have are compiled when one has it.
-_URL: Final = (  # RFC 3986 appendix A: a literal address in brackets, and no bracket elsewhere
-    r"https?://(?:\[[0-9A-Fa-f:.]+\]|[!#-;=?-Z_a-z~])(?:%[0-9A-Fa-f]{2}|[!#$&-;=?-Z_a-z~])*"
+_URL: Final = (  # RFC 3986 appendix A; no literal address, which CycloneDX's validators refuse
+    r"https?://[!#-;=?-Z_a-z~](?:%[0-9A-Fa-f]{2}|[!#$&-;=?-Z_a-z~])*"
 )
 _URL_CHARACTERS: Final = 2048
+_VERSION_CHARACTERS: Final = 1024  # CycloneDX 1.7, "version"
 _ADDRESS: Final = r"mailto:[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+"
 _HUGGING_FACE: Final = r"https://(?:huggingface\.co|hf\.co)/([A-Za-z0-9][A-Za-z0-9_.-]*)/([A-Za-z0-9][A-Za-z0-9_.-]*)/?"
 _PURL: Final = r"pkg:[a-z][a-z0-9.+-]*/[!-~]+"
-_TO_QUOTE: Final = r"[\x00-\x20%\x7f]"
+_QUOTED: Final = {code: f"%{code:02X}" for code in (*range(0x21), ord("%"), 0x7F)}
+# What a list has for no names at all must not be read where there is one.
+_MISLEADING: Final = {"": "%", "none": "%6Eone"}
 
 
 class Tagged:
@@ -78,14 +81,15 @@ def hashes(sha256: str, blake3: str | None = None) -> JsonValue:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names separated by spaces; blanks, controls and per cent signs in them as `%20`."""
-    return " ".join(_quoted(name) for name in names)
+    """Names separated by spaces, each `quoted`; one that would read as no name is not as it is."""
+    return " ".join(_MISLEADING.get(name) or quoted(name) for name in names)
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name with its blanks, controls and per cent signs as `%20`."""
     if name.isprintable() and " " not in name and "%" not in name:
         return name
-    return re.sub(_TO_QUOTE, lambda match: f"%{ord(match.group()):02X}", name)
+    return name.translate(_QUOTED)
 
 
 def as_url(text: str | None) -> str | None:
@@ -93,6 +97,11 @@ def as_url(text: str | None) -> str | None:
     if text is None or len(text) > _URL_CHARACTERS:
         return None
     return text if re.fullmatch(_URL, text) else None
+
+
+def as_version(text: str | None) -> str | None:
+    """The text, if it is no longer than CycloneDX permits a version to be."""
+    return text if text is not None and len(text) <= _VERSION_CHARACTERS else None
 
 
 def as_contact(text: str | None) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from infwasi_sign.domain.bom_inputs import WasmSubject
-from infwasi_sign.domain.bom_parts import Tagged, hashes, listed
+from infwasi_sign.domain.bom_parts import Tagged, hashes, listed, quoted
 from infwasi_sign.domain.capabilities import capabilities
 from infwasi_sign.domain.component import Nested, NestedKind
 from infwasi_sign.domain.core_module import Producer
@@ -113,7 +113,5 @@ def _names(what: str, names: tuple[str, ...], *, is_module: bool) -> dict[str, s
 
 def _producers(where: str, producers: Iterable[Producer]) -> dict[str, str]:
     """Who made it, as the `producers` sections say: `processed-by=wit-component@0.262.0`."""
-    texts = sorted(
-        {f"{listed([p.field])}={listed([p.name])}@{listed([p.version])}" for p in producers}
-    )
+    texts = sorted({f"{quoted(p.field)}={quoted(p.name)}@{quoted(p.version)}" for p in producers})
     return {f"{where}:producers": " ".join(texts)} if texts else {}

@@ -267,7 +267,7 @@ class _Description:
         form = reader.byte()
         if form > 1:
             raise reader.error("unknown form of name", expected="0 or 1", got=str(form))
-        name = reader.name()
+        name = self._budget.name(reader)
         if name in names:
             raise reader.error(f"{what} occurs twice", got=repr(name)[:80])
         names[name] = None

@@ -81,10 +81,11 @@ def read_producers(reader: WasmReader, budget: WasmBudget) -> list[Producer]:
     found = []
     for _ in range(reader.u32()):
         budget.spend(reader)
-        field = reader.name()
+        field = budget.name(reader)
         for _ in range(reader.u32()):
             budget.spend(reader)
-            found.append(Producer(field=field, name=reader.name(), version=reader.name()))
+            name, version = budget.name(reader), budget.name(reader)
+            found.append(Producer(field=field, name=name, version=version))
     reader.require_end()
     return found
 
@@ -101,7 +102,7 @@ def _place(section: Section, reader: WasmReader, last: int) -> int:
 def _read_imports(reader: WasmReader, imports: dict[str, None], budget: WasmBudget) -> None:
     for _ in range(reader.u32()):
         budget.spend(reader)
-        imports[f"{reader.name()}.{reader.name()}"] = None
+        imports[f"{budget.name(reader)}.{budget.name(reader)}"] = None
         kind = reader.byte()
         if kind == _FUNCTION:
             reader.u32()
@@ -124,7 +125,7 @@ def _read_imports(reader: WasmReader, imports: dict[str, None], budget: WasmBudg
 def _read_exports(reader: WasmReader, exports: dict[str, None], budget: WasmBudget) -> None:
     for _ in range(reader.u32()):
         budget.spend(reader)
-        name = reader.name()
+        name = budget.name(reader)
         if name in exports:
             raise reader.error("export occurs twice", got=repr(name)[:80])
         exports[name] = None

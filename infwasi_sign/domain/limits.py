@@ -82,12 +82,15 @@ class Limits:
     general_text_bytes: int = 16 * KIB  # of one as text; descriptions have below 2 KiB
     general_total_bytes: int = 256 * KIB  # of all, keys included; they stand in the BOM
     general_numbered: int = 256  # base models or datasets
+    bom_tools: int = 64  # that shaped a package; ours are four
+    bom_tool_characters: int = 256  # of the name or version of one
 
     # --- component binary
     component_sections: int = 100_000
     component_depth: int = 16
     component_nested: int = 1024
     component_names: int = 100_000  # imports and exports; the stock app has about 100
+    component_names_bytes: int = 2 * MIB  # of them and of producers together; each costs 0.5 us
 
     # --- expressions of a policy (docs/adr: "Expressions are a bounded part of CEL")
     expressions: int = 64  # of a policy; each takes about a millisecond to compile

@@ -128,11 +128,28 @@ class WasmReader:
 
 
 class WasmBudget:
-    """How many names and sections may still be read of a file, on all its levels together."""
+    """How many names, bytes of them and sections may still be read of a file, on all levels."""
 
     def __init__(self) -> None:
         self._names = LIMITS.component_names
         self._sections = LIMITS.component_sections
+        self._names_bytes = LIMITS.component_names_bytes
+
+    def name(self, reader: WasmReader) -> str:
+        """Read a name that will be told, and count its bytes.
+
+        Raises:
+            MalformedError: it is none, or all together are too long.
+        """
+        start = reader.offset
+        name = reader.name()
+        self._names_bytes -= reader.offset - start
+        if self._names_bytes < 0:
+            raise reader.error(
+                "names are too long together",
+                expected=f"at most {LIMITS.component_names_bytes} bytes",
+            )
+        return name
 
     def spend(self, reader: WasmReader) -> None:
         """Count one name.
