@@ -7,10 +7,10 @@ file is surely the one of an earlier run, unchanged, what that run computed (ADR
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
 from infwasi_sign.domain.fs_verity import FsVerityHash, require_same_verity
-from infwasi_sign.domain.identity_record import Remembered
 from infwasi_sign.domain.level_demand import LevelDemand
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import Entry, EntryRole, Manifest
@@ -18,6 +18,9 @@ from infwasi_sign.domain.policy import Policy
 from infwasi_sign.errors import RefusalKind, RefusedError
 from infwasi_sign.ports import GuardedFile, IdentityCache, Progress
 from infwasi_sign.quick_dataclass import dataclass
+
+if TYPE_CHECKING:
+    from infwasi_sign.domain.identity_record import Remembered
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +105,7 @@ def _hold_models(
     policy: Policy,
     demand: LevelDemand,
     cache: IdentityCache | None,
-) -> dict[str, Remembered]:
+) -> "dict[str, Remembered]":
     """Guard every model; gives what is remembered of it, by the entry's name."""
     remembered: dict[str, Remembered] = {}
     for entry in entries:

@@ -4,19 +4,21 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from infwasi_sign.domain.chat import Summary
 from infwasi_sign.domain.confinement import Layer
 from infwasi_sign.domain.facts import CONFINEMENT_LAYERS, LOAD_LEVEL
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.policy import Policy, RunLimit, decide, require
-from infwasi_sign.domain.rules import Facts
 from infwasi_sign.domain.settings import GuestLimits
 from infwasi_sign.errors import GuestError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import GuardedFile, GuestGrants, GuestHost, InferenceBackend, StopFlag
 from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.verify import VerifiedPackage
+
+if TYPE_CHECKING:
+    from infwasi_sign.domain.rules import Facts
 
 PACKAGE: Final = "package"
 HOST: Final = "host"

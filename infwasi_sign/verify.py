@@ -17,7 +17,7 @@ from dataclasses import InitVar, field
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Never, Self, final
+from typing import TYPE_CHECKING, Final, Never, Self, final
 
 from infwasi_sign.domain.agreement import agree
 from infwasi_sign.domain.component import ComponentFacts
@@ -37,7 +37,6 @@ from infwasi_sign.domain.policy import (
     require,
 )
 from infwasi_sign.domain.rollback import SequenceRecord, decide_sequence
-from infwasi_sign.domain.rules import Facts
 from infwasi_sign.domain.settings import Settings
 from infwasi_sign.domain.signer import SignerIdentity
 from infwasi_sign.domain.statement import parse_statement
@@ -58,6 +57,9 @@ from infwasi_sign.ports import (
 )
 from infwasi_sign.quick_dataclass import dataclass
 from infwasi_sign.signatures import Signatures, check_companion, check_signatures
+
+if TYPE_CHECKING:
+    from infwasi_sign.domain.rules import Facts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +84,7 @@ class VerifyRequest:
     demanded: LoadLevel = LoadLevel.NONE
     progress: Progress | None = None
     on_claims: Callable[[Manifest, SignerIdentity], None] | None = None
-    on_facts: Callable[[Facts], None] | None = None
+    on_facts: "Callable[[Facts], None] | None" = None
     on_held: Callable[[], None] | None = None
     libraries: Callable[[], tuple[str, ...]] = tuple
     known: Callable[[str], SequenceRecord | None] | None = None
@@ -114,7 +116,7 @@ class VerifiedPackage:
     model_facts: Mapping[str, ModelFacts] = field(repr=False)
     entries: tuple[MeasuredEntry, ...]
     policy: Policy = field(repr=False)
-    facts: Facts = field(repr=False)
+    facts: "Facts" = field(repr=False)
     _models: Mapping[str, GuardedFile]
     _opened: OpenedPackage
 

@@ -55,6 +55,7 @@ DOORS = {
         "adapters/guest_calls.py",
         "adapters/wasm_code.py",
         "adapters/wasm_host.py",
+        "adapters/wasm_types.py",
         "adapters/nn_interface.py",
         "adapters/guest_values.py",
     ),

@@ -23,6 +23,7 @@ from infwasi_sign.adapters import (
 from infwasi_sign.adapters.composer import WasmToolsComposer
 from infwasi_sign.adapters.nn_generation import NnError, parse_options
 from infwasi_sign.adapters.wasm_host import OFFERED, WasmtimeHost
+from infwasi_sign.adapters.wasm_types import interfaces
 from infwasi_sign.domain.chat import FinishReason, GenerationOptions, Message, Role, Summary
 from infwasi_sign.domain.limits import LIMITS as BOUNDS
 from infwasi_sign.domain.settings import GuestLimits, Settings
@@ -585,7 +586,7 @@ def test_options_that_are_left_out_are_off() -> None:
 def test_signatures_of_the_guest_are_those_the_host_expects() -> None:
     """What we assume of wasmtime-py's type objects: the probe is made of the same WIT."""
     engine = wasmtime.Engine()
-    imports = Component(engine, probe()).type.imports(engine)
+    imports = interfaces(engine, Component(engine, probe())).imports
     check: Callable[..., None] = wasm_host._check_functions
     for name, functions in nn_interface.FUNCTIONS.items():
-        check(engine, name, imports[name].ty, functions, "imports")
+        check(name, imports[name], functions, "imports")

@@ -26,7 +26,7 @@ _ADAPTERS: Final = tuple(
             "nn_interface",
             "template_sandbox",
         ),
-        *("wasm_code", "wasm_host", "wasm_limits"),
+        *("wasm_code", "wasm_host", "wasm_limits", "wasm_types"),
     )
 )
 _MODULES: Final = (

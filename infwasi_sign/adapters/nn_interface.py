@@ -48,7 +48,7 @@ _ERROR_CODES: Final = (
 )
 _ENCODINGS: Final = "openvino onnx tensorflow pytorch tensorflowlite ggml autodetect"
 
-# The types of all functions, in the notation of ``wasm_host.signature``. A host function defined
+# The types of all functions, in the notation of ``wasm_types.signature``. A host function defined
 # from Python accepts whatever type the component states, so the host compares them itself.
 FUNCTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     ERRORS: {

@@ -12,6 +12,7 @@ from wasmtime.component import Component
 
 from infwasi_sign.adapters.nn_generation import limit_error
 from infwasi_sign.adapters.wasm_settings import settings_for
+from infwasi_sign.adapters.wasm_types import Interfaces, interfaces
 from infwasi_sign.domain.component_code import require_compilable
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.text import escape_controls
@@ -26,11 +27,12 @@ _COMPONENT_MAGIC: Final = b"\0asm\x0d\x00\x01\x00"  # component-model, Binary.md
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compiled:
-    """Machine code with the bytes it was made of."""
+    """Machine code with the bytes it was made of, and the interfaces that it has."""
 
     wasm: bytes
     engine: Engine
     component: Component
+    interfaces: Interfaces
 
 
 def compile_component(wasm: bytes, cache: "CodeCache | None") -> Compiled:
@@ -57,7 +59,12 @@ def compile_component(wasm: bytes, cache: "CodeCache | None") -> Compiled:
             raise MalformedError(f"not a valid component: {last_line(e)}") from e
         if cache is not None:
             cache.store(wasm, bytes(component.serialize()))
-    return Compiled(wasm=wasm, engine=engine, component=component)
+    return Compiled(
+        wasm=wasm,
+        engine=engine,
+        component=component,
+        interfaces=interfaces(engine, component),
+    )
 
 
 def _config(settings: Mapping[str, object]) -> Config:

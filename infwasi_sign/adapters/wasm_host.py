@@ -1,6 +1,6 @@
 """Runs one component for one request on wasmtime: the permitted imports, the limits, no more.
 
-Together with ``nn_interface`` and ``wasm_code`` the only door to wasmtime.
+Together with ``nn_interface``, ``wasm_code`` and ``wasm_types`` the only door to wasmtime.
 """
 
 import threading
@@ -10,25 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from wasmtime import Engine, Store, WasmtimeError
-from wasmtime.component import (
-    BorrowType,
-    ComponentInstanceType,
-    EnumType,
-    Func,
-    FuncType,
-    Instance,
-    Linker,
-    ListType,
-    OptionType,
-    OwnType,
-    RecordType,
-    ResourceAny,
-    ResultType,
-    TupleType,
-    ValType,
-    Variant,
-    VariantType,
-)
+from wasmtime.component import Func, Instance, Linker, ResourceAny, Variant
 
 from infwasi_sign.adapters.guest_calls import with_known_type
 from infwasi_sign.adapters.guest_values import our_values
@@ -36,6 +18,7 @@ from infwasi_sign.adapters.nn_generation import Ledger, limit_error, prompt_limi
 from infwasi_sign.adapters.nn_interface import FUNCTIONS, NnSession
 from infwasi_sign.adapters.wasm_code import Compiled, compile_component, last_line
 from infwasi_sign.adapters.wasm_limits import cannot_start
+from infwasi_sign.adapters.wasm_types import Interfaces, Members
 from infwasi_sign.domain.chat import FinishReason, Summary
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.text import escape_controls
@@ -114,8 +97,8 @@ class WasmtimeHost:
         # 2.
         compiled = self._compiled(component)
         # 3. and 4.
-        _check_imports(compiled, grants.imports)
-        _check_exports(compiled)
+        _check_imports(compiled.interfaces, grants.imports)
+        _check_exports(compiled.interfaces)
         # 5.
         deadline = time.monotonic() + grants.limits.wall_clock_seconds
         ledger = Ledger(grants=grants, stop=stop, deadline=deadline)
@@ -262,28 +245,25 @@ class _Request:
 # --- types -----------------------------------------------------------------------------------
 
 
-def _check_imports(compiled: Compiled, granted: frozenset[str]) -> None:
-    imports = compiled.component.type.imports(compiled.engine)
+def _check_imports(found: Interfaces, granted: frozenset[str]) -> None:
     for allowed, kind, who in (
         (granted, RefusalKind.DISAGREE, "the package does not declare"),
         (OFFERED, RefusalKind.POLICY, "this host never offers"),
     ):
-        surplus = sorted(imports.keys() - allowed)
+        surplus = sorted(found.imports.keys() - allowed)
         if surplus:
             names = ", ".join(escape_controls(name[:80], keep_layout=False) for name in surplus[:8])
             raise RefusedError(kind, f"component imports what {who}: {names}")
-    for name, extern in imports.items():
-        _check_functions(compiled.engine, name, extern.ty, FUNCTIONS.get(name, {}), "imports")
+    for name, members in found.imports.items():
+        _check_functions(name, members, FUNCTIONS.get(name, {}), "imports")
 
 
-def _check_exports(compiled: Compiled) -> None:
-    extern = compiled.component.type.exports(compiled.engine).get(EXPORT)
-    if extern is None:
+def _check_exports(found: Interfaces) -> None:
+    if EXPORT not in found.exports:
         raise RefusedError(RefusalKind.DISAGREE, f"component does not export {EXPORT}")
-    item = extern.ty
-    _check_functions(compiled.engine, EXPORT, item, _EXPORTED, "exports")
-    has = item.exports(compiled.engine) if isinstance(item, ComponentInstanceType) else {}
-    missing = sorted(_EXPORTED.keys() - has.keys())
+    members = found.exports[EXPORT]
+    _check_functions(EXPORT, members, _EXPORTED, "exports")
+    missing = sorted(_EXPORTED.keys() - (members or {}).keys())
     if missing:
         raise RefusedError(
             RefusalKind.DISAGREE, f"component exports {EXPORT} without {', '.join(missing)}"
@@ -291,17 +271,13 @@ def _check_exports(compiled: Compiled) -> None:
 
 
 def _check_functions(
-    engine: Engine, name: str, item: object, expected: Mapping[str, str], verb: str
+    name: str, members: Members | None, expected: Mapping[str, str], verb: str
 ) -> None:
     """Each function of the interface has the type it must have; no function is unknown."""
-    if not isinstance(item, ComponentInstanceType):
+    if members is None:
         raise RefusedError(RefusalKind.DISAGREE, f"component {verb} {name}, not as an interface")
-    for member, extern in item.exports(engine).items():
-        ty = extern.ty
-        if not isinstance(ty, FuncType):
-            continue
-        got = signature(ty)
-        if expected.get(member) != got:
+    for member, got in members.items():
+        if got is not None and expected.get(member) != got:
             raise RefusedError(
                 RefusalKind.DISAGREE,
                 f"component {verb} a function of another type",
@@ -309,36 +285,3 @@ def _check_functions(
                 expected=expected.get(member, "no such function"),
                 got=got[:400],
             )
-
-
-def signature(ty: FuncType) -> str:
-    """A function type on one line: parameters without names, resources as `own` and `borrow`."""
-    result = ty.result
-    params = ", ".join(_shape(param) for _, param in ty.params)
-    return f"({params}) -> {'nothing' if result is None else _shape(result)}"
-
-
-def _shape(ty: ValType | None) -> str:  # noqa: PLR0911 - one return per kind of type
-    match ty:
-        case ListType():
-            return f"list<{_shape(ty.element)}>"
-        case OptionType():
-            return f"option<{_shape(ty.payload)}>"
-        case ResultType():
-            return f"result<{_shape(ty.ok)}, {_shape(ty.err)}>"
-        case TupleType():
-            return f"tuple<{', '.join(map(_shape, ty.elements))}>"
-        case EnumType():
-            return f"enum{{{' '.join(ty.names)}}}"
-        case RecordType():
-            return f"record{{{', '.join(f'{name}: {_shape(t)}' for name, t in ty.fields)}}}"
-        case VariantType():
-            return f"variant{{{' '.join(f'{name}({_shape(t)})' for name, t in ty.cases)}}}"
-        case OwnType():
-            return "own"
-        case BorrowType():
-            return "borrow"
-        case None:
-            return "_"
-        case _:  # the plain types: bool, u8 to s64, f32, f64, char, string
-            return type(ty).__name__.lower()

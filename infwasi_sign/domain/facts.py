@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from infwasi_sign.domain.agreement import Agreed
 from infwasi_sign.domain.bom_document import BomDocument
@@ -15,9 +15,11 @@ from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import EntryRole, Manifest
 from infwasi_sign.domain.origin import ORIGIN_PREFIX
-from infwasi_sign.domain.rules import Facts, FactValue
 from infwasi_sign.domain.signer import SignerIdentity
-from infwasi_sign.domain.vex_statement import VexStatement
+
+if TYPE_CHECKING:
+    from infwasi_sign.domain.rules import Facts, FactValue
+    from infwasi_sign.domain.vex_statement import VexStatement
 
 COMPUTED: Final = "digests.computed"
 CONFINEMENT_LAYERS: Final = "confinement.layers"
@@ -84,7 +86,7 @@ def variable(fact: str) -> str:
     return fact.replace(".", "_").replace("-", "_")
 
 
-def signer_facts(signers: Sequence[SignerIdentity]) -> Facts:
+def signer_facts(signers: Sequence[SignerIdentity]) -> "Facts":
     """The facts of everybody who signed and is named by the policy (docs/policy.md).
 
     Where no identity signed, no trust root was asked, and its age is 0: were it unknown, a rule
@@ -100,7 +102,7 @@ def signer_facts(signers: Sequence[SignerIdentity]) -> Facts:
     }
 
 
-def claim_facts(manifest: Manifest, *, statement: Digest, now: datetime) -> Facts:
+def claim_facts(manifest: Manifest, *, statement: Digest, now: datetime) -> "Facts":
     """The facts of a signed statement, before anything is measured (docs/policy.md)."""
     component = manifest.only(EntryRole.COMPONENT)
     models = [entry for entry in manifest.entries if entry.role is EntryRole.MODEL]
@@ -134,8 +136,8 @@ def measured_facts(
     computed: frozenset[Algorithm],
     level: LoadLevel | None,
     libraries: tuple[str, ...] | None,
-    vex: tuple[VexStatement, ...] = (),
-) -> Facts:
+    vex: "tuple[VexStatement, ...]" = (),
+) -> "Facts":
     """The facts that only the bytes can tell, once they agree with the statement.
 
     ``level`` and ``libraries`` are ``None`` where nothing is held or measured: rules about them are
@@ -169,7 +171,7 @@ def measured_facts(
     return facts
 
 
-def _vulnerabilities(bom: BomDocument, vex: tuple[VexStatement, ...]) -> tuple[str, ...]:
+def _vulnerabilities(bom: BomDocument, vex: "tuple[VexStatement, ...]") -> tuple[str, ...]:
     if not vex and "vulnerabilities" not in bom.tree:
         return ()
     # Most packages state nothing, and a run should not read what reads it.

@@ -1,11 +1,15 @@
 """What caller and policy demand of the level, against one that is, or could be, reached."""
 
+from typing import TYPE_CHECKING
+
 from infwasi_sign.domain.facts import LOAD_LEVEL
 from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.policy import Policy, decide, require
-from infwasi_sign.domain.rules import Facts, OneOf, Outcome, Rule
 from infwasi_sign.errors import RefusalKind, RefusedError
 from infwasi_sign.quick_dataclass import dataclass
+
+if TYPE_CHECKING:
+    from infwasi_sign.domain.rules import Facts, Outcome, Rule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,7 +18,7 @@ class LevelDemand:
 
     caller: LoadLevel
     policy: Policy
-    claims: Facts
+    claims: "Facts"
 
     def is_enough(self, level: LoadLevel) -> bool:
         """See `is_enough`."""
@@ -25,7 +29,7 @@ class LevelDemand:
         require_possible(level, reason, caller=self.caller, policy=self.policy, claims=self.claims)
 
 
-def is_enough(level: LoadLevel, *, caller: LoadLevel, policy: Policy, claims: Facts) -> bool:
+def is_enough(level: LoadLevel, *, caller: LoadLevel, policy: Policy, claims: "Facts") -> bool:
     """Whether this level meets every demand, as far as can be told before anything is measured.
 
     A rule about the level that cannot be decided yet counts as one that demands more.
@@ -36,7 +40,7 @@ def is_enough(level: LoadLevel, *, caller: LoadLevel, policy: Policy, claims: Fa
 
 
 def require_possible(
-    level: LoadLevel, reason: str, *, caller: LoadLevel, policy: Policy, claims: Facts
+    level: LoadLevel, reason: str, *, caller: LoadLevel, policy: Policy, claims: "Facts"
 ) -> None:
     """Refuse the best level that can be reached if it is too low whatever will be measured.
 
@@ -52,7 +56,7 @@ def require_possible(
 
 
 def require_rules_and_level(
-    outcomes: tuple[Outcome, ...], *, caller: LoadLevel, reached: LoadLevel, reason: str
+    outcomes: "tuple[Outcome, ...]", *, caller: LoadLevel, reached: LoadLevel, reason: str
 ) -> None:
     """Hold to the policy's rules and the caller's level; of two levels the higher one is named.
 
@@ -74,8 +78,10 @@ def require_rules_and_level(
     )
 
 
-def _demands_no_more(rule: Rule, caller: LoadLevel) -> bool:
+def _demands_no_more(rule: "Rule", caller: LoadLevel) -> bool:
     """Whether it is a minimum level that the caller's level would meet."""
+    from infwasi_sign.domain.rules import OneOf  # noqa: PLC0415 - who has no rule needs none of it
+
     return (
         rule.fact == LOAD_LEVEL
         and isinstance(rule.test, OneOf)

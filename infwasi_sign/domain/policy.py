@@ -9,24 +9,18 @@ from collections.abc import Mapping
 from dataclasses import field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.facts import HOST_LIBRARIES, SIGNER_NAMES
 from infwasi_sign.domain.interfaces import APP_IMPORTS
 from infwasi_sign.domain.manifest import Manifest, format_time
-from infwasi_sign.domain.rules import (
-    CountAtLeast,
-    Facts,
-    Outcome,
-    Rule,
-    evaluate,
-    expectation,
-    shortfall,
-)
-from infwasi_sign.domain.vex_statement import VexStatement
 from infwasi_sign.errors import RefusalKind, RefusedError
 from infwasi_sign.quick_dataclass import dataclass
+
+if TYPE_CHECKING:
+    from infwasi_sign.domain.rules import Facts, Outcome, Rule
+    from infwasi_sign.domain.vex_statement import VexStatement
 
 CLOCK_SKEW: Final = timedelta(minutes=5)  # docs/format.md section 8: clocks of CI and site differ
 
@@ -76,11 +70,11 @@ class Policy:
     package: NamedPackage | DirectoryNamed
     digests: frozenset[Algorithm] = frozenset({Algorithm.BLAKE3})
     named_digests: frozenset[Algorithm] = frozenset()
-    rules: tuple[Rule, ...] = ()
+    rules: "tuple[Rule, ...]" = ()
     limits: Mapping[RunLimit, int] = field(default_factory=dict)
     source: str = "--key"
     digest: Digest | None = None
-    vex: tuple[VexStatement, ...] = ()
+    vex: "tuple[VexStatement, ...]" = ()
     is_file: bool = False
     is_pinned: bool = False
     may_use_identity_cache: bool = False
@@ -99,16 +93,22 @@ def without_thresholds(policy: Policy) -> Policy:
     return replace(policy, rules=tuple(r for r in policy.rules if not _is_threshold(r)))
 
 
-def _is_threshold(rule: Rule) -> bool:
+def _is_threshold(rule: "Rule") -> bool:
+    from infwasi_sign.domain.rules import CountAtLeast  # noqa: PLC0415 - who has no rule needs none of it
+
     return rule.fact == SIGNER_NAMES and isinstance(rule.test, CountAtLeast)
 
 
-def decide(policy: Policy, facts: Facts) -> tuple[Outcome, ...]:
+def decide(policy: Policy, facts: "Facts") -> "tuple[Outcome, ...]":
     """What every rule says to the facts known so far, in the order of the policy."""
+    if not policy.rules:
+        return ()
+    from infwasi_sign.domain.rules import evaluate  # noqa: PLC0415 - who has no rule needs none of it
+
     return tuple(evaluate(rule, facts) for rule in policy.rules)
 
 
-def require(outcomes: tuple[Outcome, ...]) -> None:
+def require(outcomes: "tuple[Outcome, ...]") -> None:
     """Refuse the first rule that says no; a denial comes before everything else.
 
     Raises:
@@ -116,6 +116,8 @@ def require(outcomes: tuple[Outcome, ...]) -> None:
     """
     refused = [outcome for outcome in outcomes if outcome.is_met is False]
     for outcome in sorted(refused, key=lambda o: o.rule.kind is not RefusalKind.REVOKED):
+        from infwasi_sign.domain.rules import expectation, shortfall  # noqa: PLC0415 - who has no rule needs none of it
+
         rule = outcome.rule
         reason = "" if rule.reason is None else f": {rule.reason}"
         raise RefusedError(

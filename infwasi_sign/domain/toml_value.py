@@ -1,14 +1,15 @@
 """Values as TOML writes them."""
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from infwasi_sign.domain.rules import FactValue
+if TYPE_CHECKING:
+    from infwasi_sign.domain.rules import FactValue
 
 _HARMFUL: Final = re.compile(r"[^ !#-\[\]-~]")
 
 
-def toml_value(value: FactValue) -> str:
+def toml_value(value: "FactValue") -> str:
     """A TOML value (TOML 1.0.0, "String"); everything but plain ASCII is escaped."""
     match value:
         case int():
