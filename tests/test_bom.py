@@ -644,6 +644,8 @@ def test_an_import_cannot_be_called_as_if_there_were_none(
         (b"{" * 100_000, "nested too deep in bom"),
         (b'{"a":' + b"[" * 40 + b"]" * 40 + b"}", "nested too deep in bom"),
         (b" " * (LIMITS.bom_bytes + 1), "too long in bom"),
+        (b'{"a":[' + b"0," * LIMITS.bom_separators + b"0]}", "not a CycloneDX BOM in bom"),
+        (b'{"a":[' + b"0," * (LIMITS.bom_separators + 1) + b"0]}", "too many values in bom"),
         (b"\xff", "not UTF-8 in bom"),
         (b'{"bomFormat":"CycloneDX","bomFormat":"CycloneDX"}', "member stands twice in bom"),
         (b'{"bomFormat":"SPDX","specVersion":"1.7"}', "not a CycloneDX BOM in bom"),

@@ -131,6 +131,19 @@ def test_tensor_digests_are_computed(tmp_path: Path) -> None:
     assert "in entries[model.gguf].gguf.tensors" in done.said[0]
 
 
+@pytest.mark.parametrize("name", ["app.wasm", "bom.cdx.json", "model.gguf"])
+def test_repeats_no_digest_that_the_signer_made_up(name: str, tmp_path: Path) -> None:
+    """By default `verify` computes one digest of a model; a BOM that is given away has two."""
+    package = make_timeless(tmp_path)
+    with forge.lie(package) as value:
+        at = [entry["name"] for entry in value["predicate"]["entries"]].index(name)
+        value["subject"][at]["digest"]["sha256"] = "0" * 64
+    done = infwasi("bom", package)
+    assert (done.code, done.out) == (1, "")
+    what = "refused: digest: the file is not the one that the manifest states in"
+    assert done.said[0].startswith(f"{what} {name} (expected sha256:000")
+
+
 def test_a_package_takes_no_model_card(tmp_path: Path) -> None:
     package = make_timeless(tmp_path)
     (tmp_path / "card.toml").write_text('[model]\nlicense = "MIT"\n')

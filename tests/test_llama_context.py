@@ -120,6 +120,13 @@ def test_a_model_with_two_sets_of_rope_factors_gets_all_that_is_granted() -> Non
     assert fake.asked == [300]
 
 
+def test_a_model_whose_length_is_no_whole_step_gets_all_that_is_granted() -> None:
+    """Its largest context is longer than it was trained for, which may choose other factors."""
+    fake = FakeBindings({b"general.architecture": b"llama"}, trained=1000)
+    context_of(fake, 8192).empty(300)
+    assert fake.asked == [1024]
+
+
 @pytest.mark.parametrize(
     ("granted", "trained", "room"),
     [(300, 8192, 300), (9000, 8192, 8192), (9000, 1000, 1024), (300, 0, 300)],

@@ -301,3 +301,10 @@ def test_convert_writes_spdx(tmp_path: Path) -> None:
     done = infwasi("bom", "convert", package / "bom.cdx.json", "--format", "spdx", cwd=tmp_path)
     assert (done.code, done.said) == (0, [])
     assert json.loads(done.out) == exported(package)
+
+
+def test_a_version_of_cyclonedx_is_none_of_spdx(tmp_path: Path) -> None:
+    package = forge.make_package(tmp_path)
+    done = infwasi("bom", "convert", package, "--format", "spdx", "--spec-version", "1.6")
+    assert (done.code, done.out) == (2, "")
+    assert done.said == ["error: SPDX has versions of its own in --spec-version"]

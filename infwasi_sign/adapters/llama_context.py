@@ -45,7 +45,8 @@ class LlamaContext:
         most = -(-trained // _STEP_TOKENS) * _STEP_TOKENS
         self.room = min(granted_tokens, most) if trained > 0 else granted_tokens
         self.batch_tokens = batch_tokens(can_abort)
-        self._is_size_heard = _is_size_heard(llama, model)
+        # A context of whole steps can be longer than the model was trained for, a smaller one not.
+        self._is_size_heard = bool(trained % _STEP_TOKENS) or _is_size_heard(llama, model)
         self.handle: int | None = None
 
     def empty(self, tokens: int) -> int:

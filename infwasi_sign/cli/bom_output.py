@@ -110,6 +110,8 @@ def deliver(
     """
     require_deliverable(output, as_json=as_json)
     if output_format == "spdx":
+        if spec_version != _VERSIONS[0]:
+            raise UndecidedError("SPDX has versions of its own", where="--spec-version")
         _deliver_spdx(document, output, as_json=as_json, lost_before=lost_before)
         return
     converted = _converted(document, spec_version, output_format)

@@ -99,6 +99,14 @@ def read_bom(data: bytes) -> BomDocument:
         MalformedError: it is too long or deep, not JSON, not CycloneDX 1.7, or a part that the
             view shows has the wrong shape.
     """
+    # Counted before it is parsed: 16 MiB of tiny values would become gigabytes.
+    if (separators := data.count(b",")) > LIMITS.bom_separators:
+        raise MalformedError(
+            "too many values",
+            where="bom",
+            expected=f"at most {LIMITS.bom_separators} commas",
+            got=str(separators),
+        )
     tree = _object(strict_json.parse(data, where="bom", limit_bytes=LIMITS.bom_bytes), "bom")
     if tree.get("bomFormat") != "CycloneDX" or tree.get("specVersion") != SPEC_VERSION:
         raise MalformedError("not a CycloneDX BOM", where="bom", expected=f"version {SPEC_VERSION}")

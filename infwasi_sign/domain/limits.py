@@ -57,6 +57,7 @@ class Limits:
     # --- ML-BOM, of ours and of others (docs/ml-bom.md)
     bom_xml_elements: int = 500_000  # a JSON BOM of 16 MiB with short values has about as many
     bom_xml_depth: int = 64  # XML has up to two elements where JSON has a level
+    bom_separators: int = 500_000  # commas of one that is signed; so many values take 0.2 s to read
     bom_objects: int = 200_000  # of JSON; an SBOM of 10,000 components has about 100,000
     bom_components: int = 20_000  # each takes 1 ms and 20 KiB to convert
     bom_schema_pairs: int = 8_000_000  # of items of lists; the validator compares each: 10 s
@@ -116,7 +117,7 @@ class Limits:
     vex_products: int = 256  # of a statement; a vendor lists all versions of a product
     vex_name_bytes: int = 2048  # of a product or vulnerability; a package URL is one
     vex_text_bytes: int = 4096  # of one text of a statement
-    front_matter_bytes: int = 512 * KIB  # the largest cards with benchmarks have about 250
+    front_matter_bytes: int = 256 * KIB  # the largest cards with benchmarks have about 250
     front_matter_depth: int = 12  # `model-index` with its values nests 9 deep
     declared_bytes: int = 1 * MIB  # of all texts together, UTF-8; so they fit into a BOM twice
 

@@ -34,6 +34,9 @@ quantizations = {quantizations}
 [digests]
 require = ["blake3"]
 
+# [vulnerabilities]          # states of VEX statements, by the packer or in your own file
+# refuse = ["exploitable", "in_triage"]
+
 # [host]
 # libraries = {libraries}
 
