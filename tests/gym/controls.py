@@ -165,7 +165,10 @@ def _answered_yes(rule: rules.Rule, *_: object) -> rules.Outcome:
 
 
 _FOLLOWING: Final = guarded_file._OPEN_FLAGS & ~os.O_NOFOLLOW
-_ROOMY: Final = replace(LIMITS, bom_bytes=LIMITS.bom_bytes * 2)
+# The name of a tool is the only text of a true BOM that could be so long, and has its own bound.
+_ROOMY: Final = replace(
+    LIMITS, bom_bytes=LIMITS.bom_bytes * 2, bom_tool_characters=LIMITS.bom_bytes * 2
+)
 
 FILE_NAME: Switch = (package_directory, "_require_name", nothing)
 FILE_COUNT: Switch = (package_directory, "_require_count", nothing)
