@@ -12,6 +12,7 @@ _FIRST_READ_BYTES: Final = 256 * KIB  # a header without vocabulary fits; then e
 _PRINTABLE: Final = frozenset(range(0x20, 0x7F))
 _read_u32: Final = struct.Struct("<I").unpack_from
 _read_u64: Final = struct.Struct("<Q").unpack_from
+_READ_U64S: Final = tuple(struct.Struct(f"<{count}Q").unpack_from for count in range(5))
 
 
 class ByteSource(Protocol):
@@ -84,6 +85,14 @@ class Cursor:
         number: int = _read_u64(self.buffer, self.position)[0]
         self.position += 8
         return number
+
+    def u64s(self, count: int) -> tuple[int, ...]:
+        """The next unsigned 64-bit numbers: at most 4, as a tensor has dimensions."""
+        if self.position + 8 * count > len(self.buffer):
+            return tuple(self.u64() for _ in range(count))  # says at which the file ends
+        numbers: tuple[int, ...] = _READ_U64S[count](self.buffer, self.position)
+        self.position += 8 * count
+        return numbers
 
     def string(self, limit_bytes: int) -> bytes:
         """The next string: its length as u64, then so many bytes."""

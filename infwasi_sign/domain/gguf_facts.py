@@ -164,12 +164,11 @@ def _chat_template(header: GgufHeader) -> str | None:
 
 
 def _census(tensors: Sequence[TensorInfo]) -> tuple[QuantizationCount, ...]:
-    counts: Counter[str] = Counter()
-    sizes: Counter[str] = Counter()
+    counts = Counter([tensor.type for tensor in tensors])
+    sizes = dict.fromkeys(counts, 0)
     for tensor in tensors:
-        counts[tensor.type.name] += 1
-        sizes[tensor.type.name] += tensor.size_bytes
+        sizes[tensor.type] += tensor.size_bytes
     return tuple(
-        QuantizationCount(type_name=name, tensor_count=counts[name], size_bytes=sizes[name])
-        for name in sorted(counts)
+        QuantizationCount(type_name=kind.name, tensor_count=count, size_bytes=sizes[kind])
+        for kind, count in sorted(counts.items(), key=lambda pair: pair[0].name)
     )

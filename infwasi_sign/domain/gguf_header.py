@@ -20,6 +20,7 @@ from typing import Final
 
 from infwasi_sign.domain.gguf_cursor import ByteSource, Cursor
 from infwasi_sign.domain.gguf_types import (
+    GGML_BLOCKS,
     GgmlType,
     GgufArray,
     GgufValue,
@@ -37,6 +38,7 @@ _VERSIONS: Final = (2, 3)
 _PAIR_MIN_BYTES: Final = 8 + 1 + 4 + 1  # key of one byte, type, value of one byte
 _TENSOR_MIN_BYTES: Final = 8 + 1 + 4 + 8 + 4 + 8  # name of one byte, one dimension, type, offset
 _TENSOR_NAME_BYTES: Final = 64  # gguf.md: "at most 64 bytes long"
+_GGML_TYPES: Final = {kind.value: kind for kind in GgmlType}
 _TENSOR_DIMENSIONS: Final = 4  # ggml.h, GGML_MAX_DIMS
 _ELEMENTS_END: Final = 2**63 - 1  # gguf.cpp refuses tensors of INT64_MAX elements or more
 _DEFAULT_ALIGNMENT: Final = 32  # gguf.md: "If the alignment is not specified, assume it is 32"
@@ -231,14 +233,15 @@ def _tensor(cursor: Cursor, name: str, alignment: int) -> TensorInfo:
     """What follows a tensor's name: dimensions, type and offset."""
     dimensions = _dimensions(cursor)
     kind = _ggml_type(cursor)
-    if dimensions[0] % kind.block_elements:
+    block_elements, block_bytes = GGML_BLOCKS[kind]
+    if dimensions[0] % block_elements:
         raise cursor.fail(
             f"rows are not whole blocks of {kind.name}",
-            expected=f"a multiple of {kind.block_elements} elements",
+            expected=f"a multiple of {block_elements} elements",
             got=str(dimensions[0]),
             at=cursor.position - 4,
         )
-    blocks = dimensions[0] // kind.block_elements
+    blocks = dimensions[0] // block_elements
     for dimension in dimensions[1:]:
         blocks *= dimension
     offset = cursor.u64()
@@ -254,7 +257,7 @@ def _tensor(cursor: Cursor, name: str, alignment: int) -> TensorInfo:
         dimensions=dimensions,
         type=kind,
         offset=offset,
-        size_bytes=blocks * kind.block_bytes,
+        size_bytes=blocks * block_bytes,
     )
 
 
@@ -268,7 +271,7 @@ def _dimensions(cursor: Cursor) -> tuple[int, ...]:
             got=str(count),
             at=start,
         )
-    dimensions = tuple(cursor.u64() for _ in range(count))
+    dimensions = cursor.u64s(count)
     product = 1
     for dimension in dimensions:
         product *= dimension
@@ -284,10 +287,10 @@ def _dimensions(cursor: Cursor) -> tuple[int, ...]:
 
 def _ggml_type(cursor: Cursor) -> GgmlType:
     number = cursor.u32()
-    try:
-        return GgmlType(number)
-    except ValueError as e:
-        raise cursor.fail("unknown tensor type", got=str(number), at=cursor.position - 4) from e
+    kind = _GGML_TYPES.get(number)  # a tenth of the time of `GgmlType(number)`
+    if kind is None:
+        raise cursor.fail("unknown tensor type", got=str(number), at=cursor.position - 4)
+    return kind
 
 
 def _padded(size: int, alignment: int) -> int:

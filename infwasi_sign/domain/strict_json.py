@@ -22,7 +22,8 @@ JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, J
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NOT_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"[]{}")))
 _ONE_BRACKET_KIND: Final = bytes.maketrans(b"{}", b"[]")
-_FRACTION: Final = re.compile(r'(?:^|":|[\[,])-?[0-9]+[.e]')  # also finds some texts
+# Also finds some texts. It begins with single characters, which are looked for many times as fast.
+_FRACTION: Final = re.compile(r'[:\[,](?:(?<=":)|(?<=[\[,]))-?[0-9]+[.e]')
 _ENCODER: Final = json.JSONEncoder(
     ensure_ascii=False,
     check_circular=False,
@@ -87,7 +88,7 @@ def canonical_quickly(value: JsonValue) -> bytes:
     """
     try:
         text = _ENCODER.encode(value)
-        if _FRACTION.search(text):
+        if isinstance(value, float) or _FRACTION.search(text):
             return canonical(value)
         return text.encode()
     except ValueError as e:  # NaN and infinities; UnicodeEncodeError, a lone surrogate
