@@ -309,7 +309,7 @@ def test_everything_that_init_suggests_accepts_the_package_too(place: Path, tmp_
     path = tmp_path / "policy.toml"
     path.write_text(text)
     file = parse_policy(text.encode(), where="")
-    assert (len(file.rules), len(file.expressions)) == (13, 1)
+    assert (len(file.rules), len(file.expressions)) == (14, 1)
     assert infwasi("verify", place / PACKAGE, "--policy", path).code == 0
 
 
