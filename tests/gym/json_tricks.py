@@ -30,7 +30,7 @@ def any_slot(value: Json, rng: Random, accepts: Callable[[Slot], bool] = lambda 
 def any_object(value: Json, rng: Random) -> Json:
     """One object in the value, perhaps itself."""
     inner = [box[key] for box, key in slots(value) if isinstance(box[key], dict)]
-    return rng.choice([value, *inner])
+    return rng.choice([value, *inner] if isinstance(value, dict) else inner)
 
 
 # --- what it says -----------------------------------------------------------------------------
