@@ -160,7 +160,7 @@ def _to_json(document: dict[str, JsonValue], version: str) -> dict[str, JsonValu
     rest, taken = taken_from_json(document)
     texts = Texts.of_json(rest)
     with _explained():
-        bom = Bom.from_json(texts.hidden_in_json(rest))  # type: ignore[attr-defined]
+        bom = Bom.from_json(texts.hidden_in_json(rest))  # type: ignore[attr-defined]  # decorated
         tree = strict_json.parse(
             bom.as_json(view_=_view(version)).encode(),
             where="bom",
@@ -184,7 +184,7 @@ def _to_xml(document: dict[str, JsonValue], version: str) -> Element:
     texts = Texts.of_json(rest)
     space = f"{xml.NAMESPACE}{version}"
     with _explained():
-        bom = Bom.from_json(texts.hidden_in_json(rest))  # type: ignore[attr-defined]
+        bom = Bom.from_json(texts.hidden_in_json(rest))  # type: ignore[attr-defined]  # decorated
         root: Element = bom.as_xml(_view(version), as_string=False, xmlns=space)
     mend_xml(root)
     texts.show_in_xml(root)
@@ -211,7 +211,7 @@ def _read_xml(root: Element) -> dict[str, JsonValue]:
     texts = Texts.of_xml(root)
     texts.hide_in_xml(root)
     with _explained():
-        bom = Bom.from_xml(root)  # type: ignore[attr-defined]
+        bom = Bom.from_xml(root)  # type: ignore[attr-defined]  # decorated
         tree = strict_json.parse(
             bom.as_json(view_=_view("1.7")).encode(),
             where="bom",
