@@ -12,7 +12,7 @@ LIBRARIES: Final = frozenset({"blake3", "click", "cryptography"})
 
 # (module in which the name is looked up, name in it, span)
 WATCHED: Final = (
-    ("infwasi_sign.cli.verification", "choose_trust", "trust: key or policy"),
+    ("infwasi_sign.cli.trusting", "choose_trust", "trust: key or policy"),
     ("infwasi_sign.cli.remembering", "open_memory", "state opened"),
     ("infwasi_sign.adapters.package_directory", "DirectoryStore.open", "1 package opened"),
     ("infwasi_sign.verify", "check_signatures", "2 signature"),

@@ -1,7 +1,7 @@
 """Stand-ins for the texts of messages while a chat template is rendered."""
 
 import functools
-import secrets
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, SupportsIndex
 
@@ -45,7 +45,7 @@ class Placeholders:
         self._left -= len(content)
         if self._left < 0:
             raise UndecidedError("chat template makes too many copies of a message")
-        inner = "".join(chr(_BASE + byte) for byte in secrets.token_bytes(_PLACEHOLDER - 2))
+        inner = "".join(chr(_BASE + byte) for byte in os.urandom(_PLACEHOLDER - 2))
         name = f"{_OPEN}{inner}{_CLOSE}"
         self._known[name] = (number, content)
         return MessageText(name, content, functools.partial(self.new, number))

@@ -14,8 +14,14 @@ from typing import Final, assert_never
 
 from infwasi_sign.adapters import measuring
 from infwasi_sign.adapters.atomic import storage_error
+from infwasi_sign.adapters.file_kind import (
+    FileIdentity,
+    not_regular,
+    require_regular,
+    require_size,
+)
 from infwasi_sign.adapters.foreign_owner import obstacle_to_foreign_owner
-from infwasi_sign.adapters.fs_verity import obstacle_to_fs_verity
+from infwasi_sign.adapters.fs_verity import kernel_digest, obstacle_to_fs_verity
 from infwasi_sign.adapters.holding import (
     NoMemoryError,
     drop_lease,
@@ -23,6 +29,7 @@ from infwasi_sign.adapters.holding import (
     sealed_copy,
     take_read_lease,
 )
+from infwasi_sign.adapters.measuring_ahead import MeasuringAhead
 from infwasi_sign.adapters.passing_lease import passing_windows
 from infwasi_sign.adapters.private_copy import private_copy
 from infwasi_sign.domain.digest import Algorithm, Digest, Update
@@ -34,15 +41,6 @@ from infwasi_sign.quick_dataclass import dataclass
 
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
-_KINDS: Final = {
-    stat.S_IFDIR: "a directory",
-    stat.S_IFLNK: "a symbolic link",
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a character device",
-    stat.S_IFBLK: "a block device",
-}
-
 
 def _is_any_enough(_: LoadLevel) -> bool:
     return True
@@ -50,40 +48,6 @@ def _is_any_enough(_: LoadLevel) -> bool:
 
 def _is_any_possible(_: LoadLevel, __: str) -> None:
     pass
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileIdentity:
-    """What fstat says about a file; times in nanoseconds."""
-
-    device: int
-    inode: int
-    size_bytes: int
-    mtime_ns: int
-    ctime_ns: int
-
-    @staticmethod
-    def of(descriptor: int) -> "FileIdentity":
-        """The identity of an open file."""
-        return FileIdentity.seen(os.fstat(descriptor))
-
-    @staticmethod
-    def seen(found: os.stat_result) -> "FileIdentity":
-        """The identity of a file as the system described it."""
-        return FileIdentity(
-            device=found.st_dev,
-            inode=found.st_ino,
-            size_bytes=found.st_size,
-            mtime_ns=found.st_mtime_ns,
-            ctime_ns=found.st_ctime_ns,
-        )
-
-    def has_bytes_of(self, other: "FileIdentity") -> bool:
-        """Whether nothing speaks for a write between the two; no proof, since times can be set.
-
-        ctime is left out: a new or lost name moves it too, as when a package is replaced.
-        """
-        return replace(self, ctime_ns=0) == replace(other, ctime_ns=0)
 
 
 class LocalFile:
@@ -101,6 +65,8 @@ class LocalFile:
         self._is_measured = False
         self._is_closed = False
         self._pass: Generator[memoryview] | None = None
+        self._is_held_ahead = False
+        self._ahead: MeasuringAhead | None = None
 
     @staticmethod
     def open(
@@ -122,22 +88,22 @@ class LocalFile:
         shown = name if shown is None else shown
         try:
             # Opening a device can act on it (rewind a tape), so look before; fstat below decides.
-            _require_regular(os.stat(name, dir_fd=directory, follow_symlinks=False), shown)
+            require_regular(os.stat(name, dir_fd=directory, follow_symlinks=False), shown)
             descriptor = os.open(name, _OPEN_FLAGS, dir_fd=directory)
         except FileNotFoundError as e:
             raise RefusedError(RefusalKind.MISSING, "file is missing", where=shown) from e
         except OSError as e:
             if e.errno in {errno.ELOOP, errno.ENXIO}:
-                raise _not_regular(shown, "something that replaced it just now") from e
+                raise not_regular(shown, "something that replaced it just now") from e
             if e.errno == errno.EWOULDBLOCK:
                 raise UndecidedError(
                     "cannot open the file: another process holds it for writing", where=shown
                 ) from e
             raise storage_error(e, shown, "open the file") from e
         try:
-            _require_regular(os.fstat(descriptor), shown)
+            require_regular(os.fstat(descriptor), shown)
             identity = FileIdentity.of(descriptor)
-            _require_size(identity.size_bytes, least_bytes, most_bytes, shown)
+            require_size(identity.size_bytes, least_bytes, most_bytes, shown)
         except BaseException:
             os.close(descriptor)
             raise
@@ -167,6 +133,24 @@ class LocalFile:
         """The descriptor that is measured and used; only `guard` may replace it."""
         return self._descriptor
 
+    def hold_ahead(self) -> bool:
+        """Take a read lease before it is known what is demanded; whether there is one.
+
+        None is taken where fs-verity is on: whether that is the better level `guard` can tell.
+        No demand asks for another than these two where there is a lease.
+        """
+        if self._level is LoadLevel.NONE and isinstance(kernel_digest(self._descriptor), str):
+            self._is_held_ahead = take_read_lease(self._descriptor) is None
+            if self._is_held_ahead:
+                self._level, self._reason = LoadLevel.READ_LEASE, "nothing better was tried"
+        return self._is_held_ahead
+
+    def measure_ahead(self, algorithms: frozenset[Algorithm]) -> None:
+        """Begin the pass of `measure`, in a thread, over a file that is held ahead."""
+        if not self._is_held_ahead or self._ahead is not None:
+            raise RuntimeError("measure_ahead() of a file that is not held ahead, or again")
+        self._ahead = MeasuringAhead(self._windows(), algorithms)
+
     def guard(
         self,
         is_enough: Callable[[LoadLevel], bool] = _is_any_enough,
@@ -186,14 +170,15 @@ class LocalFile:
         """
         if self._is_measured:
             raise RuntimeError("guard() after measure(): the measured bytes were not held")
-        if self._level is not LoadLevel.NONE:
+        if self._level is not LoadLevel.NONE and not self._is_held_ahead:
             return self._level
         no_verity = obstacle_to_fs_verity(self._descriptor, stated, self._name)
         if no_verity is None:
             self._hold(LoadLevel.FS_VERITY, "", require_possible)
             self._require_unchanged()
             return self._level
-        no_lease = take_read_lease(self._descriptor)
+        # One that was taken ahead is not taken again: were it broken since, that would hide it.
+        no_lease = None if self._is_held_ahead else take_read_lease(self._descriptor)
         if no_lease is None:
             self._hold(LoadLevel.READ_LEASE, no_verity, require_possible)
             self._require_held()
@@ -253,7 +238,7 @@ class LocalFile:
             RefusedError: kind `limit` when it is longer than ``limit_bytes``; kind `level` when
                 the file changed since it was opened.
         """
-        _require_size(self.size_bytes, 0, limit_bytes, self._name)
+        require_size(self.size_bytes, 0, limit_bytes, self._name)
         content = self.read_at(0, self.size_bytes)
         try:
             more = os.pread(self._descriptor, 1, self.size_bytes)
@@ -299,6 +284,12 @@ class LocalFile:
         Raises:
             RefusedError: kinds `level` and `digest`; the file changed, or was opened for writing.
         """
+        if self._ahead is not None and self._ahead.algorithms == algorithms and also is None:
+            self._is_measured = True
+            found = self._ahead.result(progress)
+            self.require_same()
+            return found
+        self._stop_ahead()
         return measuring.measure(self.windows(), algorithms, progress, also)
 
     def windows(self) -> Iterator[memoryview]:
@@ -316,12 +307,17 @@ class LocalFile:
         if self._is_closed:
             return
         self._is_closed = True
+        self._stop_ahead()
         if self._pass is not None:
             with suppress(ValueError, BufferError):  # another thread is in it, or has its window
                 self._pass.close()  # who left it in the middle may keep it, and its lease, alive
-        if self._level in {LoadLevel.READ_LEASE, LoadLevel.PRIVATE_COPY}:
+        if self._is_held_ahead or self._level in {LoadLevel.READ_LEASE, LoadLevel.PRIVATE_COPY}:
             drop_lease(self._descriptor)
         os.close(self._descriptor)
+
+    def _stop_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.abandon()
 
     def _windows(self) -> Generator[memoryview]:
         self.require_same()
@@ -367,32 +363,4 @@ class LocalFile:
     def _changed(self, how: str) -> RefusedError:
         return RefusedError(
             RefusalKind.LEVEL, f"the file changed while in use: {how}", where=self._name
-        )
-
-
-def _require_regular(found: os.stat_result, shown: str) -> None:
-    kind = stat.S_IFMT(found.st_mode)
-    if kind != stat.S_IFREG:
-        raise _not_regular(shown, _KINDS.get(kind, "something else"))
-
-
-def _not_regular(shown: str, got: str) -> MalformedError:
-    return MalformedError("not a regular file", where=shown, expected="a file", got=got)
-
-
-def _require_size(size_bytes: int, least_bytes: int, most_bytes: int, shown: str) -> None:
-    if size_bytes > most_bytes:
-        raise RefusedError(
-            RefusalKind.LIMIT,
-            "file is too large",
-            where=shown,
-            expected=f"at most {most_bytes} bytes",
-            got=str(size_bytes),
-        )
-    if size_bytes < least_bytes:
-        raise MalformedError(
-            "file is too small",
-            where=shown,
-            expected=f"at least {least_bytes} bytes",
-            got=str(size_bytes),
         )

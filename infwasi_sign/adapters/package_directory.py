@@ -20,7 +20,6 @@ from infwasi_sign.domain.manifest import (
     SIGNATURES_FOLDER,
 )
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
-from infwasi_sign.ports import GuardedFile
 from infwasi_sign.quick_dataclass import dataclass
 
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -42,14 +41,20 @@ class OpenedDirectory:
 
     real: Path
     descriptor: int  # of the directory, closed with the rest
-    files: Mapping[str, GuardedFile]
-    detached: tuple[GuardedFile, ...]
+    files: Mapping[str, LocalFile]
+    detached: tuple[LocalFile, ...]
     closing: contextlib.ExitStack
 
     @property
     def directory_name(self) -> str:
         """The name of the real directory."""
         return self.real.name
+
+    def unnamed(self) -> Iterator[LocalFile]:
+        """The files whose names say nothing: whether they are models only the statement tells."""
+        for name, file in self.files.items():
+            if name not in _MOST_BYTES and not name.startswith(f"{SIGNATURES_FOLDER}/"):
+                yield file
 
     def close(self) -> None:
         """Close every file, dropping its lease first; a second call does nothing."""
@@ -83,7 +88,7 @@ class DirectoryStore:
                     "the package was changed while it was opened", where=str(location)
                 )
             # 3. each file
-            files: dict[str, GuardedFile] = {}
+            files: dict[str, LocalFile] = {}
             for name in names:
                 _require_name(name)
                 if name == SIGNATURES_FOLDER:

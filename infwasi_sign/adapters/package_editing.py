@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from infwasi_sign.adapters.atomic import storage_error, write_all, write_durably
-from infwasi_sign.adapters.guarded_file import FileIdentity
+from infwasi_sign.adapters.file_kind import FileIdentity
 from infwasi_sign.adapters.package_directory import DirectoryStore, OpenedDirectory
 from infwasi_sign.domain.manifest import SIGNATURES_FOLDER
 from infwasi_sign.errors import UndecidedError

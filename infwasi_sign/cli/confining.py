@@ -10,7 +10,7 @@ from infwasi_sign.adapters.state_file import StateFile
 
 if TYPE_CHECKING:
     from infwasi_sign.cli.remembering import Memory
-    from infwasi_sign.cli.verification import Trust
+    from infwasi_sign.cli.trusting import Trust
 
 
 def confinement_of(

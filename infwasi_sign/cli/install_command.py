@@ -46,7 +46,8 @@ def command(
     from infwasi_sign.adapters.process import clear_up_when_ended, forbid_dumps
     from infwasi_sign.cli.delivery import circumstances
     from infwasi_sign.cli.remembering import open_memory
-    from infwasi_sign.cli.verification import choose_trust, now_utc, verify_trusting
+    from infwasi_sign.cli.trusting import choose_trust, now_utc
+    from infwasi_sign.cli.verification import verify_trusting
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.install import install
     from infwasi_sign.verify import VerifyRequest

@@ -16,7 +16,8 @@ from infwasi_sign.cli.output import failures_as_json, is_terminal, package_progr
 from infwasi_sign.cli.remembering import open_memory
 from infwasi_sign.cli.renderers import text_lines
 from infwasi_sign.cli.signing import SigningOptions, opened_sealer
-from infwasi_sign.cli.verification import Trust, choose_trust, verify_trusting
+from infwasi_sign.cli.trusting import Trust, choose_trust
+from infwasi_sign.cli.verification import verify_trusting
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.material import SigningMode
 from infwasi_sign.domain.policy import Policy

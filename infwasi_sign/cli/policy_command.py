@@ -14,7 +14,7 @@ from infwasi_sign.errors import InfwasiError, UndecidedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infwasi_sign.cli.verification import Trust
+    from infwasi_sign.cli.trusting import Trust
     from infwasi_sign.domain.rules import Facts, Outcome
 
 
@@ -77,7 +77,7 @@ def why(
     The package is verified first; what no rule decides (its signature, its digests) must hold.
     If it does not, the rules about facts that were known by then are shown, and then the refusal.
     """
-    from infwasi_sign.cli.verification import choose_trust
+    from infwasi_sign.cli.trusting import choose_trust
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.domain.policy import decide
 
@@ -106,7 +106,8 @@ def _facts(
     """All facts of a package that verifies, whatever the rules say to them."""
     from infwasi_sign.adapters.native_host import library_digests
     from infwasi_sign.cli.confining import confinement_of
-    from infwasi_sign.cli.verification import now_utc, verify_trusting
+    from infwasi_sign.cli.trusting import now_utc
+    from infwasi_sign.cli.verification import verify_trusting
     from infwasi_sign.domain.facts import HOST_LIBRARIES
     from infwasi_sign.verify import VerifyRequest
 
@@ -192,7 +193,7 @@ def init(
       infwasi policy init dist/capital-1.0.0 --identity me@example.com --issuer URL > policy.toml
     """
     from infwasi_sign.adapters.key_files import public_pem
-    from infwasi_sign.cli.verification import choose_trust
+    from infwasi_sign.cli.trusting import choose_trust
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.domain.policy_template import by_identity, by_key, policy_template
 

@@ -33,7 +33,7 @@ def command(options: PackageOptions, signing: SigningOptions) -> None:
         package_to_sign,
         sealer_by_consent,
     )
-    from infwasi_sign.cli.verification import now_utc
+    from infwasi_sign.cli.trusting import now_utc
     from infwasi_sign.countersign import countersign, require_room
     from infwasi_sign.domain.policy import without_thresholds
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from infwasi_sign.adapters.confinement import Confinement
+    from infwasi_sign.adapters.opened_ahead import OpenedAhead
     from infwasi_sign.adapters.watcher import Watcher
     from infwasi_sign.cli.loading import Loading
     from infwasi_sign.cli.remembering import Memory
-    from infwasi_sign.cli.verification import Trust
+    from infwasi_sign.cli.trusting import Trust
     from infwasi_sign.domain.confinement import Layer
     from infwasi_sign.domain.result import Circumstances
     from infwasi_sign.run import RunRequest
@@ -101,6 +102,7 @@ def command(
     """
     from infwasi_sign.adapters.compiled_cache import compiled_cache
     from infwasi_sign.adapters.host_memory import usable_memory_bytes
+    from infwasi_sign.adapters.opened_ahead import OpenedAhead
     from infwasi_sign.adapters.process import forbid_dumps
     from infwasi_sign.adapters.watcher import Watcher
     from infwasi_sign.cli.confining import confinement_of
@@ -111,9 +113,8 @@ def command(
         open_identity_cache,
         open_memory,
     )
-    from infwasi_sign.cli.verification import choose_trust, now_utc, remember_pin
+    from infwasi_sign.cli.trusting import choose_trust, now_utc, remember_pin
     from infwasi_sign.domain.digest import Algorithm
-    from infwasi_sign.run import RunRequest
 
     forbid_dumps()
     # Before any thread exists: signals must reach the watcher and nobody else.
@@ -121,14 +122,9 @@ def command(
     watcher.block_signals()
     with watcher:
         with failures_as_json(as_json, circumstances(package, now_utc())):
-            run_request = RunRequest(
-                prompt=_read_standard_input() if prompt == "-" else prompt,
-                max_tokens=max_tokens,
-                seed=seed,
-                timeout_seconds=timeout_seconds,
-                host_memory_bytes=None if memory_mib is None else memory_mib * MIB,
-                machine_bytes=usable_memory_bytes(),
-            )
+            if prompt == "-":
+                prompt = _read_standard_input()
+            machine_bytes = usable_memory_bytes()
             if timeout_seconds is not None:  # the prompt is here; package and policy count later
                 limit = f"timeout-seconds {timeout_seconds} (set by the caller)"
                 watcher.arm(timeout_seconds, limit)
@@ -149,11 +145,12 @@ def command(
             ),
             loads=True,
         )
+        detached = () if model_path is None else (model_path,)
         log = say if verbose else None
         loading = Loading(watcher, cache=cache, threads=threads, log=log)
 
         def begin_loading() -> None:
-            """Imports overlap with hashing, in threads that are confined as the others are."""
+            """As soon as the model is held: imports beside the hash, in confined threads."""
             confinement.before_measuring()
             if not chosen.policy.is_host_pinned:  # else libraries are measured before they are used
                 loading.begin()
@@ -161,12 +158,20 @@ def command(
         with ExitStack() as held:
             held.callback(loading.close)
             with failures_as_json(as_json, brought):
-                demanded = next(level for level in LoadLevel if level.label == require_level)
-                request = _request(package, chosen, memory, accept_jump, now, model_path)
-                request = replace(
-                    request, demanded=demanded, on_held=begin_loading, identities=identities
+                store = held.enter_context(closing(OpenedAhead(package, detached)))
+                if identities is None:  # else there may be nothing to measure
+                    store.begin(chosen.policy.digests, begin_loading)
+                # What judges a package is imported from here on, beside the hash.
+                run_request = _run_request(
+                    prompt, max_tokens, seed, timeout_seconds, memory_mib, machine_bytes
                 )
-                verified = held.enter_context(_verified(request, chosen, watcher, loading))
+                request = replace(
+                    _request(package, detached, chosen, memory, accept_jump, now),
+                    demanded=next(one for one in LoadLevel if one.label == require_level),
+                    on_held=begin_loading,
+                    identities=identities,
+                )
+                verified = held.enter_context(_verified(request, chosen, store, watcher, loading))
                 close_identity_cache(identities)
                 run_request = replace(run_request, layers=confinement.promised())
                 remember = partial(remember_pin, chosen, verified)
@@ -197,13 +202,33 @@ def _read_standard_input() -> str:
         ) from error
 
 
+def _run_request(
+    prompt: str | None,
+    max_tokens: int | None,
+    seed: int | None,
+    timeout_seconds: int | None,
+    memory_mib: int | None,
+    machine_bytes: int | None,
+) -> "RunRequest":
+    from infwasi_sign.run import RunRequest
+
+    return RunRequest(
+        prompt=prompt,
+        max_tokens=max_tokens,
+        seed=seed,
+        timeout_seconds=timeout_seconds,
+        host_memory_bytes=None if memory_mib is None else memory_mib * MIB,
+        machine_bytes=machine_bytes,
+    )
+
+
 def _request(
     package: Path,
+    detached: tuple[Path, ...],
     trust: "Trust",
     memory: "Memory",
     accept_jump: bool,
     now: "datetime",
-    model_path: Path | None,
 ) -> "VerifyRequest":
     from infwasi_sign.adapters.native_host import library_digests
     from infwasi_sign.verify import VerifyRequest
@@ -212,7 +237,7 @@ def _request(
         location=package,
         policy=trust.policy,
         now=now,
-        detached=() if model_path is None else (model_path,),
+        detached=detached,
         hold=True,
         libraries=library_digests,
         known=memory.known,
@@ -221,7 +246,11 @@ def _request(
 
 
 def _verified(
-    request: "VerifyRequest", trust: "Trust", watcher: "Watcher", loading: "Loading"
+    request: "VerifyRequest",
+    trust: "Trust",
+    store: "OpenedAhead",
+    watcher: "Watcher",
+    loading: "Loading",
 ) -> "VerifiedPackage":
     """Verify, and hold the model still from before it is measured."""
     from infwasi_sign.cli.verification import verify_trusting
@@ -233,7 +262,8 @@ def _verified(
             loading.measured(size_bytes)
             progress.update(size_bytes)
 
-        return verify_trusting(replace(request, progress=advance, on_claims=progress.begin), trust)
+        request = replace(request, progress=advance, on_claims=progress.begin)
+        return verify_trusting(request, trust, store)
 
 
 def _begin(
@@ -250,7 +280,7 @@ def _begin(
     from infwasi_sign.adapters.host_memory import bound_address_space
     from infwasi_sign.cli.delivery import accepted
     from infwasi_sign.cli.renderers import text_lines
-    from infwasi_sign.cli.verification import now_utc
+    from infwasi_sign.cli.trusting import now_utc
     from infwasi_sign.domain.confinement import describe_layers
     from infwasi_sign.run import plan
 

@@ -61,12 +61,8 @@ def command(
         require_outside,
     )
     from infwasi_sign.cli.remembering import open_memory
-    from infwasi_sign.cli.verification import (
-        choose_trust,
-        now_utc,
-        remember_pin,
-        verify_trusting,
-    )
+    from infwasi_sign.cli.trusting import choose_trust, now_utc, remember_pin
+    from infwasi_sign.cli.verification import verify_trusting
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.verify import VerifyRequest
 
