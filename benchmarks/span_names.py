@@ -27,7 +27,7 @@ WATCHED: Final = (
     ("infwasi_sign.adapters.guarded_file", "LocalFile.read", "5 small files"),
     ("infwasi_sign.adapters.guarded_file", "LocalFile.measure", HASHED),
     ("infwasi_sign.verify", "agree", "6 agreement"),
-    ("infwasi_sign.cli.delivery", "accepted", "verdict"),
+    ("infwasi_sign.cli.verdicts", "accepted", "verdict"),
     ("infwasi_sign.cli.delivery", "Delivery.deliver", "verdict"),
     ("infwasi_sign.adapters.package_directory", "OpenedDirectory.close", "files closed"),
     ("infwasi_sign.adapters.confinement", "Confinement.before_measuring", "confined, stage 1"),

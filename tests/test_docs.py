@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from infwasi_sign.cli import cli
+from infwasi_sign.cli.group import cli
 from infwasi_sign.domain.limits import LIMITS
 from infwasi_sign.domain.oms import PACKAGE_IGNORED
 from infwasi_sign.errors import RefusalKind

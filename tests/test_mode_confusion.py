@@ -10,7 +10,7 @@ from typing import Final
 import click
 import pytest
 
-from infwasi_sign.cli import cli
+from infwasi_sign.cli.group import cli
 from infwasi_sign.domain.refusals import EXPLANATIONS
 from infwasi_sign.errors import RefusalKind
 from infwasi_sign.testing.sigstore import PrivateSigstore

@@ -66,7 +66,7 @@ def why(loaded: LoadedPolicy, package: Path) -> Result:
 def test_every_refusal_by_a_rule_is_explained_with_file_and_line(
     key: str, corpus: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infwasi_sign.cli.trusting.now_utc", lambda: forge.NOW)
+    monkeypatch.setattr("infwasi_sign.cli.clock.now_utc", lambda: forge.NOW)
     loaded = load_policy(write_policy(tmp_path, f"{MINIMAL}{RULES[key]}\n"))
     rule = next(one for one in loaded.rules if one.name == key)
     explained = []

@@ -6,10 +6,8 @@ How still a file is held is a ladder (`domain.load_level`); `guard` tries its ru
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final, assert_never
 
 from infwasi_sign.adapters import measuring
@@ -37,7 +35,6 @@ from infwasi_sign.domain.load_level import LoadLevel
 from infwasi_sign.domain.manifest import FsVerity
 from infwasi_sign.errors import MalformedError, RefusalKind, RefusedError, UndecidedError
 from infwasi_sign.ports import Progress
-from infwasi_sign.quick_dataclass import dataclass
 
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 

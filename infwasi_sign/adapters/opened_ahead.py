@@ -6,46 +6,58 @@ from pathlib import Path
 from infwasi_sign.adapters.guarded_file import LocalFile
 from infwasi_sign.adapters.package_directory import DirectoryStore, OpenedDirectory
 from infwasi_sign.domain.digest import Algorithm
+from infwasi_sign.errors import InfwasiError
 
 
 class OpenedAhead:
-    """One package, opened now and given to `verify` later. Implements `ports.PackageStore`.
+    """One package, opened by `begin` and given to `verify` later. Implements `ports.PackageStore`.
 
     Whoever makes it closes it, whether or not `verify` got as far as asking for it.
-
-    Raises:
-        RefusedError, UndecidedError: as `DirectoryStore.open`.
     """
 
     def __init__(self, location: Path, detached: Sequence[Path] = ()) -> None:
         self._asked = (location, tuple(detached))
-        self._opened = DirectoryStore().open(location, detached)
+        self._opened: OpenedDirectory | None = None
+        self._has_begun = False
 
     def begin(self, digests: frozenset[Algorithm], on_held: Callable[[], None]) -> None:
-        """Hold what can only be the model, by a lease, and begin to measure it.
+        """Open the package, hold by a lease what can only be the model, and begin to measure it.
 
         ``on_held`` is called in between. Nothing happens where there is no such file, no lease to
         be had, or fs-verity, which needs no pass; and not for all ``digests``: who wants them can
-        want that of fs-verity too, and whether the package states one is not known yet.
+        want that of fs-verity too, and whether the package states one is not known yet. Nor where
+        the package cannot be opened: that `open` finds again, when there is somebody to be told. A second
+        call does nothing.
         """
-        model = _only_candidate(self._opened)
-        if digests != frozenset(Algorithm) and model is not None and model.hold_ahead():
+        if self._has_begun or digests == frozenset(Algorithm):
+            return
+        self._has_begun = True
+        try:
+            opened = self.open(*self._asked)
+        except InfwasiError:
+            return
+        model = _only_candidate(opened)
+        if model is not None and model.hold_ahead():
             on_held()
             model.measure_ahead(digests)
 
     def open(self, location: Path, detached: Sequence[Path] = ()) -> OpenedDirectory:
-        """The package that was opened.
+        """The package; opened now, if that was not done yet.
 
         Raises:
+            RefusedError, UndecidedError: as `DirectoryStore.open`.
             ValueError: another one is asked for.
         """
         if (location, tuple(detached)) != self._asked:
             raise ValueError("another package was opened ahead")
+        if self._opened is None:
+            self._opened = DirectoryStore().open(location, detached)
         return self._opened
 
     def close(self) -> None:
         """Close every file, dropping its lease first; a second call does nothing."""
-        self._opened.close()
+        if self._opened is not None:
+            self._opened.close()
 
 
 def _only_candidate(opened: OpenedDirectory) -> LocalFile | None:

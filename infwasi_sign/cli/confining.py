@@ -9,30 +9,32 @@ from infwasi_sign.adapters.confinement import Confinement
 from infwasi_sign.adapters.state_file import StateFile
 
 if TYPE_CHECKING:
-    from infwasi_sign.cli.remembering import Memory
     from infwasi_sign.cli.trusting import Trust
+    from infwasi_sign.ports import SequenceState
 
 
 def confinement_of(
     *,
-    memory: "Memory | None" = None,
+    state: "SequenceState | None" = None,
     trust: "Trust | None" = None,
     output: Path | None = None,
     caches: tuple[Path, ...] = (),
     readable: tuple[Path | int, ...] = (),
     loads: bool = False,
 ) -> Confinement:
-    """The confinement of a command that writes to this memory, pins, file and caches.
+    """The confinement of a command that writes to this state, pins, file and caches.
 
     Their folders are made where they are missing, for a confined process makes none.
     """
-    written = _written(memory, trust, output)
+    written = _written(state, trust, output)
     return Confinement(writable=chain(written, caches), readable=readable, loads=loads)
 
 
-def _written(memory: "Memory | None", trust: "Trust | None", output: Path | None) -> Iterator[Path]:
-    if memory is not None and isinstance(memory.state, StateFile):
-        yield memory.state.folder.made()
+def _written(
+    state: "SequenceState | None", trust: "Trust | None", output: Path | None
+) -> Iterator[Path]:
+    if isinstance(state, StateFile):
+        yield state.folder.made()
     if trust is not None and trust.pins is not None:
         yield trust.pins.folder.made()
     if output is not None:

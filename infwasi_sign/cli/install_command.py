@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infwasi_sign.cli.options import TrustOptions, package_options
+from infwasi_sign.cli.options import package_options
 from infwasi_sign.cli.output import emit_json, failures_as_json, package_progress, say, show
+from infwasi_sign.cli.trust_options import TrustOptions
 
 if TYPE_CHECKING:
     from infwasi_sign.adapters.installation import Installation
@@ -44,9 +45,10 @@ def command(
     from infwasi_sign.adapters.native_host import library_digests
     from infwasi_sign.adapters.package_editing import EditableStore
     from infwasi_sign.adapters.process import clear_up_when_ended, forbid_dumps
-    from infwasi_sign.cli.delivery import circumstances
+    from infwasi_sign.cli.clock import now_utc
     from infwasi_sign.cli.remembering import open_memory
-    from infwasi_sign.cli.trusting import choose_trust, now_utc
+    from infwasi_sign.cli.trusting import choose_trust
+    from infwasi_sign.cli.verdicts import circumstances
     from infwasi_sign.cli.verification import verify_trusting
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.install import install

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infwasi_sign.adapters.trust_root import JudgingRoot, default_trust_root, load_trust_root
-from infwasi_sign.cli.options import TrustOptions
 from infwasi_sign.cli.output import say
+from infwasi_sign.cli.trust_options import TrustOptions
 from infwasi_sign.errors import UndecidedError
 
 if TYPE_CHECKING:

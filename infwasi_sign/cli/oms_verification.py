@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from infwasi_sign.cli.delivery import Delivery
-from infwasi_sign.cli.options import TrustOptions
 from infwasi_sign.cli.output import failures_delivered, package_progress
+from infwasi_sign.cli.trust_options import TrustOptions
 from infwasi_sign.errors import UndecidedError
 
 if TYPE_CHECKING:

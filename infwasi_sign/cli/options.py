@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from infwasi_sign.cli.output import Command
+from infwasi_sign.cli.trust_options import TrustOptions
 from infwasi_sign.quick_dataclass import dataclass
 
 
@@ -40,31 +41,6 @@ def passphrase_source(
         confirm=confirm,
         has_terminal=has_terminal(),
     )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrustOptions:
-    """What the command line says of whom to trust; the names are those of the parameters."""
-
-    name: str | None = None
-    policy_path: Path | None = None
-    key_path: Path | None = None
-    pin: bool = False
-    identity: str | None = None
-    identity_pattern: str | None = None
-    issuer: str | None = None
-    trust_root: Path | None = None
-    certificate_identity: str | None = None
-    certificate_roots: Path | None = None
-    certificate_intermediates: Path | None = None
-    timestamp_roots: Path | None = None
-    key_flag: str = "--key"  # what the user calls ``key_path``
-
-    @property
-    def is_one_signer(self) -> bool:
-        """Whether a flag names whom to trust, and no policy does."""
-        named = (self.key_path, self.identity, self.identity_pattern, self.certificate_roots)
-        return self.pin or any(one is not None for one in named)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

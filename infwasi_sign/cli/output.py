@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
-import click
-
 from infwasi_sign.domain.chat import FinishReason, Summary
 from infwasi_sign.domain.text import escape_controls, harmless_line
 from infwasi_sign.errors import InfwasiError, UndecidedError
 
 if TYPE_CHECKING:
+    import click
+
     from infwasi_sign.domain.manifest import Manifest
     from infwasi_sign.domain.result import Circumstances, NotAccepted
     from infwasi_sign.domain.signer import SignerIdentity
@@ -24,10 +24,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def say(text: str) -> None:
     """One line for people, on standard error, with control characters shown and not obeyed."""
     try:
-        click.echo(
-            _painted(_fitting(harmless_line(text), sys.stderr), sys.stderr),
-            err=True,
-        )
+        _put(_painted(_fitting(harmless_line(text), sys.stderr), sys.stderr) + "\n", sys.stderr)
     except OSError:
         # There is no place left to say so. Python would try again at its end, and exit with 120.
         sys.stderr = None
@@ -62,7 +59,7 @@ def write_out(text: str) -> None:
         BrokenPipeError: nobody reads it any more.
     """
     with writing_out():
-        click.echo(text, nl=False)
+        _put(text, sys.stdout)
 
 
 @contextlib.contextmanager
@@ -80,6 +77,12 @@ def writing_out() -> Iterator[None]:
         raise storage_error(error, "standard output", "write the result") from error
 
 
+def _put(text: str, stream: TextIO | None) -> None:
+    if stream is not None:  # the caller closed it
+        stream.write(text)
+        stream.flush()
+
+
 def _fitting(text: str, stream: TextIO | None) -> str:
     """Text as the stream can take it: without a locale that is ASCII, and the rest is shown."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
@@ -94,6 +97,8 @@ def _painted(line: str, stream: TextIO | None) -> str:
     word, colon, rest = line.partition(":")
     is_wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     if word in _COLOURS and colon and is_wanted and is_terminal(stream):
+        import click
+
         return click.style(word, fg=_COLOURS[word], bold=True) + colon + rest
     return line
 
@@ -187,6 +192,8 @@ def report_failure(error: BaseException) -> int:
     if failure is not None:
         facts = NotAccepted.of(failure)
         return _report(facts.headline, facts.hint, failure.exit_code)
+    import click  # who has nothing to report, or a verdict, does without
+
     match error:
         case SystemExit(code=code):
             # click's way out where nobody reads standard output; its 1 would say refused.
@@ -202,7 +209,9 @@ def report_failure(error: BaseException) -> int:
             return _report_mistake(error)
 
 
-def _report_usage(error: click.ClickException) -> int:
+def _report_usage(error: "click.ClickException") -> int:
+    import click
+
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()  # the help, and not a word about errors
         return error.exit_code
@@ -234,6 +243,8 @@ def progress_bar(label: str, total_bytes: int) -> Iterator[Callable[[int], None]
     if not is_terminal(sys.stderr):
         yield lambda _: None
         return
+    import click
+
     with click.progressbar(length=total_bytes, label=label, file=sys.stderr) as bar:
         yield bar.update
 
@@ -295,6 +306,8 @@ class PackageProgress:
     def begin_bytes(self, total_bytes: int, what: str) -> None:
         """The same for anything that has a size and a name."""
         if is_terminal(sys.stderr):
+            import click
+
             label = f"measuring {escape_controls(what, keep_layout=False)}"
             self._bar = click.progressbar(length=total_bytes, label=label, file=sys.stderr)
             self._bar.__enter__()

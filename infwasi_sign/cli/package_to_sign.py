@@ -10,13 +10,13 @@ import click
 
 from infwasi_sign.adapters.native_host import library_digests
 from infwasi_sign.adapters.package_editing import EditableStore
-from infwasi_sign.cli.delivery import accepted, circumstances
 from infwasi_sign.cli.options import PackageOptions
 from infwasi_sign.cli.output import failures_as_json, is_terminal, package_progress, say
 from infwasi_sign.cli.remembering import open_memory
 from infwasi_sign.cli.renderers import text_lines
 from infwasi_sign.cli.signing import SigningOptions, opened_sealer
 from infwasi_sign.cli.trusting import Trust, choose_trust
+from infwasi_sign.cli.verdicts import accepted, circumstances
 from infwasi_sign.cli.verification import verify_trusting
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.material import SigningMode

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infwasi_sign.cli.options import TrustOptions, package_options
+from infwasi_sign.cli.options import package_options
 from infwasi_sign.cli.output import emit_json, failures_as_json, say, show
+from infwasi_sign.cli.trust_options import TrustOptions
 from infwasi_sign.errors import InfwasiError, UndecidedError
 
 if TYPE_CHECKING:
@@ -105,8 +106,8 @@ def _facts(
 ) -> "Facts":
     """All facts of a package that verifies, whatever the rules say to them."""
     from infwasi_sign.adapters.native_host import library_digests
+    from infwasi_sign.cli.clock import now_utc
     from infwasi_sign.cli.confining import confinement_of
-    from infwasi_sign.cli.trusting import now_utc
     from infwasi_sign.cli.verification import verify_trusting
     from infwasi_sign.domain.facts import HOST_LIBRARIES
     from infwasi_sign.verify import VerifyRequest

@@ -27,13 +27,13 @@ def command(options: PackageOptions, signing: SigningOptions) -> None:
     from infwasi_sign.adapters.measuring import measure_bytes
     from infwasi_sign.adapters.process import clear_up_when_ended, forbid_dumps
     from infwasi_sign.adapters.signature_modes import ModeVerifier
+    from infwasi_sign.cli.clock import now_utc
     from infwasi_sign.cli.package_to_sign import (
         chosen_trust,
         failures_told,
         package_to_sign,
         sealer_by_consent,
     )
-    from infwasi_sign.cli.trusting import now_utc
     from infwasi_sign.countersign import countersign, require_room
     from infwasi_sign.domain.policy import without_thresholds
 

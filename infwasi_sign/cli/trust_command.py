@@ -49,7 +49,7 @@ def fetch_command(
       infwasi trust fetch --url https://tuf.example.org --root root.json --output private.json
     """
     from infwasi_sign.adapters.trust_root import prepare_place, user_trust_root, write_trust_root
-    from infwasi_sign.cli.trusting import now_utc
+    from infwasi_sign.cli.clock import now_utc
     from infwasi_sign.domain.trust_root import changes, parse_trust_root
 
     with failures_as_json(as_json):
@@ -116,7 +116,7 @@ def show_command(file: Path | None, as_json: bool) -> None:
       infwasi trust show private.json
     """
     from infwasi_sign.adapters.trust_root import find_trust_root, load_trust_root
-    from infwasi_sign.cli.trusting import now_utc
+    from infwasi_sign.cli.clock import now_utc
 
     with failures_as_json(as_json):
         root = load_trust_root(file or find_trust_root(os.environ))

@@ -1,8 +1,7 @@
-"""Whom a command trusts, and by whose rules; and the clock."""
+"""Whom a command trusts, and by whose rules."""
 
 import os
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -17,13 +16,15 @@ from infwasi_sign.cli.named_signers import (
     named_root,
     require_one_way,
 )
-from infwasi_sign.cli.options import TrustOptions
+from infwasi_sign.cli.trust_options import TrustOptions
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.policy import DirectoryNamed, NamedPackage, Policy
 from infwasi_sign.domain.rollback import policy_id
 from infwasi_sign.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from infwasi_sign.adapters.pins import PinStore
     from infwasi_sign.verify import VerifiedPackage
 
@@ -203,7 +204,7 @@ def _pinned_trust(
     )
 
 
-def remember_pin(trust: Trust, package: "VerifiedPackage", now: datetime) -> None:
+def remember_pin(trust: Trust, package: "VerifiedPackage", now: "datetime") -> None:
     """Keep the key of an accepted package, where trust on first use is what decides.
 
     Raises:
@@ -216,8 +217,3 @@ def remember_pin(trust: Trust, package: "VerifiedPackage", now: datetime) -> Non
         (key,) = trust.signers.keys
         name = package.manifest.package_name
         trust.pins.write(Pin(package=name, public_key=key.public_key.spki_der, pinned_at=now))
-
-
-def now_utc() -> datetime:
-    """The clock, read once per command."""
-    return datetime.now(UTC)

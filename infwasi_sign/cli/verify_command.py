@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 from infwasi_sign.cli.delivery import delivery_options
-from infwasi_sign.cli.options import TrustOptions, package_options
+from infwasi_sign.cli.options import package_options
 from infwasi_sign.cli.output import failures_delivered, package_progress
+from infwasi_sign.cli.trust_options import TrustOptions
 from infwasi_sign.errors import UndecidedError
 
 
@@ -53,15 +54,12 @@ def command(
     from datetime import UTC, datetime
 
     from infwasi_sign.adapters.native_host import library_digests
+    from infwasi_sign.cli.clock import now_utc
     from infwasi_sign.cli.confining import confinement_of
-    from infwasi_sign.cli.delivery import (
-        accepted,
-        chosen_delivery,
-        circumstances,
-        require_outside,
-    )
+    from infwasi_sign.cli.delivery import chosen_delivery, require_outside
     from infwasi_sign.cli.remembering import open_memory
-    from infwasi_sign.cli.trusting import choose_trust, now_utc, remember_pin
+    from infwasi_sign.cli.trusting import choose_trust, remember_pin
+    from infwasi_sign.cli.verdicts import accepted, circumstances
     from infwasi_sign.cli.verification import verify_trusting
     from infwasi_sign.domain.digest import Algorithm
     from infwasi_sign.verify import VerifyRequest
@@ -92,7 +90,7 @@ def command(
         memory = open_memory(chosen.policy_id, required=commit, demanded_at=demanded_at)
     brought = circumstances(package, now, chosen.policy)
     confinement = confinement_of(
-        memory=memory if commit else None,
+        state=memory.state if commit else None,
         trust=chosen if commit else None,
         output=output_file,
     )
