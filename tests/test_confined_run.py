@@ -189,7 +189,11 @@ def test_a_policy_can_demand_every_layer(place: Path, tmp_path: Path) -> None:  
 
 
 def test_and_where_one_is_missing_nothing_is_run(place: Path, tmp_path: Path) -> None:  # noqa: F811
-    done = run_by_policy(place, tmp_path, "import platform; platform.machine = lambda: 'riscv64'")
+    done = run_by_policy(
+        place,
+        tmp_path,
+        "from infwasi_sign.adapters import seccomp; seccomp.machine_name = lambda: 'riscv64'",
+    )
     assert done.code == 1
     assert "got without seccomp" in done.said[0]
 

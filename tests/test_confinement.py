@@ -121,9 +121,10 @@ def test_where_there_is_no_filter_the_second_stage_still_leaves_no_folder(
 ) -> None:
     (tmp_path / "state").write_text("x")
     snippet = f"""
-import os, platform, sys
+import os, sys
 from pathlib import Path
-platform.machine = lambda: "riscv64"
+from infwasi_sign.adapters import seccomp
+seccomp.machine_name = lambda: "riscv64"
 from infwasi_sign.adapters.confinement import Confinement
 from tests.confined import ended
 Confinement(writable=[Path(sys.argv[1])], loads=True).{stage}()
@@ -190,7 +191,7 @@ print(subprocess.run([sys.argv[1], "-u"], capture_output=True, text=True).stdout
 
 def test_a_missing_layer_is_said_and_the_others_are_in_force() -> None:
     before = (
-        "import platform; platform.machine = lambda: 'riscv64'\n"
+        "from infwasi_sign.adapters import seccomp; seccomp.machine_name = lambda: 'riscv64'\n"
         "confinement.before_measuring(); confinement.before_loading()"
     )
     found = outcome(before, privileged=True)

@@ -26,7 +26,7 @@ from infwasi_sign.adapters.guarded_file import LocalFile
 from infwasi_sign.adapters.keys import KeyVerifier, TrustedKey, parse_public_key
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
-from infwasi_sign.cli.delivery import accepted, circumstances
+from infwasi_sign.cli.verdicts import accepted, circumstances
 from infwasi_sign.domain.digest import Algorithm
 from infwasi_sign.domain.fs_verity import FsVerityHash
 from infwasi_sign.domain.load_level import LoadLevel

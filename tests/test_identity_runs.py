@@ -16,9 +16,9 @@ from infwasi_sign.adapters.identity_cache import LocalIdentityCache
 from infwasi_sign.adapters.keys import KeyVerifier, TrustedKey, parse_public_key
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
-from infwasi_sign.cli.delivery import accepted, circumstances
 from infwasi_sign.cli.remembering import close_identity_cache, open_identity_cache
 from infwasi_sign.cli.renderers import github_summary, text_lines
+from infwasi_sign.cli.verdicts import accepted, circumstances
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.facts import COMPUTED
 from infwasi_sign.domain.identity_record import Remembered

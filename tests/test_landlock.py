@@ -147,7 +147,7 @@ deny = (6, 0, 0, 0x50000 | errno.{code})
 steps = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), deny, (6, 0, 0, 0x7FFF0000)]
 code = b"".join(struct.pack("=HBBI", *step) for step in steps)
 import platform
-seccomp._install(seccomp.ARCHITECTURES[platform.machine()], code)
+seccomp._install(seccomp.ARCHITECTURES[seccomp.machine_name()], code)
 report = landlock.restrict(())
 print(report.standing, *report.lacks)
 """

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # s
 from infwasi_sign.adapters.keys import KeyVerifier, TrustedKey, parse_public_key
 from infwasi_sign.adapters.measuring import measure_bytes
 from infwasi_sign.adapters.package_directory import DirectoryStore
-from infwasi_sign.cli.delivery import accepted
+from infwasi_sign.cli.verdicts import accepted
 from infwasi_sign.domain.chat import FinishReason
 from infwasi_sign.domain.digest import Algorithm, Digest
 from infwasi_sign.domain.fs_verity import FsVerityHash

@@ -53,16 +53,19 @@ class FileIdentity:
 
 
 def require_regular(found: os.stat_result, shown: str) -> None:
+    """Raise MalformedError for what is no file; ``shown`` is its name in the error."""
     kind = stat.S_IFMT(found.st_mode)
     if kind != stat.S_IFREG:
         raise not_regular(shown, _KINDS.get(kind, "something else"))
 
 
 def not_regular(shown: str, got: str) -> MalformedError:
+    """The error for ``got``, where a file should be."""
     return MalformedError("not a regular file", where=shown, expected="a file", got=got)
 
 
 def require_size(size_bytes: int, least_bytes: int, most_bytes: int, shown: str) -> None:
+    """Raise RefusedError of kind `limit` for what is too large, MalformedError for too small."""
     if size_bytes > most_bytes:
         raise RefusedError(
             RefusalKind.LIMIT,

@@ -1,4 +1,4 @@
-"""A pass over a file that has begun before anybody knows whether its digests are wanted (ADR 23)."""
+"""A pass over a file that begins before anybody knows whether its digests are wanted (ADR 23)."""
 
 from collections.abc import Iterable, Mapping
 from queue import SimpleQueue

@@ -1,4 +1,4 @@
-"""`infwasi verify-and-run` as click reads it; `plain_run` reads its plain forms, `running` does it."""
+"""`infwasi verify-and-run` as click reads it; `plain_run` reads plain forms, `running` does it."""
 
 from typing import Any
 

@@ -106,14 +106,8 @@ def _matched_by_size(found: Manifest, opened: OpenedPackage) -> Mapping[str, Gua
 def _matched_without_surplus(found: Manifest, opened: OpenedPackage) -> Mapping[str, GuardedFile]:
     """As `match_files`, but a model that nobody needs is passed over."""
     if not any(entry.is_detached for entry in found.entries):
-        files = package_directory.OpenedDirectory(
-            real=Path(opened.directory_name),
-            descriptor=-1,
-            files=opened.files,
-            detached=(),
-            closing=contextlib.ExitStack(),
-        )
-        return _MATCH_FILES(found, files)
+        assert isinstance(opened, package_directory.OpenedDirectory)
+        return _MATCH_FILES(found, replace(opened, detached=()))
     return _MATCH_FILES(found, opened)
 
 
