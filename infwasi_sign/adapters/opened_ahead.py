@@ -26,8 +26,8 @@ class OpenedAhead:
         ``on_held`` is called in between. Nothing happens where there is no such file, no lease to
         be had, or fs-verity, which needs no pass; and not for all ``digests``: who wants them can
         want that of fs-verity too, and whether the package states one is not known yet. Nor where
-        the package cannot be opened: that `open` finds again, when there is somebody to be told. A second
-        call does nothing.
+        the package cannot be opened: that `open` finds again, when there is somebody to be told. It
+        begins once.
         """
         if self._has_begun or digests == frozenset(Algorithm):
             return

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from infwasi_sign.cli.clock import now_utc
+from infwasi_sign.cli.confining import confinement_of
 from infwasi_sign.cli.output import (
     AnswerWriter,
     emit_json,
@@ -24,7 +25,9 @@ from infwasi_sign.ports import StopReason
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
+    from infwasi_sign.adapters.compiled_cache import CompiledCache
     from infwasi_sign.adapters.confinement import Confinement
     from infwasi_sign.adapters.opened_ahead import OpenedAhead
     from infwasi_sign.adapters.watcher import Watcher
@@ -56,9 +59,7 @@ def run_package(options: RunOptions) -> None:
     from infwasi_sign.adapters.host_memory import usable_memory_bytes
     from infwasi_sign.adapters.opened_ahead import OpenedAhead
     from infwasi_sign.adapters.process import forbid_dumps
-    from infwasi_sign.adapters.state_file import open_state
     from infwasi_sign.adapters.watcher import Watcher
-    from infwasi_sign.cli.confining import confinement_of
     from infwasi_sign.cli.loading import Loading
     from infwasi_sign.cli.verdicts import circumstances
 
@@ -79,42 +80,17 @@ def run_package(options: RunOptions) -> None:
             loading = Loading(watcher, cache=cache, threads=options.threads, log=log)
             held.callback(loading.close)
             store = held.enter_context(closing(OpenedAhead(package, options.detached)))
-            key = options.trust.key_path
-            if key is not None and options.trust.is_one_key:
-                # The policy that this is short for is known, and the key is all that is read yet.
-                confinement = confinement_of(
-                    state=open_state(os.environ, os.geteuid(), required=False),
-                    caches=() if cache is None else (cache.folder.path,),
-                    readable=(key,),
-                    loads=True,
-                )
-                store.begin(_DIGESTS, partial(_begin_loading, confinement, loading))
-            else:
-                confinement = None
-            # What judges is imported from here on; in the other case beside the hash.
-            from infwasi_sign.cli.remembering import (
-                close_identity_cache,
-                open_identity_cache,
-                open_memory,
-            )
-            from infwasi_sign.cli.trusting import choose_trust, remember_pin
-
-            chosen = choose_trust(package, options.trust, digests=_DIGESTS)
-            memory = open_memory(
-                chosen.policy_id, required=False, demanded_at=chosen.memory_demanded_at
-            )
+            chosen, memory, confinement = _chosen(options, cache, loading, store)
         now = now_utc()  # a prompt may have taken its time
         brought = circumstances(package, now, chosen.policy)
+        from infwasi_sign.cli.remembering import close_identity_cache, open_identity_cache
+        from infwasi_sign.cli.trusting import remember_pin
+
         identities = open_identity_cache(chosen.policy, paranoid=options.paranoid)
         if confinement is None:
+            paths = [one for one in (_place(cache), identities and identities.path) if one]
             confinement = confinement_of(
-                state=memory.state,
-                trust=chosen,
-                caches=(
-                    *(() if cache is None else (cache.folder.path,)),
-                    *(() if identities is None else (identities.path,)),
-                ),
-                loads=True,
+                state=memory.state, trust=chosen, caches=tuple(paths), loads=True
             )
         begin_loading = partial(
             _begin_loading, confinement, loading, is_host_pinned=chosen.policy.is_host_pinned
@@ -147,6 +123,38 @@ def run_package(options: RunOptions) -> None:
         with failures_as_json(as_json, brought, line="failure"):
             run_request = replace(run_request, seed=seed)  # the one that is reported
             _run(verified, run_request, loading, watcher, confinement, as_json)
+
+
+def _chosen(
+    options: RunOptions, cache: "CompiledCache | None", loading: "Loading", store: "OpenedAhead"
+) -> "tuple[Trust, Memory, Confinement | None]":
+    """Whom to trust, and what was accepted before; also the confinement, if it was put in force.
+
+    The policy that one key is short for is known before that key is read, which is all that is read
+    then: so the model is held and measured meanwhile, beside the imports of what judges it.
+    """
+    key, confinement = options.trust.key_path, None
+    if key is not None and options.trust.is_one_key:
+        from infwasi_sign.adapters.state_file import open_state
+
+        place = _place(cache)
+        confinement = confinement_of(
+            state=open_state(os.environ, os.geteuid(), required=False),
+            caches=() if place is None else (place,),
+            readable=(key,),
+            loads=True,
+        )
+        store.begin(_DIGESTS, partial(_begin_loading, confinement, loading))
+    from infwasi_sign.cli.remembering import open_memory
+    from infwasi_sign.cli.trusting import choose_trust
+
+    chosen = choose_trust(options.package, options.trust, digests=_DIGESTS)
+    memory = open_memory(chosen.policy_id, required=False, demanded_at=chosen.memory_demanded_at)
+    return chosen, memory, confinement
+
+
+def _place(cache: "CompiledCache | None") -> "Path | None":
+    return None if cache is None else cache.folder.path
 
 
 def _begin_loading(
