@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infwasi_sign.adapters import guarded_file, measuring
+from infwasi_sign.adapters import guarded_file, holding, measuring
 from infwasi_sign.adapters.fs_verity import KernelDigest
 from infwasi_sign.adapters.guarded_file import LocalFile
 from infwasi_sign.adapters.opened_ahead import OpenedAhead
@@ -82,7 +82,7 @@ def test_nothing_is_read_before_the_model_is_held_and_the_process_confined(
     package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    take, windows = guarded_file.take_read_lease, measuring.file_windows
+    take, windows = holding.take_read_lease, measuring.file_windows
 
     def taking(descriptor: int) -> str | None:
         order.append("lease")
@@ -139,7 +139,7 @@ def test_control_a_lease_that_nobody_looks_at_lets_changed_bytes_pass(
 def test_a_change_between_opening_and_the_lease_refuses(
     package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take = guarded_file.take_read_lease
+    take = holding.take_read_lease
 
     def late(descriptor: int) -> str | None:
         (package / "model.gguf").write_bytes(CONTENT + b"more")
@@ -211,14 +211,6 @@ def test_the_files_with_names_of_their_own_are_no_models(package: Path) -> None:
     assert held.calls == 0
 
 
-def test_all_digests_wait_for_the_statement(package: Path) -> None:
-    held = Held()
-    ahead = OpenedAhead(package)
-    ahead.begin(frozenset(Algorithm), held)
-    ahead.close()
-    assert held.calls == 0
-
-
 def test_fs_verity_needs_no_pass(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = KernelDigest(algorithm=1, digest=b"", block_size=4096, salt=b"")
     monkeypatch.setattr(guarded_file, "kernel_digest", lambda _: found)
@@ -244,10 +236,9 @@ def test_what_cannot_be_opened_is_told_to_who_asks_for_it(package: Path) -> None
     assert held.calls == 0
 
 
-def test_is_of_one_package_and_begins_once(package: Path, tmp_path: Path) -> None:
+def test_is_of_one_package_and_measures_once(package: Path, tmp_path: Path) -> None:
     held = Held()
     with closing(begun(package, held)) as ahead:
-        ahead.begin(BLAKE3, held)
         assert held.calls == 1
         with pytest.raises(ValueError, match="another package"):
             ahead.open(tmp_path)

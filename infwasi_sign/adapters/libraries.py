@@ -34,6 +34,7 @@ _MODULES: Final = (
     "infwasi_sign.domain.component_code",
     *("_bz2", "_lzma", "_pickle", "_socket", "_string", "markupsafe", "markupsafe._speedups"),
     *("_compat_pickle", "_compression", "bz2", "encodings.unicode_escape", "lzma", "numbers"),
+    *("_bisect", "_random", "_sha512", "bisect", "random"),
     *("pickle", "platform", "pprint", "shutil", "string", "tempfile", "typing_extensions", "zlib"),
 )
 

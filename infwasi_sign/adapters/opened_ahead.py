@@ -18,20 +18,14 @@ class OpenedAhead:
     def __init__(self, location: Path, detached: Sequence[Path] = ()) -> None:
         self._asked = (location, tuple(detached))
         self._opened: OpenedDirectory | None = None
-        self._has_begun = False
 
     def begin(self, digests: frozenset[Algorithm], on_held: Callable[[], None]) -> None:
         """Open the package, hold by a lease what can only be the model, and begin to measure it.
 
         ``on_held`` is called in between. Nothing happens where there is no such file, no lease to
-        be had, or fs-verity, which needs no pass; and not for all ``digests``: who wants them can
-        want that of fs-verity too, and whether the package states one is not known yet. Nor where
-        the package cannot be opened: that `open` finds again, when there is somebody to be told. It
-        begins once.
+        be had, or fs-verity, which needs no pass; nor where the package cannot be opened: that
+        `open` finds again, when there is somebody to be told.
         """
-        if self._has_begun or digests == frozenset(Algorithm):
-            return
-        self._has_begun = True
         try:
             opened = self.open(*self._asked)
         except InfwasiError:

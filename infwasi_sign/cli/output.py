@@ -192,21 +192,31 @@ def report_failure(error: BaseException) -> int:
     if failure is not None:
         facts = NotAccepted.of(failure)
         return _report(facts.headline, facts.hint, failure.exit_code)
-    import click  # who has nothing to report, or a verdict, does without
-
     match error:
         case SystemExit(code=code):
             # click's way out where nobody reads standard output; its 1 would say refused.
             return 2 if code else 0
-        case KeyboardInterrupt() | click.Abort():
-            say("interrupted")
-            return 130  # 128 + SIGINT, as shells report it
-        case click.ClickException():
-            return _report_usage(error)
+        case KeyboardInterrupt():
+            return _report_interrupt()
         case OSError():
             return 2
         case _:
-            return _report_mistake(error)
+            return _report_other(error)
+
+
+def _report_interrupt() -> int:
+    say("interrupted")
+    return 130  # 128 + SIGINT, as shells report it
+
+
+def _report_other(error: BaseException) -> int:
+    """What click has to say; else it is a mistake of ours."""
+    click = sys.modules.get("click")  # late in a run it could not be imported, and is not needed
+    if click is not None and isinstance(error, click.Abort):
+        return _report_interrupt()
+    if click is not None and isinstance(error, click.ClickException):
+        return _report_usage(error)
+    return _report_mistake(error)
 
 
 def _report_usage(error: "click.ClickException") -> int:

@@ -96,8 +96,6 @@ def run_package(options: RunOptions) -> None:
             _begin_loading, confinement, loading, is_host_pinned=chosen.policy.is_host_pinned
         )
         with failures_as_json(as_json, brought):
-            if identities is None:  # else there may be nothing to measure
-                store.begin(chosen.policy.digests, begin_loading)
             from infwasi_sign.run import RunRequest
 
             run_request = RunRequest(

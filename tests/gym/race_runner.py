@@ -64,11 +64,13 @@ class Board:
         while select.select((self.reader,), (), (), 0)[0]:
             os.read(self.reader, 64)
 
-    def mark(self, phase: int) -> None:
-        """A phase begins now; only the first time counts."""
-        if self._slots[phase] == 0:
-            self._slots[phase] = time.monotonic_ns()
-            os.write(self._writer, bytes([phase]))
+    def mark(self, phase: int) -> bool:
+        """A phase begins now; only the first time counts, and gives true."""
+        if self._slots[phase] != 0:
+            return False
+        self._slots[phase] = time.monotonic_ns()
+        os.write(self._writer, bytes([phase]))
+        return True
 
     def over(self) -> None:
         """No phase comes any more."""
@@ -242,8 +244,8 @@ def _wrap(board: Board, start: Start, signed: bytes) -> None:
     files: list[tuple[str, int]] = []
 
     def reached(phase: int) -> None:
-        board.mark(phase)
-        _stretch(start, phase)
+        if board.mark(phase):
+            _stretch(start, phase)
 
     def marking(call: Callable[..., Any], phase: int) -> Callable[..., Any]:
         @functools.wraps(call)
@@ -256,6 +258,7 @@ def _wrap(board: Board, start: Start, signed: bytes) -> None:
 
     file, backend, model = guarded_file.LocalFile, llama.LlamaBackend, llama.LlamaModel
     open_file, load, close = file.open, backend.load, model.close
+    _pretend(start.pretended)
 
     @functools.wraps(open_file)
     def opened(name: str, **named: Any) -> Any:
@@ -278,10 +281,9 @@ def _wrap(board: Board, start: Start, signed: bytes) -> None:
             board.found(*compare(maps, files.pop(), signed))
         close(self)
 
-    if start.pretended is not None:
-        _pretend(start.pretended)
     patches: Any = [
         (file, "open", staticmethod(opened)),
+        (file, "hold_ahead", _where_it_is_held(file.hold_ahead, functools.partial(reached, 2))),
         (file, "guard", marking(file.guard, 2)),
         (file, "measure", _only_of_models(file.measure, marking(file.measure, 3))),
         (backend, "load", marking(loaded, 4)),
@@ -294,6 +296,17 @@ def _wrap(board: Board, start: Start, signed: bytes) -> None:
         setattr(where, name, value)
 
 
+def _where_it_is_held(call: Callable[..., bool], reached: Callable[[], None]) -> Any:
+    @functools.wraps(call)
+    def held_ahead(self: Any) -> bool:
+        is_held = call(self)
+        if is_held:
+            reached()
+        return is_held
+
+    return held_ahead
+
+
 def _only_of_models(call: Callable[..., Any], marked: Callable[..., Any]) -> Callable[..., Any]:
     def chosen(self: Any, *arguments: Any, **named: Any) -> Any:
         one = marked if self.name.endswith(MODEL_ENDS) else call
@@ -302,9 +315,12 @@ def _only_of_models(call: Callable[..., Any], marked: Callable[..., Any]) -> Cal
     return chosen
 
 
-def _pretend(level: LoadLevel) -> None:
+def _pretend(level: LoadLevel | None) -> None:
     """The control: the file is said to be held and to be unchanged, and is not held at all."""
+    if level is None:
+        return
     patches: Any = (
+        ("hold_ahead", lambda _: False),
         ("guard", lambda *_, **__: level),
         ("level", property(lambda _: level)),
         ("still_held", lambda _: True),
