@@ -169,6 +169,13 @@ def test_other_digests_than_those_that_were_begun_are_computed_anew(package: Pat
         assert file.measure(both) == measuring.measure([memoryview(CONTENT)], both)
 
 
+def test_measures_again_if_it_is_asked_again(package: Path) -> None:
+    with closing(begun(package, Held())) as ahead:
+        file = model_of(ahead, package)
+        file.guard()
+        assert measured(file) == measured(file)
+
+
 def test_progress_that_raises_leaves_no_thread(package: Path) -> None:
     def stop(_: int) -> None:
         raise KeyboardInterrupt

@@ -283,7 +283,10 @@ class LocalFile:
         """
         if self._ahead is not None and self._ahead.algorithms == algorithms and also is None:
             self._is_measured = True
-            found = self._ahead.result(progress)
+            try:
+                found = self._ahead.result(progress)
+            finally:
+                self._stop_ahead()
             self.require_same()
             return found
         self._stop_ahead()
@@ -313,8 +316,9 @@ class LocalFile:
         os.close(self._descriptor)
 
     def _stop_ahead(self) -> None:
-        if self._ahead is not None:
-            self._ahead.abandon()
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.abandon()
 
     def _windows(self) -> Generator[memoryview]:
         self.require_same()
