@@ -125,6 +125,7 @@ CHECKED = (
         "domain.fs_verity",
         "verify",
         "adapters.package_directory",
+        "adapters.file_kind",
         "adapters.guarded_file",
         "adapters.measuring",
     ),
@@ -209,7 +210,7 @@ def _is_refusal(node: ast.AST) -> bool:
     called = ast.unparse(node.exc.func)
     return called in {"RefusedError", "MalformedError", "UndecidedError"} or called.startswith(
         (
-            *("_not_regular", "self._changed", "self._nobody", "wrong_mode", "_strictest"),
+            *("not_regular", "self._changed", "self._nobody", "wrong_mode", "_strictest"),
             *("_unsuited", "_outside_of_its_time"),
         )
     )

@@ -167,9 +167,9 @@ _ROOMY: Final = replace(
 FILE_NAME: Switch = (package_directory, "_require_name", nothing)
 FILE_COUNT: Switch = (package_directory, "_require_count", nothing)
 FOLDERS: Switch = (package_directory, "_require_folders", _no_folder_counts)
-REGULAR: Switch = (guarded_file, "_require_regular", nothing)
+REGULAR: Switch = (guarded_file, "require_regular", nothing)
 NO_LINKS: Switch = (guarded_file, "_OPEN_FLAGS", _FOLLOWING)
-FILE_SIZE: Switch = (guarded_file, "_require_size", nothing)
+FILE_SIZE: Switch = (guarded_file, "require_size", nothing)
 BOM_SIZES: tuple[Switch, ...] = (
     (bom_document, "LIMITS", _ROOMY),
     (bom_module, "LIMITS", _ROOMY),
