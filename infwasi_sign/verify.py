@@ -23,11 +23,10 @@ from infwasi_sign.domain.agreement import agree
 from infwasi_sign.domain.component import ComponentFacts
 from infwasi_sign.domain.digest import Algorithm, Digest, MeasureBytes
 from infwasi_sign.domain.facts import claim_facts, measured_facts, signer_facts
-from infwasi_sign.domain.gguf import GgufHeader, parse
 from infwasi_sign.domain.gguf_facts import ModelFacts
 from infwasi_sign.domain.level_demand import LevelDemand, require_rules_and_level
 from infwasi_sign.domain.load_level import LoadLevel
-from infwasi_sign.domain.manifest import Entry, EntryRole, Manifest
+from infwasi_sign.domain.manifest import EntryRole, Manifest
 from infwasi_sign.domain.policy import (
     DirectoryNamed,
     Policy,
@@ -50,12 +49,14 @@ from infwasi_sign.measure_entries import (
 from infwasi_sign.ports import (
     GuardedFile,
     IdentityCache,
+    LandmarkStore,
     OpenedPackage,
     PackageStore,
     Progress,
     SignatureVerifier,
 )
 from infwasi_sign.quick_dataclass import dataclass
+from infwasi_sign.read_headers import HeaderReader
 from infwasi_sign.signatures import Signatures, check_companion, check_signatures
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class VerifyRequest:
     result is closed. ``progress`` hears every block of bytes that was hashed. ``libraries`` gives
     the digests of the native libraries, and is asked only if a rule is about them. ``on_facts``
     hears what the statement says before a rule is held to it; it is not known to be true yet.
-    ``identities`` is used if a model is held and the policy allows it.
+    ``identities`` is used if a model is held and the policy allows it, ``landmarks`` for models
+    whose BLAKE3 was computed in this verification.
     ``on_held`` is called when every model is held, before the first byte of one is measured: the
     last moment to give up what measuring and parsing do not need.
     ``renewing``: that the package has ended is no obstacle; everything else is judged by ``now``.
@@ -90,6 +92,7 @@ class VerifyRequest:
     known: Callable[[str], SequenceRecord | None] | None = None
     accept_jump: bool = False
     identities: IdentityCache | None = None
+    landmarks: LandmarkStore | None = None
     renewing: bool = False
 
 
@@ -240,10 +243,9 @@ def _verify_opened(
     # 6. agree
     bom = small[EntryRole.BOM]
 
-    def header(entry: Entry) -> GgufHeader:
-        return parse(files[entry.name], likely_bytes=entry.require_gguf().header_bytes)
-
-    agreed = agree(manifest, component, bom, header, measure_bytes)
+    headers = HeaderReader(files, measured, request.landmarks)
+    agreed = agree(manifest, component, bom, headers.read, measure_bytes)
+    headers.keep()
     # 7. policy on the measured facts
     computed = frozenset.intersection(
         *(frozenset(digest.algorithm for digest in entry.digests) for entry in measured)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from infwasi_sign.cli.trusting import Trust
     from infwasi_sign.domain.confinement import Layer
     from infwasi_sign.domain.result import Circumstances
+    from infwasi_sign.ports import LandmarkStore
     from infwasi_sign.run import RunRequest
     from infwasi_sign.verify import VerifiedPackage, VerifyRequest
 
@@ -110,6 +111,7 @@ def run_package(options: RunOptions) -> None:
                 _request(options, chosen, memory, now),
                 on_held=begin_loading,
                 identities=identities,
+                landmarks=_landmarks(options, cache),
             )
             verified = held.enter_context(_verified(request, chosen, store, watcher, loading))
             close_identity_cache(identities)
@@ -149,6 +151,14 @@ def _chosen(
     chosen = choose_trust(options.package, options.trust, digests=_DIGESTS)
     memory = open_memory(chosen.policy_id, required=False, demanded_at=chosen.memory_demanded_at)
     return chosen, memory, confinement
+
+
+def _landmarks(options: RunOptions, cache: "CompiledCache | None") -> "LandmarkStore | None":
+    from infwasi_sign.adapters.landmark_cache import LandmarkCache
+
+    if cache is None or options.paranoid:
+        return None
+    return LandmarkCache(cache.folder, cache.key)
 
 
 def _place(cache: "CompiledCache | None") -> "Path | None":

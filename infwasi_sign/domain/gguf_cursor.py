@@ -5,6 +5,7 @@ from itertools import repeat
 from operator import length_hint
 from typing import Final, Protocol
 
+from infwasi_sign.domain.gguf_landmarks import Landmarks
 from infwasi_sign.domain.limits import KIB, LIMITS
 from infwasi_sign.errors import MalformedError
 
@@ -33,15 +34,31 @@ class Cursor:
 
     ``likely_bytes`` is how many will probably be needed; so many are fetched at once, within the
     limits. ``place`` is what is being read, for messages: `metadata[12] 'general.name'`.
+    ``landmarks`` are of an earlier reading of the same bytes.
 
     Every method raises MalformedError when the file ends or a limit is passed; nothing is fetched
     before both are known to be kept.
     """
 
-    __slots__ = ("_elements_left", "_first_read_bytes", "_source", "buffer", "place", "position")
+    __slots__ = (
+        "_elements_left",
+        "_first_read_bytes",
+        "_landmarks",
+        "_source",
+        "buffer",
+        "place",
+        "position",
+    )
 
-    def __init__(self, source: ByteSource, *, likely_bytes: int = _FIRST_READ_BYTES) -> None:
+    def __init__(
+        self,
+        source: ByteSource,
+        *,
+        likely_bytes: int = _FIRST_READ_BYTES,
+        landmarks: Landmarks | None = None,
+    ) -> None:
         self._source = source
+        self._landmarks = Landmarks() if landmarks is None else landmarks
         self._first_read_bytes = max(_FIRST_READ_BYTES, likely_bytes)
         self._elements_left = LIMITS.gguf_array_elements
         self.buffer = b""
@@ -138,13 +155,19 @@ class Cursor:
 
     def skip_strings(self, count: int) -> None:
         """Step over ``count`` strings, fetching more whenever the buffer ends."""
-        while count:
+        start, left = self.position, count
+        known = self._landmarks.end_of(start, count)
+        if known is not None:
+            self.position, left = known, 0
+        while left:
             self.require(8)
-            self.position, done = _skip_strings(self.buffer, self.position, count)
+            self.position, done = _skip_strings(self.buffer, self.position, left)
             if done == 0:  # its length is there, so it is too long: this says so
                 self.string(LIMITS.gguf_string_bytes)
-            count -= done
+            left -= done
         self.require(0)  # the last string may reach beyond the buffer
+        if known is None:
+            self._landmarks.note(start, count, self.position)
 
     def _fetch(self, end: int) -> None:
         """Grow the buffer to at least ``end`` bytes, doubling it."""

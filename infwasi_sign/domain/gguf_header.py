@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Final
 
 from infwasi_sign.domain.gguf_cursor import ByteSource, Cursor
+from infwasi_sign.domain.gguf_landmarks import Landmarks
 from infwasi_sign.domain.gguf_types import (
     GGML_BLOCKS,
     GgmlType,
@@ -92,10 +93,13 @@ class GgufHeader:
         return tuple(self.elements(array))
 
 
-def parse(source: ByteSource, *, likely_bytes: int = 0) -> GgufHeader:
+def parse(
+    source: ByteSource, *, likely_bytes: int = 0, landmarks: Landmarks | None = None
+) -> GgufHeader:
     """Read the header of a GGUF file, which is said to be ``likely_bytes`` long.
 
     Nothing depends on that but how much is fetched at once: a vocabulary is megabytes.
+    ``landmarks`` are believed: they must be of an earlier reading of the very same bytes.
 
     The checks, in order: 1. magic, version, byte order; 2. counts, against the limits and the
     file's size, before any loop; 3. metadata; 4. alignment; 5. tensor table; 6. padding; 7. the
@@ -104,7 +108,7 @@ def parse(source: ByteSource, *, likely_bytes: int = 0) -> GgufHeader:
     Raises:
         MalformedError: naming the pair or tensor and the byte.
     """
-    cursor = Cursor(source, likely_bytes=likely_bytes)
+    cursor = Cursor(source, likely_bytes=likely_bytes, landmarks=landmarks)
     version = _version(cursor)  # 1
     tensor_count, pair_count = _counts(cursor)  # 2
     metadata = _metadata(cursor, pair_count)  # 3

@@ -148,6 +148,9 @@ class Limits:
     compiled_total_bytes: int = 2 * GIB  # of all together
     compiled_entries: int = 64  # components times versions of wasmtime that are in use
 
+    # --- landmarks of GGUF headers (the same cache)
+    landmark_entries: int = 64  # models; 1.5 KiB each at most
+
     # --- running a guest (defaults; the package states its own, the caller narrows)
     wasm_memory_bytes: int = 16 * MIB  # per memory; the stock parts use below 1 MiB
     package_memory_bytes: int = 1 * GIB  # what a user's component may be granted at most

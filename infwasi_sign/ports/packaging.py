@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # a seam costs nobody the import of what lies behind it
 
     from infwasi_sign.domain.bundle import Bundle
     from infwasi_sign.domain.gguf import GgufHeader
+    from infwasi_sign.domain.gguf_landmarks import Landmarks
     from infwasi_sign.domain.identity_record import Remembered
     from infwasi_sign.domain.manifest import FsVerity, PartClaim
     from infwasi_sign.domain.model_digests import ModelDigests
@@ -178,6 +179,18 @@ class IdentityCache(Protocol):
         Raises:
             RefusedError: as `recall`.
         """
+        ...
+
+
+class LandmarkStore(Protocol):
+    """Where the strings in a model's header end, as an earlier run found."""
+
+    def recall(self, model: Digest) -> Landmarks:
+        """What was found in a model whose bytes have this digest; nothing, if in doubt."""
+        ...
+
+    def keep(self, model: Digest, landmarks: Landmarks) -> None:
+        """Remember what was found; that it cannot be kept is no error."""
         ...
 
 
