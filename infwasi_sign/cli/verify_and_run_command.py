@@ -32,7 +32,7 @@ COLLECTS_LATE = True  # only once the model is loaded: see `cli.collect_from_now
     help="Hold the model this surely, or better; worst first. A policy can demand more.",
 )
 @click.option("--paranoid", is_flag=True, help="Hash the whole model, whatever the policy allows.")
-@click.option("--no-cache", is_flag=True, help="Neither use nor keep compiled components.")
+@click.option("--no-cache", is_flag=True, help="Neither use nor keep what is compiled or found.")
 @click.option("-v", "--verbose", is_flag=True, help="Show llama.cpp's own log.")
 def command(**options: Any) -> None:
     """Check PACKAGE and, only if every byte is the signed one, answer PROMPT with it.
