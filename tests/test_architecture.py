@@ -28,7 +28,9 @@ ARROWS = {
     "signatures": frozenset({"errors", "domain", "ports"}),
     "matching": frozenset({"errors", "domain", "ports"}),
     "measure_entries": frozenset({"errors", "domain", "ports"}),
-    "verify": frozenset({"errors", "domain", "ports", "signatures", "matching", "measure_entries"}),
+    "read_headers": frozenset({"domain", "ports", "measure_entries"}),
+    "verify": frozenset({"errors", "domain", "ports", "signatures", "matching"})
+    | {"measure_entries", "read_headers"},
     **dict.fromkeys(USE_CASES, frozenset({"errors", "domain", "ports", "verify"})),
     "countersign": frozenset({"errors", "domain", "ports", "signatures", "verify"}),
     "targets": frozenset({"errors", "domain", "ports"}),
