@@ -104,6 +104,18 @@ def test_answers_from_verified_bytes_and_says_whose_they_are(place: Path) -> Non
     assert confined.startswith("confined by ")
 
 
+@pytest.mark.parametrize(
+    ("word", "is_kept"), [("--accept-jump", True), ("--no-cache", False), ("--paranoid", False)]
+)
+def test_where_the_vocabulary_ends_is_kept_for_the_next_run(
+    word: str, is_kept: bool, place: Path, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        done = infwasi(*RUN, word, QUESTION, cwd=place, env={"INFWASI_CACHE_DIR": str(tmp_path)})
+        assert (done.code, done.out) == (0, "The capital of Sweden is Stockholm.\n")
+        assert any(tmp_path.glob("*.landmarks")) is is_kept
+
+
 def test_name_version_and_signer_are_shown_before_the_first_token(place: Path) -> None:
     # One pipe for both streams: the order in which they were written is the order in it.
     command = ("verify-and-run", "dist/capital-1.0.0", *KEY, QUESTION)
