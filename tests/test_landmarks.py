@@ -117,7 +117,9 @@ def test_short_arrays_are_no_landmarks_and_there_are_few() -> None:
     for number in range(2 * MOST):
         landmarks.note(number, LEAST_STRINGS, 9)
     assert len(landmarks.found) == MOST
-    assert len(Landmarks.decode(landmarks.encode())._known) == MOST
+    again = Landmarks.decode(landmarks.encode())
+    again.note(MOST, LEAST_STRINGS, 9)
+    assert (len(again._known), again.found) == (MOST, {})
 
 
 @pytest.mark.parametrize("data", [b"x", bytes(25), bytes(24 * (MOST + 1))])
@@ -155,7 +157,7 @@ def test_an_entry_that_is_not_ours_for_these_bytes_says_nothing(
     data = entry.read_bytes()
     match attack:
         case "moved":
-            cache.keep(blake3_digest(b"other"), Landmarks())
+            cache.keep(blake3_digest(b"other"), found_in(MODEL))
             other = next(path for path in names(folder) if path != entry)
             shutil.copy(other, entry)
         case "changed":
@@ -180,6 +182,14 @@ def test_control_without_the_mac_a_changed_entry_is_believed(
     entry.write_bytes(entry.read_bytes()[:-8] + struct.pack("<Q", END - 5))
     monkeypatch.setattr(LocalKey, "is_mac", lambda *_: True)
     assert cache.recall(model).end_of(START, len(WORDS)) == END - 5
+
+
+def test_what_another_process_is_writing_stays(folder: CacheFolder) -> None:
+    aside = folder.path / ".code.0123456789abcdef.tmp"
+    aside.write_bytes(bytes(1_000_000))
+    LandmarkCache(folder, key_of(folder)).keep(blake3_digest(MODEL), found_in(MODEL))
+    assert aside.exists()
+    assert len(names(folder)) == 1
 
 
 def test_a_folder_that_takes_nothing_is_no_error(folder: CacheFolder) -> None:

@@ -1,5 +1,6 @@
 """A model that is held and measured before anybody has judged who signed its package (ADR 23)."""
 
+import gc
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -254,3 +255,16 @@ def test_is_of_one_package_and_measures_once(package: Path, tmp_path: Path) -> N
             model.measure_ahead(BLAKE3)
     with pytest.raises(UndecidedError):
         OpenedAhead(tmp_path / "none").open(tmp_path / "none")
+
+
+def test_a_pass_that_is_given_up_keeps_no_mapping(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "WINDOW_BYTES", 4096)
+    gc.disable()
+    try:
+        ahead = begun(package, Held())
+        ahead.close()
+        assert str(package) not in Path("/proc/self/maps").read_text()
+    finally:
+        gc.enable()

@@ -40,8 +40,9 @@ class LandmarkCache:
         """Keep what was found; that it cannot be kept is no error."""
         label, data = _label(model), landmarks.encode()
         if self._folder.write(_name(label), self._key.mac(_PURPOSE, [label, data]) + data):
-            most = LIMITS.landmark_entries
-            self._folder.keep_newest(_SUFFIX, most=most, most_bytes=most * (MAC_BYTES + MOST_BYTES))
+            # Their number bounds them; what others are writing just now may be as large as it is.
+            most_bytes = LIMITS.compiled_total_bytes
+            self._folder.keep_newest(_SUFFIX, most=LIMITS.landmark_entries, most_bytes=most_bytes)
 
 
 def _label(model: Digest) -> bytes:

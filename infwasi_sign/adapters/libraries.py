@@ -5,6 +5,7 @@ waits for that, unless the model takes long to measure, which leaves time before
 """
 
 import ctypes
+import sys
 from threading import Event
 from typing import Final
 
@@ -29,12 +30,13 @@ _ADAPTERS: Final = tuple(
         *("wasm_code", "wasm_host", "wasm_limits", "wasm_types"),
     )
 )
+_SHA512: Final = "_sha512" if sys.version_info < (3, 12) else "_sha2"  # what `random` imports
 _MODULES: Final = (
     *_ADAPTERS,
     "infwasi_sign.domain.component_code",
     *("_bz2", "_lzma", "_pickle", "_socket", "_string", "markupsafe", "markupsafe._speedups"),
     *("_compat_pickle", "_compression", "bz2", "encodings.unicode_escape", "lzma", "numbers"),
-    *("_bisect", "_random", "_sha512", "bisect", "random"),
+    *("_bisect", "_random", _SHA512, "bisect", "random"),
     *("pickle", "platform", "pprint", "shutil", "string", "tempfile", "typing_extensions", "zlib"),
 )
 

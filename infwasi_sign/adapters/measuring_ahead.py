@@ -1,6 +1,7 @@
 """A pass over a file that begins before anybody knows whether its digests are wanted (ADR 23)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Final
 
@@ -20,7 +21,7 @@ class MeasuringAhead:
     ``windows`` is asked in that thread alone, and what it raises `result` raises.
     """
 
-    def __init__(self, windows: Iterable[memoryview], algorithms: frozenset[Algorithm]) -> None:
+    def __init__(self, windows: Generator[memoryview], algorithms: frozenset[Algorithm]) -> None:
         self.algorithms: Final = algorithms
         self._windows = windows
         self._done: SimpleQueue[int | None] = SimpleQueue()  # bytes of a window; None: no more
@@ -42,7 +43,11 @@ class MeasuringAhead:
     def _measure(self) -> Mapping[Algorithm, Digest]:
         try:
             return measure(self._windows, self.algorithms, self._advance)
+        except _AbandonedError:
+            return {}  # which nobody asks for
         finally:
+            with suppress(BufferError):  # an error still has its window
+                self._windows.close()  # its mapping goes now, and not when it is collected
             self._done.put(None)
 
     def _advance(self, size_bytes: int) -> None:

@@ -135,6 +135,7 @@ def _chosen(
     """
     key, confinement = options.trust.key_path, None
     if key is not None and options.trust.is_one_key:
+        import infwasi_sign.adapters.keys  # noqa: F401 - OpenSSL reads its configuration now
         from infwasi_sign.adapters.state_file import open_state
 
         place = _place(cache)

@@ -34,12 +34,12 @@ class Landmarks:
 
     def note(self, start: int, count: int, end: int) -> None:
         """Where it ends was found out by stepping over it."""
-        if count >= LEAST_STRINGS and len(self.found) < MOST:
+        if count >= LEAST_STRINGS and len(self._known) + len(self.found) < MOST:
             self.found[start, count] = end
 
     def encode(self) -> bytes:
-        """What was found, 24 bytes for each array, little-endian."""
-        places = sorted(self.found.items())
+        """What is known now, 24 bytes for each array, little-endian."""
+        places = sorted({**self._known, **self.found}.items())
         return b"".join(_LANDMARK.pack(*place, end) for place, end in places)
 
     @classmethod
